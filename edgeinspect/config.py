@@ -1,0 +1,482 @@
+"""Every setting of the product, as frozen dataclasses that cannot hold a bad combination.
+
+`RunConfig` is what `train` is started with; each part of it is one subject. Defaults live here
+and nowhere else, presets are values of the same classes, and one reader (`from_dict`) and one
+writer (`to_dict`) turn them into the plain JSON that runs and bundles carry. Knows no torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from edgeinspect.errors import ConfigError
+
+__all__ = [
+    "PRESETS",
+    "AugmentConfig",
+    "DiscriminatorConfig",
+    "Equalisation",
+    "Form",
+    "GeneratorConfig",
+    "LossConfig",
+    "Measure",
+    "Normalisation",
+    "OptimiserConfig",
+    "PreprocessConfig",
+    "Prior",
+    "ResizeRule",
+    "Rule",
+    "RunConfig",
+    "ScoringConfig",
+    "Statistic",
+    "Target",
+    "from_dict",
+    "preset",
+    "to_dict",
+    "with_settings",
+]
+
+HEAD_WIDTH = 64  # TensorRT's fused attention matches heads of this width
+
+
+class Form(str, enum.Enum):
+    """Which tokens the encoder sees and the decoder computes (docs/method.md)."""
+
+    ALL = "all"
+    VISIBLE = "visible"
+    CROSS = "cross"
+
+
+class Prior(str, enum.Enum):
+    """What the generator's output is added to: the smooth fill, or nothing (the paper's)."""
+
+    FILL = "fill"
+    NONE = "none"
+
+
+class Target(str, enum.Enum):
+    """What is reconstructed: the picture's pixels."""
+
+    PIXELS = "pixels"
+
+
+class Equalisation(str, enum.Enum):
+    """Whether each image is brought to one mean and spread before anything else."""
+
+    NONE = "none"
+    SPREAD = "spread"
+
+
+class ResizeRule(str, enum.Enum):
+    """How a picture of any shape becomes images of the model's size."""
+
+    SQUASH = "squash"
+    TILE = "tile"
+
+
+class Measure(str, enum.Enum):
+    """How reconstruction and image are compared, pixel by pixel."""
+
+    L1 = "l1"
+    L2 = "l2"
+    SIGNED = "signed"
+    SSIM = "ssim"
+    MSGMS = "msgms"
+
+
+class Statistic(str, enum.Enum):
+    """One number for one error map."""
+
+    MEAN = "mean"
+    TOP_1_PERCENT = "top_1_percent"
+    TOP_01_PERCENT = "top_01_percent"
+    MAX = "max"
+
+
+class Normalisation(str, enum.Enum):
+    """By which good-part statistics an error map is divided."""
+
+    NONE = "none"
+    BLOCK = "block"
+    PIXEL = "pixel"
+
+
+class Rule(str, enum.Enum):
+    """How statistics become the score that the verdict uses; the order is the graph's."""
+
+    PAPER = "paper"
+    PEAK = "peak"
+    MAHALANOBIS = "mahalanobis"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorConfig:
+    """The masked reconstruction network and the masks it is built on.
+
+    `size` and `patch` are pixels, `mask_scales` block sides in patches. A `None` in a decoder
+    field means "as the encoder". `depth` counts the encoder's blocks with the middle one.
+    """
+
+    size: int = 256
+    patch: int = 16
+    mask_scales: tuple[int, ...] = (1, 2, 4)
+    form: Form = Form.CROSS
+    prior: Prior = Prior.FILL
+    target: Target = Target.PIXELS
+    width: int = 384
+    depth: int = 6
+    mlp_ratio: float = 4.0
+    decoder_width: int | None = None
+    decoder_depth: int = 6
+    decoder_mlp_ratio: float | None = None
+    merge: int = 0
+
+    def __post_init__(self) -> None:
+        for name, width in (("width", self.width), ("decoder_width", self.width_of_decoder)):
+            if width < HEAD_WIDTH or width % HEAD_WIDTH:
+                raise ConfigError(
+                    f"{name} is {width}, but heads are {HEAD_WIDTH} wide",
+                    hint=f"use a multiple of {HEAD_WIDTH}, such as {_nearest(width, HEAD_WIDTH)}",
+                )
+        _at_least(self, depth=1, decoder_depth=1, patch=1, merge=0, mlp_ratio=0.25)
+        if not self.mask_scales or min(self.mask_scales) < 1:
+            raise ConfigError(f"mask_scales is {self.mask_scales}: at least one block side of 1")
+        for block in self.mask_scales:
+            step = 2 * block * self.patch
+            if self.size < step or self.size % step:
+                raise ConfigError(
+                    f"size is {self.size} px, which mask blocks of {block * self.patch} px do not halve",
+                    hint=f"use a multiple of {2 * max(self.mask_scales) * self.patch} px",
+                )
+        n_left = self.n_tokens_encoded - self.merge * self.depth
+        if self.merge and n_left < self.n_tokens_encoded // 4:
+            raise ConfigError(
+                f"merge is {self.merge}: {self.depth} blocks would leave {n_left} of"
+                f" {self.n_tokens_encoded} tokens",
+                hint="keep at least a quarter of them",
+            )
+
+    @property
+    def n_tokens(self) -> int:
+        return (self.size // self.patch) ** 2
+
+    @property
+    def n_tokens_encoded(self) -> int:
+        """Tokens that enter the encoder in one masked pass."""
+        return self.n_tokens if self.form is Form.ALL else self.n_tokens // 2
+
+    @property
+    def n_scales(self) -> int:
+        return len(self.mask_scales)
+
+    @property
+    def n_passes(self) -> int:
+        """Masked reconstructions of one image: two complements a scale."""
+        return 2 * len(self.mask_scales)
+
+    @property
+    def width_of_decoder(self) -> int:
+        return self.width if self.decoder_width is None else self.decoder_width
+
+    @property
+    def mlp_ratio_of_decoder(self) -> float:
+        return self.mlp_ratio if self.decoder_mlp_ratio is None else self.decoder_mlp_ratio
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscriminatorConfig:
+    """The network that tells images from reconstructions; `merge` tokens go in each block."""
+
+    width: int | None = None
+    depth: int = 8
+    merge: int = 2
+
+    def __post_init__(self) -> None:
+        _at_least(self, depth=2, merge=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossConfig:
+    """Weights of eq. 5 and eq. 1; a weight of 0 leaves the term out, network and all."""
+
+    adversarial: float = 1.0
+    latent: float = 1.0
+    consistency: float = 20.0
+    l1: float = 1.0
+    ssim: float = 1.0
+    gradient: float = 1.0
+
+    def __post_init__(self) -> None:
+        _at_least(self, adversarial=0, latent=0, l1=0, ssim=0, gradient=0)
+        if self.consistency <= 0:
+            raise ConfigError("consistency is 0: nothing would ask for a good reconstruction")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentConfig:
+    """Random changes of a good part that leave it good; 0 or false turns one off."""
+
+    flip_horizontal: bool = True
+    flip_vertical: bool = True
+    rotate_deg: float = 3.0
+    shift_px: int = 8
+    brightness: float = 0.1
+
+    def __post_init__(self) -> None:
+        _at_least(self, rotate_deg=0, shift_px=0, brightness=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimiserConfig:
+    """AdamW with warm-up and a cosine, and how pictures are fed to it.
+
+    `holdout` is the share of the good pictures that training never sees: they choose the best
+    checkpoint. `precision` is Lightning Fabric's name ("auto": 16-mixed on a GPU, else 32).
+    """
+
+    batch: int = 8
+    learning_rate: float = 1e-4
+    final_learning_rate_share: float = 0.01
+    weight_decay: float = 0.05
+    warmup_share: float = 0.05
+    clip_norm: float = 1.0
+    holdout: float = 0.1
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least(self, batch=1, weight_decay=0, clip_norm=0, seed=0)
+        if self.learning_rate <= 0:
+            raise ConfigError(f"learning_rate is {self.learning_rate}: it must be above 0")
+        for name in ("holdout", "warmup_share", "final_learning_rate_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must lie in 0 to 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreprocessConfig:
+    """From a decoded picture to images of `size` x `size` (docs/method.md).
+
+    `scale` is pixels of the model per pixel of the picture; `None` brings the short side to
+    `size`. `white_level_16bit` is what a 16-bit file holds for white (4095 for 12-bit cameras).
+    """
+
+    size: int = 256
+    resize: ResizeRule = ResizeRule.SQUASH
+    scale: float | None = None
+    overlap_px: int = 32
+    equalise: Equalisation = Equalisation.NONE
+    white_level_16bit: int = 65535
+
+    def __post_init__(self) -> None:
+        _at_least(self, size=1, white_level_16bit=255)
+        if not 0 <= self.overlap_px < self.size:
+            raise ConfigError(f"overlap_px is {self.overlap_px}: it must be 0 to {self.size - 1}")
+        if self.scale is not None and self.scale <= 0:
+            raise ConfigError(f"scale is {self.scale}: it must be above 0")
+        if self.scale is not None and self.resize is ResizeRule.SQUASH:
+            raise ConfigError("scale was set, but whole pictures are resized", hint="set resize=tile")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoringConfig:
+    """What is fixed in the graph when it is exported; the rest are its inputs.
+
+    Statistics are ordered measure by measure, scale by scale: S = K * I * len(statistics).
+    The paper's rule reads the mean of the first measure, so `mean` is always computed.
+    """
+
+    measures: tuple[Measure, ...] = (Measure.L1, Measure.SSIM, Measure.MSGMS)
+    statistics: tuple[Statistic, ...] = tuple(Statistic)
+    blur_px: int = 1
+
+    def __post_init__(self) -> None:
+        for name, values in (("measures", self.measures), ("statistics", self.statistics)):
+            if not values or len(set(values)) != len(values):
+                raise ConfigError(f"{name} is {[v.value for v in values]}: name each once")
+        if Statistic.MEAN not in self.statistics:
+            raise ConfigError("statistics lacks mean, which the paper's rule reads (eq. 8)")
+        if self.blur_px < 1 or self.blur_px % 2 == 0:
+            raise ConfigError(f"blur_px is {self.blur_px}: it must be odd (1: no blur)")
+
+    def n_statistics(self, n_scales: int) -> int:
+        return len(self.measures) * n_scales * len(self.statistics)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """All that a training run is started with."""
+
+    preset: str = "tiny"
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+
+    def __post_init__(self) -> None:
+        if self.preprocess.size != self.generator.size:
+            raise ConfigError(
+                f"preprocess.size is {self.preprocess.size}, generator.size {self.generator.size}",
+                hint="set size=..., which sets both",
+            )
+
+
+PRESETS: Mapping[str, RunConfig] = types.MappingProxyType(
+    {
+        name: RunConfig(preset=name, generator=generator)
+        for name, generator in {
+            "paper": GeneratorConfig(form=Form.ALL, width=512, depth=7, decoder_depth=6),
+            "edge": GeneratorConfig(width=384, depth=6, decoder_depth=6),
+            "tiny": GeneratorConfig(width=192, depth=4, decoder_depth=2),
+            "nano": GeneratorConfig(width=128, depth=3, decoder_depth=1),
+        }.items()
+    }
+)
+
+
+def preset(name: str) -> RunConfig:
+    """The settings of a preset by name. Raises ConfigError, with the near name, if unknown."""
+    if name not in PRESETS:
+        raise ConfigError(f"there is no preset {name!r}", hint=_suggest(name, list(PRESETS)))
+    return PRESETS[name]
+
+
+def with_settings(config: RunConfig, settings: Mapping[str, str]) -> RunConfig:
+    """A copy with `key=value` pairs from a command line applied.
+
+    A key is `part.field` (`losses.adversarial`) or a bare field: the generator's where it has
+    one of that name, else of the one part that has. `size` sets the generator's and the
+    preprocessing's. All pairs are applied together, then checked.
+    Raises: ConfigError for an unknown or ambiguous key, a value of the wrong type, or a
+        combination that cannot be.
+    """
+    plain = to_dict(config)
+    for key, text in settings.items():
+        part, name = _locate(key)
+        owner = plain if part is None else plain[part]
+        owner[name] = _parse(text)
+        if name == "size":
+            plain["generator"]["size"] = plain["preprocess"]["size"] = owner[name]
+    return from_dict(RunConfig, plain)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The plain form (JSON types only) of any settings class."""
+    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+
+
+ConfigT = TypeVar("ConfigT")
+
+
+def from_dict(cls: type[ConfigT], plain: Mapping[str, Any], *, where: str = "") -> ConfigT:
+    """Build a settings class from its plain form.
+
+    Raises: ConfigError for an unknown key (with the near one) or a value of the wrong type.
+    """
+    hints = typing.get_type_hints(cls)
+    for key in plain:
+        if key not in hints:
+            raise ConfigError(f"there is no setting {where}{key}", hint=_suggest(key, list(hints)))
+    return cls(**{k: _typed(hints[k], v, f"{where}{k}") for k, v in plain.items()})
+
+
+def _typed(kind: Any, value: Any, where: str) -> Any:
+    """`value` as the annotated type, or a ConfigError that names the place and what fits."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        options = [a for a in args if a is not type(None)]
+        return None if value is None else _typed(options[0], value, where)
+    if origin is tuple:
+        values = value if isinstance(value, list | tuple) else [value]
+        return tuple(_typed(args[0], v, where) for v in values)
+    if dataclasses.is_dataclass(kind):
+        return from_dict(typing.cast(type, kind), value, where=f"{where}.")
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        names = [str(e.value) for e in kind]
+        if value not in names:
+            raise ConfigError(f"{where} is {value!r}", hint=f"use one of {', '.join(names)}")
+        return kind(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is not type(value):
+        raise ConfigError(f"{where} is {value!r}, which is not {_TYPE_NAMES[kind]}")
+    return value
+
+
+_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _parse(text: str) -> Any:
+    """The plain value that a command line's text stands for: `1,2` a list, `none` a None."""
+    if "," in text:
+        return [_parse(part) for part in text.split(",") if part]
+    words = {"true": True, "false": False, "null": None}
+    if text in words:
+        return words[text]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _locate(key: str) -> tuple[str | None, str]:
+    """(part, field) of a key; part None for a field of RunConfig itself."""
+    parts = {
+        name: [f.name for f in dataclasses.fields(kind)]
+        for name, kind in typing.get_type_hints(RunConfig).items()
+        if dataclasses.is_dataclass(kind)
+    }
+    part, dot, name = key.partition(".")
+    if dot:
+        if name in parts.get(part, []):
+            return part, name
+    else:
+        owners = [p for p, names in parts.items() if key in names]
+        if "generator" in owners:
+            return "generator", key
+        if len(owners) == 1:
+            return owners[0], key
+        if owners:
+            raise ConfigError(
+                f"{key} is a setting of {' and '.join(owners)}", hint=f"write {owners[0]}.{key}"
+            )
+    known = [f"{p}.{n}" for p, names in parts.items() for n in names]
+    known += [n for names in parts.values() for n in names]
+    raise ConfigError(f"there is no setting {key}", hint=_suggest(key, known))
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(set(known)))}"
+
+
+def _nearest(value: int, step: int) -> int:
+    return max(step, round(value / step) * step)
+
+
+def _at_least(config: Any, **lowest: float) -> None:
+    for name, low in lowest.items():
+        if getattr(config, name) < low:
+            raise ConfigError(f"{name} is {getattr(config, name)}: it must be at least {low}")
