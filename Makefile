@@ -1,0 +1,60 @@
+# The project's verbs; on a fresh machine they need python3 with venv and pip, and nothing else.
+PYTHON ?= python3
+VENV := .venv
+DEMO := .venv-demo
+BIN := $(VENV)/bin
+N_WORKERS ?= 2
+# The versions that were tested, uv's own among them.
+UV_VERSION := $(shell sed -n 's/^uv==/uv==/p' constraints.txt)
+# A torch that takes every core in every worker is slower than one core each.
+export OMP_NUM_THREADS ?= 1
+export UV_HTTP_TIMEOUT ?= 300
+
+.PHONY: help setup lint format type test demo bench build constraints clean
+help:  ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+setup: $(VENV)/ready  ## .venv with everything that development needs
+$(VENV)/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$(UV_VERSION)"
+	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e ".[train,dev]"
+	touch $@
+
+lint: setup  ## format, lint, import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+format: setup  ## bring the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: setup  ## mypy, strict
+	$(BIN)/mypy
+
+test: lint type  ## all that CI checks
+	$(BIN)/python -m pytest -n $(N_WORKERS) $(PYTEST_ARGS)
+
+demo: $(DEMO)/ready  ## synthetic parts, inspected: demo/index.html
+	$(DEMO)/bin/edgeinspect demo --out demo --force
+$(DEMO)/ready: pyproject.toml constraints.txt
+	test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/python -m pip install --quiet "$(UV_VERSION)"
+	$(DEMO)/bin/uv pip install --python $(DEMO)/bin/python -c constraints.txt -e .
+	touch $@
+
+bench: setup  ## the speed table; results into benchmarks/results
+	$(BIN)/python benchmarks/cpu_reference.py
+
+build: setup  ## wheel and sdist in dist/
+	$(BIN)/python -m hatchling build -t sdist -t wheel
+
+constraints: setup  ## newest versions that fit, for every extra, into constraints.txt
+	echo '# Tested versions for every extra: `make constraints` writes this file.' > constraints.new
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate \
+	  --python-version 3.10 --all-extras pyproject.toml >> constraints.new
+	mv constraints.new constraints.txt
+
+clean:  ## environments and what tools left
+	rm -rf $(VENV) $(DEMO) dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

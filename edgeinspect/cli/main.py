@@ -1,0 +1,155 @@
+"""`edgeinspect`: finds the command's module, runs it, and turns trouble into one line.
+
+Each command is the function of its own name in `edgeinspect.cli.NAME`. Only the one that was
+asked for is imported; the others stand in `--help` by the line of the table below, which a test
+holds equal to their docstrings. This is the only place that prints errors and sets exit codes:
+0 done, 1 what the command says (`run`: not every part is OK), 2 trouble, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Annotated, NoReturn
+
+import typer
+
+import edgeinspect
+from edgeinspect.errors import EdgeInspectError, MissingPackageError
+
+__all__ = ["COMMANDS", "build_app", "main"]
+
+COMMANDS = MappingProxyType(
+    {
+        "fit": "Turn a folder of good pictures into a calibrated bundle.",
+        "train": "Train a model on good pictures.",
+        "export": "Turn a training run into a bundle.",
+        "calibrate": "Give a bundle its statistics and threshold, from good pictures.",
+        "evaluate": "Measure a bundle on labelled pictures.",
+        "run": "Judge pictures with a bundle.",
+        "synth": "Make synthetic parts, or paste defects onto good pictures.",
+        "demo": "Inspect synthetic parts and write a page about it.",
+        "doctor": "Show what this machine has, and what installs the rest.",
+    }
+)
+
+EXTRAS = MappingProxyType(
+    {
+        **dict.fromkeys(("torch", "torchvision", "timm", "lightning_fabric"), "train"),
+        **dict.fromkeys(("onnx", "onnxscript", "onnxsim", "safetensors"), "train"),
+        "tensorrt": "tensorrt",
+        "tensorrt_rtx": "tensorrt-rtx",
+        "pycuda": "pycuda",
+    }
+)
+
+EXIT_TROUBLE = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells do
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave the process. `arguments` None: the process's own."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    command = next((word for word in words if not word.startswith("-")), None)
+    with trouble_as_one_line(command):
+        build_app(command)(args=words, prog_name="edgeinspect")
+    raise AssertionError("the application returned instead of leaving")
+
+
+def build_app(command: str | None) -> typer.Typer:
+    """The application with `command` imported and every other command as its help line."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,  # it would not know the options of modules not imported
+        rich_markup_mode=None,  # rich alone takes longer than the rest of --help
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(epilog="Each command has its own --help, with an example.")(_global_options)
+    for name, line in COMMANDS.items():
+        if name == command:
+            app.command(name)(getattr(importlib.import_module(f"edgeinspect.cli.{name}"), name))
+        else:
+            app.command(name, help=line)(_not_imported)
+    return app
+
+
+@contextmanager
+def trouble_as_one_line(command: str | None) -> Iterator[None]:
+    """Print what a caller can act on as one line on stderr, and leave with its exit code."""
+    try:
+        yield
+    except EdgeInspectError as error:
+        _leave(str(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        name = f"edgeinspect {command}"
+        _leave(str(MissingPackageError(package, needed_for=name, extra=EXTRAS[package])))
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        _leave(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _leave(line: str) -> NoReturn:
+    print("error:", " ".join(line.split()), file=sys.stderr)
+    sys.exit(EXIT_TROUBLE)
+
+
+def _not_imported() -> None:
+    raise AssertionError("a command was run that build_app was not asked for")
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"edgeinspect {edgeinspect.__version__}")
+        raise typer.Exit
+
+
+def _global_options(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Also say what developers want to know.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say warnings and errors only.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Visual inspection of metal parts: learn good parts, then judge every part.
+
+    Start with: edgeinspect demo --out demo
+    """
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    _set_up_logging(level)
+
+
+def _set_up_logging(level: int) -> None:
+    """Messages of our own loggers go to stderr; setting up again replaces the handler."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_TalkFormatter() if level > logging.DEBUG else _DEVELOPER_FORMAT)
+    logger = logging.getLogger("edgeinspect")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+
+
+_DEVELOPER_FORMAT = logging.Formatter(
+    "%(relativeCreated)7.0f ms %(levelname)s %(name)s: %(message)s"
+)
+
+
+class _TalkFormatter(logging.Formatter):
+    """Steps as they are, warnings and errors with their level before them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
