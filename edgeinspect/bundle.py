@@ -1,0 +1,328 @@
+"""The bundle: one folder that carries a model from training to the box beside the line.
+
+    manifest.json            what it is, what is in it (sha256 of every file), where it came from
+    graph_fp32.onnx          uint8 image and rule constants in, score and maps out
+    maps_fp32.onnx           the same generator, un-normalised error maps out (for calibration)
+    calibration-<hash>.npz   rule constants, threshold, the good scores they came from
+    golden.npz, card.md      what to check a box against, and what people should know
+    engines/                 built on the box; not in the manifest, each has its own receipt
+
+A bundle exists whole or not at all: it is filled as a temporary sibling and renamed. The
+manifest is written last and replaced atomically; it is the one commit point of a calibration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeinspect.config import RunConfig, from_dict
+from edgeinspect.constants import Calibration
+from edgeinspect.errors import BundleError, ConfigError, NotCalibratedError, OutputError
+from edgeinspect.writing import output_errors, sync_folder, temporary_sibling, write_atomically
+
+__all__ = [
+    "MANIFEST",
+    "SCHEMA",
+    "Bundle",
+    "BundleDraft",
+    "Manifest",
+    "bundle_lock",
+    "install_calibration",
+    "new_bundle",
+    "read_bundle",
+]
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+LOCK = ".lock"
+LOCK_TIMEOUT_S = 5.0
+
+_COPY_HINT = "copy the bundle again, or export it again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What `manifest.json` holds; JSON types only inside the dictionaries.
+
+    Attributes:
+        tool_version: of the edgeinspect that wrote it.
+        config: the plain form of `RunConfig`.
+        graph: inputs and outputs (names, dtypes, shapes) and the top-k of each statistic.
+        files: sha256 of every file by its name; filled in when the bundle is written.
+        provenance: pictures (counts and hashes), training time, metrics, versions.
+        calibration: the file that holds the current one, or None.
+    """
+
+    schema: int = SCHEMA
+    tool_version: str
+    name: str
+    config: dict[str, Any]
+    graph: dict[str, Any]
+    files: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    calibration: str | None = None
+
+    def to_bytes(self) -> bytes:
+        text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
+        return (text + "\n").encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bundle:
+    """A bundle that was read and found whole."""
+
+    path: Path
+    manifest: Manifest
+    config: RunConfig
+    calibration: Calibration | None
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    def graph_path(self, precision: str = "fp32") -> Path:
+        """The scoring graph. Raises: BundleError if it has none of that precision."""
+        return self._file(f"graph_{precision}.onnx")
+
+    @property
+    def maps_path(self) -> Path:
+        """The graph that ends with un-normalised error maps. Raises: BundleError."""
+        return self._file("maps_fp32.onnx")
+
+    def _file(self, name: str) -> Path:
+        if name not in self.manifest.files:
+            raise BundleError(
+                f"{self.path} holds no {name}", hint=f"it holds {', '.join(self.manifest.files)}"
+            )
+        return self.path / name
+
+    def require_calibration(self) -> Calibration:
+        """The calibration. Raises: NotCalibratedError, with the command, if there is none."""
+        if self.calibration is None:
+            raise NotCalibratedError(
+                f"{self.path} was never calibrated: it has no threshold",
+                hint=f"run: edgeinspect calibrate {self.path} GOOD_DIR",
+            )
+        return self.calibration
+
+
+@dataclass(slots=True, kw_only=True)
+class BundleDraft:
+    """A bundle in the making: put files into `folder` and set `manifest` (without hashes)."""
+
+    folder: Path
+    manifest: Manifest | None = None
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a bundle and check its schema and the hash of every file.
+
+    Raises: BundleError if it is missing, incomplete, damaged, or of a newer schema.
+    """
+    path = Path(path)
+    manifest = read_manifest(path)
+    try:
+        return _read_files(path, manifest)
+    except BundleError:
+        if read_manifest(path) == manifest:
+            raise
+    return _read_files(path, read_manifest(path))  # it was calibrated meanwhile
+
+
+def _read_files(path: Path, manifest: Manifest) -> Bundle:
+    _check_files(path, manifest)
+    try:
+        config = from_dict(RunConfig, manifest.config)
+    except (ConfigError, TypeError) as error:
+        raise BundleError(f"{path / MANIFEST}: {error}", hint=_COPY_HINT) from error
+    name = manifest.calibration
+    calibration = None if name is None else Calibration.load(path / name)
+    return Bundle(path=path, manifest=manifest, config=config, calibration=calibration)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a bundle's manifest alone, without looking at the other files.
+
+    Raises: BundleError if there is none, or it is damaged or of a newer schema.
+    """
+    if not path.is_dir():
+        raise BundleError(f"there is no bundle {path}", hint=_near_bundle(path))
+    try:
+        plain = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        schema = int(plain["schema"])
+    except FileNotFoundError as error:
+        what = f"{path} holds no {MANIFEST}, so it is not a bundle, or half of one"
+        raise BundleError(what, hint=_COPY_HINT) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path / MANIFEST} is damaged", hint=_COPY_HINT) from error
+    except OSError as error:
+        raise BundleError(f"cannot read {path / MANIFEST}: {error.strerror}") from error
+    if schema > SCHEMA:
+        raise BundleError(
+            f"{path} has schema {schema}, this edgeinspect reads up to {SCHEMA}",
+            hint="run: pip install --upgrade edgeinspect",
+        )
+    return _manifest(path, plain)
+
+
+def _manifest(path: Path, plain: dict[str, Any]) -> Manifest:
+    try:
+        manifest = Manifest(**plain)
+        names = [*manifest.files, *([manifest.calibration] if manifest.calibration else [])]
+        is_sound = isinstance(manifest.config, dict) and all(n == Path(n).name for n in names)
+    except (TypeError, AttributeError) as error:
+        raise BundleError(f"{path / MANIFEST} is damaged: {error}", hint=_COPY_HINT) from error
+    if not is_sound or (manifest.calibration or MANIFEST) not in [*manifest.files, MANIFEST]:
+        raise BundleError(f"{path / MANIFEST} is damaged", hint=_COPY_HINT)
+    return manifest
+
+
+def _check_files(path: Path, manifest: Manifest) -> None:
+    for name, expected in manifest.files.items():
+        try:
+            found = _sha256(path / name)
+        except FileNotFoundError as error:
+            raise BundleError(f"{path} lacks {name}", hint=_COPY_HINT) from error
+        except OSError as error:
+            raise BundleError(f"cannot read {path / name}: {error.strerror}") from error
+        if found != expected:
+            raise BundleError(
+                f"{path / name} is damaged or incomplete: its sha256 begins with {found[:12]},"
+                f" the manifest says {expected[:12]}",
+                hint=_COPY_HINT,
+            )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _near_bundle(path: Path) -> str:
+    folder = path.parent
+    names = [p.name for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {folder / near[0]}?" if near else "edgeinspect export writes one"
+
+
+@contextlib.contextmanager
+def new_bundle(path: Path, *, force: bool) -> Iterator[BundleDraft]:
+    """Write a bundle: fill the draft's folder inside the `with`, set its manifest.
+
+    At the end the hashes are added, the manifest is written last and the folder renamed to
+    `path`; after an error nothing of it is left. An engine of the bundle that `force`
+    replaces goes with it.
+    Raises: OutputError if `path` exists and `force` is not set, if it is no bundle, or
+        cannot be written.
+    """
+    path = Path(path)
+    _check_target(path, force=force)
+    draft = BundleDraft(folder=temporary_sibling(path))
+    try:
+        with output_errors(path):
+            draft.folder.mkdir(parents=True)
+            yield draft
+            assert draft.manifest is not None, "a draft needs a manifest"
+            files = _hash_folder(draft.folder)
+            manifest = dataclasses.replace(draft.manifest, schema=SCHEMA, files=files)
+            write_atomically(draft.folder / MANIFEST, manifest.to_bytes())
+            _put_in_place(draft.folder, path)
+    finally:
+        shutil.rmtree(draft.folder, ignore_errors=True)
+
+
+def _check_target(path: Path, *, force: bool) -> None:
+    if not os.path.lexists(path):
+        return
+    if not (path / MANIFEST).is_file():
+        raise OutputError(f"{path} exists and is not a bundle", hint="choose another name")
+    if not force:
+        raise OutputError(f"{path} exists", hint="add --force to replace it")
+
+
+def _hash_folder(folder: Path) -> dict[str, str]:
+    """sha256 of every file, each brought to the disk before the manifest vouches for it."""
+    hashes = {}
+    for file in sorted(p for p in folder.iterdir() if p.is_file() and p.name != MANIFEST):
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+        hashes[file.name] = _sha256(file)
+    return hashes
+
+
+def _put_in_place(folder: Path, path: Path) -> None:
+    """Rename a finished folder to `path`; a bundle already there is moved aside, then removed."""
+    sync_folder(folder)
+    if not path.exists():
+        folder.rename(path)
+    else:
+        old = temporary_sibling(path)
+        with bundle_lock(path):
+            path.rename(old)
+            try:
+                folder.rename(path)
+            except OSError:
+                old.rename(path)
+                raise
+        shutil.rmtree(old, ignore_errors=True)
+    sync_folder(path.parent)
+
+
+def install_calibration(path: Path, calibration: Calibration) -> Bundle:
+    """Make a calibration the bundle's current one; a run that is open keeps the old.
+
+    Raises: BundleError if the bundle is damaged or in use by another process,
+        OutputError if it cannot be written.
+    """
+    path = Path(path)
+    with bundle_lock(path):
+        before = read_manifest(path)
+        data = calibration.to_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"calibration-{digest[:12]}.npz"
+        write_atomically(path / name, data)
+        files = {n: h for n, h in before.files.items() if n != before.calibration}
+        after = dataclasses.replace(before, files={**files, name: digest}, calibration=name)
+        write_atomically(path / MANIFEST, after.to_bytes())
+        if before.calibration not in (None, name):
+            (path / str(before.calibration)).unlink(missing_ok=True)
+    return read_bundle(path)
+
+
+@contextlib.contextmanager
+def bundle_lock(path: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+    """Hold the right to change a bundle; readers need none.
+
+    Raises: BundleError if there is no bundle or another process holds the lock for longer
+        than `timeout_s`, OutputError if the bundle cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    if not path.is_dir():
+        raise BundleError(f"there is no bundle {path}", hint=_near_bundle(path))
+    lock = FileLock(path / LOCK)
+    with output_errors(path):
+        try:
+            lock.acquire(timeout=timeout_s)
+        except Timeout as error:
+            raise BundleError(
+                f"{path} is being changed by another process",
+                hint="wait until its calibrate or build-engine has ended, then run it again",
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()

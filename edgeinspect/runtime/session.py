@@ -1,0 +1,150 @@
+"""What every runtime offers: a batch of images in, scores out.
+
+The inspector, calibration and benchmarks see only these protocols; `open_session` picks the
+runtime by name and binds the rule constants, which stay bound until the session is closed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.bundle import Bundle
+from edgeinspect.constants import RuleConstants
+from edgeinspect.errors import EngineError
+
+__all__ = [
+    "RUNTIMES",
+    "MapSession",
+    "Scores",
+    "Session",
+    "check_images",
+    "open_maps",
+    "open_session",
+]
+
+RUNTIMES = ("auto", "onnxruntime", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
+
+Images = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scores:
+    """What the graph says about a batch of B images.
+
+    Attributes:
+        score: (B,), the one the verdict uses; local_score and global_score: (B,).
+        scale: (B,), int32, the mask scale that the map comes from.
+        anomaly_map: (B, H, W), in z units of good parts.
+        statistics: (B, S), before they become z.
+    """
+
+    score: Floats
+    local_score: Floats
+    global_score: Floats
+    scale: Ints
+    anomaly_map: Floats
+    statistics: Floats
+
+    @classmethod
+    def join(cls, parts: list[Scores]) -> Scores:
+        """The scores of several batches as those of one."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
+
+
+class Session(Protocol):
+    """An open scoring graph with its constants bound; use it inside a `with`."""
+
+    name: str
+
+    def infer(self, images: Images, tile: Ints) -> Scores:
+        """Score images (B, H, W, 3) uint8 RGB, each at its tile position (B,) int32.
+
+        Raises: EngineError if they do not fit the graph, or the session is closed.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Session: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class MapSession(Protocol):
+    """The open graph that ends with error maps; use it inside a `with`."""
+
+    name: str
+
+    def error_maps(self, images: Images) -> Floats:
+        """Un-normalised error maps (B, K, I, H, W) of images (B, H, W, 3) uint8 RGB."""
+        ...
+
+    def reconstruct(self, images: Images) -> tuple[Floats, Floats]:
+        """The error maps, and the fused reconstructions (B, I, H, W, 3) in [0, 1]."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> MapSession: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_session(
+    bundle: Bundle,
+    *,
+    runtime: str = "auto",
+    threads: int | None = None,
+    constants: RuleConstants | None = None,
+) -> Session:
+    """Open a bundle's scoring graph.
+
+    Args:
+        runtime: one of `RUNTIMES`; "auto" takes CUDA where ONNX Runtime offers it, else the CPU.
+        threads: of the CPU for one call; None leaves it to the runtime.
+        constants: instead of the bundle's calibration, such as `RuleConstants.neutral`.
+    Raises: NotCalibratedError, EngineError if the runtime is unknown, missing, or the
+        constants do not fit the graph.
+    """
+    from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession, pick_provider
+
+    provider = pick_provider(runtime)
+    if constants is None:
+        constants = bundle.require_calibration().constants
+    return OnnxRuntimeSession(bundle.graph_path(), constants, provider=provider, threads=threads)
+
+
+def open_maps(bundle: Bundle, *, threads: int | None = None) -> MapSession:
+    """Open the graph that ends with error maps, on ONNX Runtime's CPU. Raises: EngineError."""
+    from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeMaps
+
+    return OnnxRuntimeMaps(bundle.maps_path, threads=threads)
+
+
+def check_images(images: Images, size: tuple[int, int]) -> None:
+    """Raise EngineError unless images are (B, H, W, 3) uint8 of the graph's size, B > 0."""
+    height, width = size
+    if images.dtype != np.uint8 or images.shape[1:] != (height, width, 3) or not len(images):
+        raise EngineError(
+            f"images are {images.dtype} {images.shape}, the graph takes uint8"
+            f" (B, {height}, {width}, 3)"
+        )

@@ -1,0 +1,71 @@
+"""Files that exist whole or not at all, and one error for every place that cannot be written.
+
+Everything that lands on disk goes through here: a temporary sibling is written, flushed to the
+disk, and renamed over the target. Trouble of the operating system (no space, no permission, a
+read-only disk) becomes an `OutputError` that names the place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgeinspect.errors import OutputError
+
+__all__ = ["output_errors", "sync_folder", "temporary_sibling", "write_atomically"]
+
+_HINTS = {
+    errno.ENOSPC: ("no space is left on the disk", "free some space, then run it again"),
+    errno.EDQUOT: ("your disk quota is used up", "free some space, then run it again"),
+    errno.EACCES: ("permission denied", "choose a place that you may write to"),
+    errno.EPERM: ("permission denied", "choose a place that you may write to"),
+    errno.EROFS: ("the file system is read-only", "choose a place that you may write to"),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another place"),
+    errno.EEXIST: ("a file of that name is in the way", "choose another place"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter name"),
+}
+
+
+@contextlib.contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError met while `path` is written into an OutputError that names it."""
+    try:
+        yield
+    except OSError as error:
+        what, hint = _HINTS.get(error.errno or 0, (error.strerror or str(error), None))
+        raise OutputError(f"cannot write {path}: {what}", hint=hint) from error
+
+
+def temporary_sibling(path: Path) -> Path:
+    """A name beside `path` (same file system, so that a rename is atomic) that nothing uses."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`, or leave it as it was. Raises: OutputError."""
+    temporary = temporary_sibling(path)
+    with output_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's entries (a rename) to the disk, where the platform can."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
