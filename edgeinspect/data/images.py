@@ -1,0 +1,269 @@
+"""Picture files to arrays and back: the only place where picture files are decoded.
+
+First step of the flow. Every reader gets uint8 (H, W, 3) in RGB whatever the file holds (grey,
+alpha, 16 bit, an EXIF rotation), or an `ImageError` that says what is wrong with the file.
+A file that was cut off while it was written is refused rather than judged half grey.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import re
+import struct
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.errors import DataError, ImageError
+from edgeinspect.writing import write_atomically
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "WHITE_LEVELS_16BIT",
+    "decode_picture",
+    "file_sha256",
+    "guess_white_level",
+    "list_pictures",
+    "read_bytes",
+    "read_picture",
+    "save_picture",
+]
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+WHITE_LEVELS_16BIT = (1023, 4095, 16383, 65535)  # cameras of 10, 12, 14 and 16 bits
+MAX_PIXELS = 1 << 28  # a line scan of 16k x 16k; beyond it a header is more likely damaged
+
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_JPEG_START = b"\xff\xd8\xff"
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Frame headers: all SOFn but the markers DHT, JPG and DAC in between (ITU T.81, table B.1).
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def read_picture(path: Path, *, white_level_16bit: int = 65535) -> NDArray[np.uint8]:
+    """Read a picture file as (H, W, 3) RGB, 0 to 255.
+
+    Args:
+        white_level_16bit: what a 16-bit file holds for white; larger values become 255.
+    Raises: ImageError if the file is missing, empty, cut off, no picture, of floating point or
+        of more than 2^28 pixels.
+    """
+    return decode_picture(read_bytes(path), name=str(path), white_level_16bit=white_level_16bit)
+
+
+def decode_picture(data: bytes, *, name: str, white_level_16bit: int = 65535) -> NDArray[np.uint8]:
+    """Decode the bytes of a picture file as (H, W, 3) RGB; `name` is for the error's text.
+
+    Raises: ImageError, as `read_picture`.
+    """
+    pixels = decode_pixels(data, name=name)
+    if pixels.dtype == np.uint16:
+        scaled = pixels.astype(np.float32) * (255.0 / white_level_16bit)
+        pixels = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return pixels.astype(np.uint8, copy=False)
+
+
+def decode_pixels(data: bytes, *, name: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Decode a picture file as (H, W, 3) RGB at the depth of the file, uint8 or uint16.
+
+    Raises: ImageError, as `read_picture`.
+    """
+    _refuse_damage(data, name)
+    with _QUIET_OPENCV.hold():
+        try:
+            flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # drops alpha, applies EXIF
+            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except (cv2.error, MemoryError) as error:
+            raise ImageError(f"{name} cannot be decoded as a picture") from error
+    if bgr is None:
+        raise ImageError(
+            f"{name} is not a picture that can be read", hint="use PNG, JPEG, BMP or TIFF"
+        )
+    if bgr.dtype not in (np.uint8, np.uint16):
+        raise ImageError(
+            f"{name} holds {bgr.dtype} pixels, for which white is not known",
+            hint="save it with 8 or 16 bits a channel",
+        )
+    rgb = np.ascontiguousarray(bgr[..., ::-1])
+    if rgb.dtype == np.uint16:
+        return rgb.astype(np.uint16, copy=False)
+    return rgb.astype(np.uint8, copy=False)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a picture file. Raises ImageError if it is missing or cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Picture files of a folder and of its direct subfolders, in natural order (2 before 10).
+
+    Hidden files and folders are left out. The list may be empty.
+    Raises: DataError if the folder is missing or is no folder.
+    """
+    folder = existing_folder(folder)
+    inside = [p for p in _entries(folder) if p.is_dir()]
+    files = [p for place in (folder, *inside) for p in _entries(place) if is_picture(p)]
+    return sorted(files, key=lambda p: natural_key(p.relative_to(folder)))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a path is a file with the suffix of a picture."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+
+
+def natural_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
+    """Sort key of a path by which `part2` comes before `part10`."""
+    return tuple(
+        tuple(
+            (0, int(piece), piece) if piece.isdecimal() else (1, 0, piece.casefold())
+            for piece in re.split(r"(\d+)", name)
+            if piece
+        )
+        for name in path.parts
+    )
+
+
+def existing_folder(folder: Path) -> Path:
+    """The folder itself, or a DataError that says what is there instead, or what is near."""
+    folder = Path(folder)
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise DataError(f"{folder} is a file, not a folder of pictures")
+    siblings = [p.name for p in _entries(folder.parent)] if folder.parent.is_dir() else []
+    near = difflib.get_close_matches(folder.name, siblings, n=1)
+    hint = f"did you mean {folder.parent / near[0]}?" if near else "check the path"
+    raise DataError(f"there is no folder {folder}", hint=hint)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes. Raises ImageError if it cannot be read."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def guess_white_level(paths: Iterable[Path]) -> int:
+    """What white is in 16-bit files: the smallest of `WHITE_LEVELS_16BIT` none exceeds.
+
+    65535 if no file has 16 bits; files that cannot be read are left out. Decodes 16-bit PNG and
+    TIFF files only.
+    """
+    largest = 0
+    for path in paths:
+        with contextlib.suppress(ImageError):
+            data = read_bytes(path)
+            if not _may_have_16_bits(data):
+                continue
+            pixels = decode_pixels(data, name=str(path))
+            if pixels.dtype == np.uint16:
+                largest = max(largest, int(pixels.max()))
+    if not largest:
+        return WHITE_LEVELS_16BIT[-1]
+    return next(level for level in WHITE_LEVELS_16BIT if largest <= level)
+
+
+def save_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
+    """Write (H, W, 3) RGB or (H, W) grey in the format of the suffix; whole or not at all.
+
+    Raises: OutputError if the place cannot be written.
+    """
+    bgr = rgb[..., ::-1] if rgb.ndim == 3 else rgb
+    is_encoded, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(bgr))
+    assert is_encoded, f"OpenCV cannot encode {rgb.shape} as {path.suffix}"
+    write_atomically(path, encoded.tobytes())
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return [p for p in folder.iterdir() if not p.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror or error}") from error
+
+
+def _refuse_damage(data: bytes, name: str) -> None:
+    """Refuse what OpenCV decodes half, or only after allocating what a damaged header asks for."""
+    if not data:
+        raise ImageError(f"{name} is empty (0 bytes)")
+    n_pixels, is_whole = 0, True
+    if data.startswith(_PNG_START):
+        n_pixels, is_whole = _png_pixels(data), data.rfind(b"IEND") >= 0
+    elif data.startswith(_JPEG_START):
+        n_pixels, is_whole = _walk_jpeg(data)
+    if not is_whole:
+        raise ImageError(f"{name} is cut off: its end is missing", hint="copy it again")
+    if n_pixels > MAX_PIXELS:
+        raise ImageError(f"{name} claims {n_pixels} pixels; {MAX_PIXELS} is the most that is read")
+
+
+def _png_pixels(data: bytes) -> int:
+    """Pixels that the header of a PNG promises; 0 if even the header is cut off."""
+    if len(data) < 24:
+        return 0
+    width, height = struct.unpack(">II", data[16:24])
+    return int(width * height)
+
+
+def _walk_jpeg(data: bytes) -> tuple[int, bool]:
+    """(pixels of the frame, whether an end marker follows the scan).
+
+    The segments before the scan are stepped over: an EXIF thumbnail has an end marker of its own.
+    """
+    n_pixels, at = 0, 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if marker in _JPEG_FRAMES and at + 9 <= len(data):
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            n_pixels = height * width
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xDA:  # start of scan: inside it 0xFF 0xD9 can only be the end
+            return n_pixels, data.find(b"\xff\xd9", at) >= 0
+    return n_pixels, False
+
+
+def _may_have_16_bits(data: bytes) -> bool:
+    if data.startswith(_PNG_START):
+        return len(data) > 24 and data[24] == 16
+    return data.startswith(_TIFF_STARTS)
+
+
+class _QuietOpenCV:
+    """Keeps OpenCV from printing about broken files while at least one thread decodes.
+
+    The log level belongs to the process; counting the holders restores the level that the
+    program had, however many threads decode at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_holders = 0
+        self._level = 0
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        logging = cv2.utils.logging
+        with self._lock:
+            if self._n_holders == 0:
+                self._level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+            self._n_holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_holders -= 1
+                if self._n_holders == 0:
+                    logging.setLogLevel(self._level)
+
+
+_QUIET_OPENCV = _QuietOpenCV()

@@ -1,0 +1,116 @@
+"""Where pictures lie: MVTec AD's folder layout, and plain folders of good pictures.
+
+    DATA/train/good/*           DATA/test/good/*           DATA/test/DEFECT/STEM.*
+    DATA/ground_truth/DEFECT/STEM_mask.png
+
+Between the command line and `images`: a folder becomes a list of files with their labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.data.images import (
+    decode_pixels,
+    existing_folder,
+    is_picture,
+    list_pictures,
+    natural_key,
+    read_bytes,
+)
+from edgeinspect.errors import DataError, ImageError
+
+__all__ = ["GOOD", "LabelledPicture", "find_good", "find_test", "read_mask"]
+
+GOOD = "good"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledPicture:
+    """A test picture: `label` is "good" or its class of defect.
+
+    `mask_path` is None for a good picture, and for a defect of which no mask was drawn.
+    """
+
+    path: Path
+    label: str
+    mask_path: Path | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is wrong with the part."""
+        return self.label == GOOD
+
+
+def find_good(folder: Path) -> list[Path]:
+    """Good pictures of a plain folder, of an MVTec root (its train/good) or of its train.
+
+    A plain folder gives the pictures that lie in it, not those of its subfolders: they may be
+    defects. Natural order.
+    Raises: DataError if the folder is missing or holds no good pictures.
+    """
+    folder = existing_folder(folder)
+    for place in (folder / "train" / GOOD, folder / GOOD, folder):
+        if place.is_dir() and (found := _own_pictures(place)):
+            return found
+    hint = "give the folder that the pictures lie in, or one with train/good"
+    if below := list_pictures(folder):
+        hint = f"did you mean {below[0].parent}?"
+    raise DataError(f"{folder} has no train/good and no pictures of its own", hint=hint)
+
+
+def find_test(folder: Path) -> list[LabelledPicture]:
+    """Test pictures of an MVTec root or of its test folder, by label, then natural order.
+
+    Raises: DataError if the folder is missing or has no labelled pictures.
+    """
+    folder = existing_folder(folder)
+    test = folder / "test" if (folder / "test").is_dir() else folder
+    masks = test.parent / "ground_truth"
+    found = [
+        LabelledPicture(path=path, label=place.name, mask_path=_mask_of(path, masks))
+        for place in sorted(test.iterdir(), key=lambda p: natural_key(Path(p.name)))
+        if place.is_dir() and not place.name.startswith(".")
+        for path in _own_pictures(place)
+    ]
+    if not found:
+        raise DataError(
+            f"{folder} has no test pictures",
+            hint="give a folder with test/good and test/DEFECT, such as: edgeinspect synth OUT",
+        )
+    return found
+
+
+def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """A defect's mask as (H, W), true where the file is brighter than half of its largest value.
+
+    Raises: ImageError if the mask cannot be read or is not of `shape`, its picture's (H, W).
+    """
+    pixels = decode_pixels(read_bytes(path), name=str(path)).max(axis=-1)
+    if pixels.shape != tuple(shape):
+        raise ImageError(
+            f"{path} is {_by(pixels.shape)} px, but its picture is {_by(shape)} px",
+            hint="a mask has the size of its picture",
+        )
+    return np.asarray(pixels > pixels.max() / 2)
+
+
+def _own_pictures(folder: Path) -> list[Path]:
+    files = (p for p in folder.iterdir() if is_picture(p) and not p.name.startswith("."))
+    return sorted(files, key=lambda p: natural_key(Path(p.name)))
+
+
+def _mask_of(path: Path, masks: Path) -> Path | None:
+    folder = masks / path.parent.name
+    for name in (f"{path.stem}_mask.png", f"{path.stem}.png"):
+        if (folder / name).is_file():
+            return folder / name
+    return None
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} x {shape[0]}"
