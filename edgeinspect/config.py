@@ -155,12 +155,10 @@ class GeneratorConfig:
                     f"size is {self.size} px, which mask blocks of {block * self.patch} px do not halve",
                     hint=f"use a multiple of {2 * max(self.mask_scales) * self.patch} px",
                 )
-        n_left = self.n_tokens_encoded - self.merge * self.depth
-        if self.merge and n_left < self.n_tokens_encoded // 4:
+        if self.merge > self.most_mergeable:
             raise ConfigError(
-                f"merge is {self.merge}: {self.depth} blocks would leave {n_left} of"
-                f" {self.n_tokens_encoded} tokens",
-                hint="keep at least a quarter of them",
+                f"merge is {self.merge}, but form {self.form.value} with {self.depth} blocks on"
+                f" {self.n_tokens_encoded} tokens can merge at most {self.most_mergeable} a block"
             )
 
     @property
@@ -171,6 +169,15 @@ class GeneratorConfig:
     def n_tokens_encoded(self) -> int:
         """Tokens that enter the encoder in one masked pass."""
         return self.n_tokens if self.form is Form.ALL else self.n_tokens // 2
+
+    @property
+    def most_mergeable(self) -> int:
+        """Largest `merge`: `cross` keeps a quarter of its tokens to the end, the others match
+        the visible half of each half with the other (a quarter of all tokens, in each block).
+        """
+        if self.form is Form.CROSS:
+            return self.n_tokens_encoded * 3 // 4 // self.depth
+        return self.n_tokens // 4
 
     @property
     def n_scales(self) -> int:
@@ -331,19 +338,6 @@ class RunConfig:
             )
 
 
-PRESETS: Mapping[str, RunConfig] = types.MappingProxyType(
-    {
-        name: RunConfig(preset=name, generator=generator)
-        for name, generator in {
-            "paper": GeneratorConfig(form=Form.ALL, width=512, depth=7, decoder_depth=6),
-            "edge": GeneratorConfig(width=384, depth=6, decoder_depth=6),
-            "tiny": GeneratorConfig(width=192, depth=4, decoder_depth=2),
-            "nano": GeneratorConfig(width=128, depth=3, decoder_depth=1),
-        }.items()
-    }
-)
-
-
 def preset(name: str) -> RunConfig:
     """The settings of a preset by name. Raises ConfigError, with the near name, if unknown."""
     if name not in PRESETS:
@@ -480,3 +474,16 @@ def _at_least(config: Any, **lowest: float) -> None:
     for name, low in lowest.items():
         if getattr(config, name) < low:
             raise ConfigError(f"{name} is {getattr(config, name)}: it must be at least {low}")
+
+
+PRESETS: Mapping[str, RunConfig] = types.MappingProxyType(
+    {
+        name: RunConfig(preset=name, generator=generator)
+        for name, generator in {
+            "paper": GeneratorConfig(form=Form.ALL, width=512, depth=7, decoder_depth=6),
+            "edge": GeneratorConfig(width=384, depth=6, decoder_depth=6),
+            "tiny": GeneratorConfig(width=192, depth=4, decoder_depth=2),
+            "nano": GeneratorConfig(width=128, depth=3, decoder_depth=1),
+        }.items()
+    }
+)

@@ -1,0 +1,1 @@
+"""The networks, in torch: masks, token merging, generator, discriminator, latent encoder."""

@@ -1,0 +1,86 @@
+"""The generator: an image in, the masked reconstructions of all passes out.
+
+embedding -> encoder -> form (decoder) -> pixels of the removed tokens -> added to the prior,
+between the visible pixels -> 3 x 3 convolution against block edges (paper, section 2.1.2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edgeinspect.config import GeneratorConfig, Prior
+from edgeinspect.model.blocks import initialise
+from edgeinspect.model.encoder import Encoder
+from edgeinspect.model.fill import SmoothFill
+from edgeinspect.model.forms import make_form
+from edgeinspect.model.masks import BlockMasks
+
+__all__ = ["Generator", "join_patches"]
+
+
+class Generator(nn.Module):
+    """Reconstructs what the block masks remove.
+
+    With prior `fill` a new generator's reconstruction *is* the smooth fill: the head starts at
+    zero, the convolution as the identity.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.masks = BlockMasks(config)
+        self.encoder = Encoder(config)
+        self.form = make_form(config)
+        self.head = nn.Linear(config.width_of_decoder, config.patch**2 * 3)
+        self.smooth = nn.Conv2d(3, 3, 3, padding=1)
+        self.fill = (
+            SmoothFill(size=config.size, patch=config.patch, mask_scales=config.mask_scales)
+            if config.prior is Prior.FILL
+            else None
+        )
+        initialise(self.form)
+        nn.init.zeros_(self.head.weight)
+        nn.init.constant_(self.head.bias, 0.0 if self.fill else 0.5)
+        nn.init.dirac_(self.smooth.weight)
+        nn.init.zeros_(self.smooth.bias)
+
+    def forward(self, images: Tensor, scales: Tensor | None = None) -> Tensor:
+        """Reconstruct both complements of all scales, or of one scale an image.
+
+        Args:
+            images: (B, 3, H, W), values in [0, 1].
+            scales: (B,) int, the one scale to reconstruct of each image; None for all.
+        Returns: (B, I, 2, 3, H, W), I = 1 where `scales` is given. Removed pixels are
+            reconstructed, from visible pixels alone; the others are near the image's.
+        """
+        passes = None if scales is None else 2 * scales[:, None] + scales.new_tensor([0, 1])
+        tables = self.masks.tables(passes)
+        pixels = self.head(self.form(self.encoder, images, tables))
+        side = self.config.size // self.config.patch
+        residual = join_patches(pixels, side, self.config.patch)  # (B * Q, 3, H, W)
+        residual = residual.unflatten(0, (-1, tables.n_passes))
+        if self.fill is not None:
+            residual = residual + self._fill_of_passes(self.fill(images), scales)
+        seen = torch.where(tables.removed > 0, residual, images.unsqueeze(1))
+        joined = self.smooth(seen.flatten(0, 1))
+        size = self.config.size
+        return joined.reshape(-1, tables.n_passes // 2, 2, 3, size, size)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """O_i of all scales (eq. 6): (B, 3, H, W) -> (B, I, 3, H, W)."""
+        masks = self.masks.removed.unflatten(0, (-1, 2))  # (I, 2, 1, H, W)
+        return (self(images) * masks).sum(dim=2)
+
+    @staticmethod
+    def _fill_of_passes(fill: Tensor, scales: Tensor | None) -> Tensor:
+        """(B, I, 3, H, W) -> (B, Q, 3, H, W): both complements of a scale share its fill."""
+        if scales is not None:
+            fill = fill[torch.arange(len(fill), device=fill.device), scales].unsqueeze(1)
+        return fill.repeat_interleave(2, dim=1)
+
+
+def join_patches(pixels: Tensor, side: int, patch: int) -> Tensor:
+    """(B', side * side, patch * patch * 3) -> (B', 3, side * patch, side * patch)."""
+    grid = pixels.reshape(-1, side, side, patch, patch, 3)
+    return grid.permute(0, 5, 1, 3, 2, 4).reshape(-1, 3, side * patch, side * patch)
