@@ -1,0 +1,261 @@
+"""What this machine has for inspection, and the command that installs what it lacks.
+
+Beside the flow: `edgeinspect doctor` shows it, reports carry it as "what was run, on what". Reads
+files, package metadata and `nvidia-smi`; never imports a training package.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Diagnosis", "Gpu", "Machine", "Package", "diagnose", "read_machine"]
+
+NVIDIA_SMI_QUERY = "name,driver_version,compute_cap,memory.total"
+NVIDIA_SMI_SECONDS = 10.0  # a GPU that wakes up takes a few
+TELLING_CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp")
+JETPACK_OF_L4T = {32: 4, 35: 5, 36: 6, 38: 7}  # majors; L4T is the Jetson's Linux release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The computer itself. `jetson` is None on anything that is not a Jetson."""
+
+    python: str
+    is_virtual_environment: bool
+    system: str
+    cpu: str
+    cpu_flags: tuple[str, ...]
+    n_cores: int
+    memory_bytes: int | None
+    memory_free_bytes: int | None
+    disk_free_bytes: int
+    jetson: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One NVIDIA GPU as its driver names it; `compute_capability` such as 8.7."""
+
+    name: str
+    driver: str
+    compute_capability: str
+    memory_mib: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A package that some feature needs; `version` None: not installed, `install` says how."""
+
+    name: str
+    version: str | None
+    purpose: str
+    install: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """All that `doctor` shows. `cuda` is the newest CUDA that the driver serves."""
+
+    tool: str
+    machine: Machine
+    gpus: tuple[Gpu, ...]
+    cuda: str | None
+    onnxruntime_providers: tuple[str, ...]
+    packages: tuple[Package, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only; the keys are stable."""
+        return asdict(self)
+
+
+def diagnose(*, root: Path = Path("/"), gpu_query: Callable[[], str] | None = None) -> Diagnosis:
+    """Look at this machine. Takes up to a second; nothing missing is an error.
+
+    Args:
+        root: where /proc and /etc are looked for.
+        gpu_query: gives the lines of `nvidia-smi`, or "" where there is none.
+    """
+    gpus = read_gpus((gpu_query or _ask_nvidia_smi)())
+    machine = read_machine(root)
+    packages = tuple(_look_up(*entry, machine=machine) for entry in _PACKAGES)
+    return Diagnosis(
+        tool=_version_of("edgeinspect") or "not installed",
+        machine=machine,
+        gpus=gpus,
+        cuda=_driver_cuda(),
+        onnxruntime_providers=_providers(),
+        packages=packages,
+        notes=tuple(_notes(machine, gpus, packages, root)),
+    )
+
+
+def read_machine(root: Path = Path("/")) -> Machine:
+    """Python, processor, memory and disk. `root` is where /proc and /etc are looked for."""
+    memory = dict(re.findall(r"(\w+):\s+(\d+) kB", _text(root / "proc/meminfo")))
+    cpu = _text(root / "proc/cpuinfo")
+    flags = set(_first(r"(?:flags|Features)\s*: (.*)", cpu, "").split())
+    return Machine(
+        python=platform.python_version(),
+        is_virtual_environment=sys.prefix != sys.base_prefix,
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=_first(r"model name\s*: (.*)", cpu, platform.processor() or platform.machine()),
+        cpu_flags=tuple(flag for flag in TELLING_CPU_FLAGS if flag in flags),
+        n_cores=_n_cores(),
+        memory_bytes=_kibibytes(memory.get("MemTotal")),
+        memory_free_bytes=_kibibytes(memory.get("MemAvailable")),
+        disk_free_bytes=shutil.disk_usage(Path.cwd()).free,
+        jetson=read_jetson(root),
+    )
+
+
+def read_jetson(root: Path = Path("/")) -> str | None:
+    """Board, L4T release and JetPack of a Jetson, or None elsewhere."""
+    match = re.match(
+        r"# R(\d+) \(release\), REVISION: ([\d.]+)", _text(root / "etc/nv_tegra_release")
+    )
+    if match is None:
+        return None
+    major, revision = int(match[1]), match[2]
+    jetpack = f"JetPack {JETPACK_OF_L4T[major]}" if major in JETPACK_OF_L4T else "JetPack unknown"
+    board = _text(root / "proc/device-tree/model").strip("\0 \n") or "Jetson"
+    return f"{board}, {jetpack} (L4T {major}.{revision})"
+
+
+def read_gpus(lines: str) -> tuple[Gpu, ...]:
+    """The GPUs in what `nvidia-smi` answered; a line of another form is left out."""
+    gpus = []
+    for line in lines.splitlines():
+        fields = [field.strip() for field in line.split(",")]
+        if len(fields) == 4:
+            name, driver, capability, memory = fields
+            mib = int(memory) if memory.isdigit() else None  # a Jetson answers [N/A]
+            gpus.append(
+                Gpu(name=name, driver=driver, compute_capability=capability, memory_mib=mib)
+            )
+    return tuple(gpus)
+
+
+_PACKAGES = (  # (distributions that bring it, purpose, extra or None for the base)
+    (("numpy",), "arrays", None),
+    (("opencv-python-headless", "opencv-python"), "pictures and video", None),
+    (("onnxruntime", "onnxruntime-gpu"), "judging on the CPU", None),
+    (("onnxruntime-gpu",), "judging on a GPU through ONNX Runtime", "gpu"),
+    (("torch",), "training", "train"),
+    (("timm",), "training", "train"),
+    (("lightning-fabric",), "training", "train"),
+    (("onnx",), "export", "train"),
+    (("onnxscript",), "export", "train"),
+    (("onnxsim",), "export", "train"),
+    (("tensorrt", "tensorrt-cu12", "tensorrt-cu13"), "engines on Jetson and GPUs", "tensorrt"),
+    (("tensorrt-rtx-cu13", "tensorrt-rtx-cu12"), "engines on RTX cards", "tensorrt-rtx"),
+    (("cuda-python", "cuda-bindings"), "device memory for engines", "tensorrt"),
+    (("pycuda",), "device memory for engines, the other way", "pycuda"),
+)
+
+
+def _look_up(
+    names: tuple[str, ...], purpose: str, extra: str | None, *, machine: Machine
+) -> Package:
+    found = next((name for name in names if _version_of(name)), names[0])
+    install = f'pip install "edgeinspect[{extra}]"' if extra else "pip install edgeinspect"
+    if extra == "tensorrt" and machine.jetson:
+        install = "sudo apt-get install nvidia-jetpack"  # pip's is not made for Jetsons
+    return Package(name=found, version=_version_of(found), purpose=purpose, install=install)
+
+
+def _version_of(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _notes(
+    machine: Machine, gpus: tuple[Gpu, ...], packages: tuple[Package, ...], root: Path
+) -> list[str]:
+    """What a person should know that no single line shows."""
+    versions = {package.name: package.version for package in packages}
+    notes = []
+    if not (3, 10) <= sys.version_info[:2] <= (3, 13):
+        notes.append(f"Python {machine.python} is outside 3.10 to 3.13, which are declared")
+    if _version_of("onnxruntime") and _version_of("onnxruntime-gpu"):
+        notes.append(
+            "onnxruntime and onnxruntime-gpu share one module; to be sure of the GPU's, run:"
+            " pip install --force-reinstall --no-deps onnxruntime-gpu"
+        )
+    system_packages = list((root / "usr/lib").glob("python3*/dist-packages/tensorrt"))
+    if system_packages and not versions.get("tensorrt") and machine.is_virtual_environment:
+        notes.append(
+            "TensorRT is installed for the system's Python, which this environment does not see;"
+            " make it anew with: python3 -m venv --system-site-packages"
+        )
+    if gpus and machine.jetson is None and not versions.get("onnxruntime-gpu"):
+        notes.append('there is a GPU that ONNX Runtime cannot use: pip install "edgeinspect[gpu]"')
+    return notes
+
+
+def _ask_nvidia_smi() -> str:
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    command = ["nvidia-smi", f"--query-gpu={NVIDIA_SMI_QUERY}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=NVIDIA_SMI_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _driver_cuda() -> str | None:
+    """The newest CUDA that the driver serves, as 12.6; None without a driver."""
+    version = ctypes.c_int(0)
+    try:
+        failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+    except (OSError, AttributeError):
+        return None
+    return None if failed else f"{version.value // 1000}.{version.value % 1000 // 10}"
+
+
+def _providers() -> tuple[str, ...]:
+    """ONNX Runtime's execution providers as it names them; none if it cannot be imported."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return ()
+    return tuple(onnxruntime.get_available_providers())
+
+
+def _n_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _kibibytes(text: str | None) -> int | None:
+    return None if text is None else int(text) * 1024
+
+
+def _first(pattern: str, text: str, otherwise: str) -> str:
+    match = re.search(pattern, text)
+    return otherwise if match is None else match[1].strip()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

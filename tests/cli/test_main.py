@@ -1,0 +1,137 @@
+"""The front of the command line: what is imported, what is printed, how it leaves."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+import edgeinspect
+from edgeinspect.cli import main as front
+from edgeinspect.cli.main import COMMANDS, build_app, main, trouble_as_one_line
+from edgeinspect.errors import DataError
+
+HELP_BUDGET_S = 0.3
+HEAVY = {"numpy", "cv2", "onnxruntime", "jinja2", "torch", "timm", "rich"}
+
+
+def test_help_shows_every_command_with_its_line() -> None:
+    shown = CliRunner().invoke(build_app(None), ["--help"])
+    assert shown.exit_code == 0
+    for name, line in COMMANDS.items():
+        assert f"{name} " in shown.stdout
+        assert line in shown.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_repeats_the_docstring_of_each_command(name: str) -> None:
+    command = getattr(importlib.import_module(f"edgeinspect.cli.{name}"), name)
+    assert (command.__doc__ or "").strip().splitlines()[0] == COMMANDS[name]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_each_command_shows_an_example(name: str) -> None:
+    shown = CliRunner().invoke(build_app(name), [name, "--help"])
+    assert shown.exit_code == 0
+    assert shown.stdout.count(f"edgeinspect {name} ") >= 2, "the usage line, and an example"
+
+
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    imported = _modules_after(f"main({words!r})")
+    assert not imported & HEAVY
+
+
+def test_help_is_there_before_a_person_waits() -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "edgeinspect", "--help"], check=True, capture_output=True
+        )
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < HELP_BUDGET_S
+
+
+def test_only_the_command_that_was_asked_for_is_imported() -> None:
+    imported = _modules_after("main(['doctor', '--help'])", whole_names=True)
+    assert {m for m in imported if m.startswith("edgeinspect.cli.")} == {
+        "edgeinspect.cli.main",
+        "edgeinspect.cli.doctor",
+    }
+
+
+def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"edgeinspect {edgeinspect.__version__}\n"
+
+
+def test_a_misspelt_command_gets_the_near_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["rum"])
+    assert "Did you mean 'run'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (DataError("no picture in here", hint="look elsewhere"), "no picture in here; look else"),
+        (DataError("two\nlines"), "two lines"),
+        (ModuleNotFoundError("x", name="torch.nn"), 'pip install "edgeinspect[train]"'),
+        (OSError(errno.ENOSPC, "No space left on device", "a.csv"), "No space left on device: a"),
+        (PermissionError(errno.EACCES, "Permission denied", "b"), "Permission denied: b"),
+    ],
+)
+def test_trouble_is_one_line_and_exit_code_2(
+    error: Exception, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"), trouble_as_one_line("train"):
+        raise error
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert line in told.err
+    assert told.err.count("\n") == 1
+
+
+def test_an_interruption_leaves_as_shells_expect(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="130"), trouble_as_one_line("run"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("bug", [ModuleNotFoundError("x", name="edgeinspect.nowhere"), KeyError()])
+def test_a_bug_of_ours_is_not_dressed_up(bug: Exception) -> None:
+    with pytest.raises(type(bug)), trouble_as_one_line("run"):
+        raise bug
+
+
+def test_a_warning_is_told_once_and_named_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    front._set_up_logging(logging.INFO)
+    front._set_up_logging(logging.INFO)
+    logging.getLogger("edgeinspect.somewhere").warning("blurred %s", "a.png")
+    logging.getLogger("edgeinspect.somewhere").info("step")
+    logging.getLogger("edgeinspect.somewhere").debug("detail")
+    assert capsys.readouterr().err == "warning: blurred a.png\nstep\n"
+
+
+def _modules_after(call: str, *, whole_names: bool = False) -> set[str]:
+    """Names of the modules that a fresh Python holds after `main` was called."""
+    code = f"""
+import atexit, sys
+atexit.register(lambda: print("MODULES", *sys.modules))
+from edgeinspect.cli.main import main
+{call}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+    names = done.rsplit("MODULES", 1)[1].split()
+    return set(names) if whole_names else {name.partition(".")[0] for name in names}

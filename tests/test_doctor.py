@@ -1,0 +1,122 @@
+"""What `doctor` reads from a machine, with the files and answers of machines we do not have."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edgeinspect import doctor as doctor_module
+from edgeinspect.cli.main import build_app
+from edgeinspect.doctor import diagnose, read_gpus, read_jetson, read_machine
+
+ORIN_RELEASE = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n"
+ORIN_CPU = "processor : 0\nmodel name : ARMv8 Processor rev 1 (v8l)\nFeatures : fp asimd asimddp\n"
+
+
+@pytest.fixture
+def orin(tmp_path: Path) -> Path:
+    """The files of a Jetson Orin Nano that doctor reads."""
+    files = {
+        "etc/nv_tegra_release": ORIN_RELEASE,
+        "proc/device-tree/model": "NVIDIA Jetson Orin Nano Developer Kit\0",
+        "proc/cpuinfo": ORIN_CPU,
+        "proc/meminfo": "MemTotal:        7800000 kB\nMemAvailable:    5000000 kB\n",
+        "usr/lib/python3.10/dist-packages/tensorrt/__init__.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_a_jetson_is_named_with_its_jetpack(orin: Path) -> None:
+    assert read_jetson(orin) == "NVIDIA Jetson Orin Nano Developer Kit, JetPack 6 (L4T 36.4.3)"
+
+
+def test_an_unknown_l4t_release_is_not_guessed(orin: Path) -> None:
+    (orin / "etc/nv_tegra_release").write_text("# R99 (release), REVISION: 1.0, GCID: 1\n")
+    assert "JetPack unknown (L4T 99.1.0)" in str(read_jetson(orin))
+
+
+def test_a_machine_without_the_release_file_is_no_jetson(tmp_path: Path) -> None:
+    assert read_jetson(tmp_path) is None
+
+
+def test_processor_and_memory_come_from_proc(orin: Path) -> None:
+    machine = read_machine(orin)
+    assert machine.cpu == "ARMv8 Processor rev 1 (v8l)"
+    assert machine.cpu_flags == ("asimd", "asimddp")
+    assert machine.memory_bytes == 7_800_000 * 1024
+    assert machine.memory_free_bytes == 5_000_000 * 1024
+
+
+def test_a_machine_without_proc_still_has_a_diagnosis(tmp_path: Path) -> None:
+    machine = read_machine(tmp_path)
+    assert machine.memory_bytes is None
+    assert machine.n_cores >= 1
+
+
+def test_each_gpu_line_becomes_a_gpu() -> None:
+    gpus = read_gpus("NVIDIA RTX A2000, 550.90, 8.6, 12282\nOrin, 540.4, 8.7, [N/A]\nnonsense\n")
+    assert [gpu.compute_capability for gpu in gpus] == ["8.6", "8.7"]
+    assert [gpu.memory_mib for gpu in gpus] == [12282, None]
+
+
+def test_a_gpu_without_its_runtime_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install_only(monkeypatch, {"onnxruntime": "1.30"})
+    diagnosis = diagnose(root=tmp_path, gpu_query=lambda: "RTX, 550, 8.6, 8192")
+    assert 'pip install "edgeinspect[gpu]"' in " ".join(diagnosis.notes)
+
+
+def test_both_onnxruntime_packages_at_once_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install_only(monkeypatch, {"onnxruntime": "1.30", "onnxruntime-gpu": "1.30"})
+    diagnosis = diagnose(root=tmp_path, gpu_query=lambda: "")
+    assert "share one module" in " ".join(diagnosis.notes)
+
+
+def test_tensorrt_that_the_environment_cannot_see_is_noted(
+    orin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install_only(monkeypatch, {})
+    monkeypatch.setattr(sys, "base_prefix", "/elsewhere")
+    diagnosis = diagnose(root=orin, gpu_query=lambda: "")
+    assert "--system-site-packages" in " ".join(diagnosis.notes)
+
+
+def test_a_jetson_gets_tensorrt_from_jetpack(orin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _install_only(monkeypatch, {})
+    packages = {p.name: p for p in diagnose(root=orin, gpu_query=lambda: "").packages}
+    assert packages["tensorrt"].install == "sudo apt-get install nvidia-jetpack"
+
+
+def test_a_missing_package_comes_with_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install_only(monkeypatch, {"numpy": "2.0"})
+    packages = {p.name: p for p in diagnose(root=tmp_path, gpu_query=lambda: "").packages}
+    assert packages["numpy"].version == "2.0"
+    assert packages["torch"].version is None
+    assert packages["torch"].install == 'pip install "edgeinspect[train]"'
+
+
+def test_the_table_and_the_json_tell_the_same() -> None:
+    told = CliRunner().invoke(build_app("doctor"), ["doctor"])
+    data = json.loads(CliRunner().invoke(build_app("doctor"), ["doctor", "--json"]).stdout)
+    assert told.exit_code == 0
+    for package in data["packages"]:
+        assert package["name"] in told.stdout
+        assert (package["version"] or package["install"]) in told.stdout
+    assert data["machine"]["cpu"] in told.stdout
+
+
+def _install_only(monkeypatch: pytest.MonkeyPatch, versions: dict[str, str]) -> None:
+    """Make the machine one that has these distributions and no others."""
+    monkeypatch.setattr(doctor_module, "_version_of", versions.get)
