@@ -59,6 +59,15 @@ class Scores:
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
+    def split(self, lengths: list[int]) -> list[Scores]:
+        """The scores of consecutive runs of images, one of each length."""
+        ends = np.cumsum(lengths)
+        names = [field.name for field in dataclasses.fields(self)]
+        return [
+            Scores(**{n: getattr(self, n)[end - length : end] for n in names})
+            for length, end in zip(lengths, ends, strict=True)
+        ]
+
 
 class Session(Protocol):
     """An open scoring graph with its constants bound; use it inside a `with`."""

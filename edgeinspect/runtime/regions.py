@@ -1,0 +1,111 @@
+"""Where an NG part is wrong: connected regions of its anomaly map, in picture pixels.
+
+The map's level is taken from the verdict itself. Under the `peak` rule a tile is NG because one
+statistic's z lies above the threshold; brought back from z to the map, that is the level at which
+this statistic alone rejects, and as no statistic exceeds the map's maximum, an NG tile always
+has a pixel above it. The other rules do not point at pixels: there the level is half of the
+map's maximum. Tiles that are OK by themselves add no region (docs/method.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.config import Rule
+from edgeinspect.constants import Calibration
+from edgeinspect.data.tiling import TileGrid, stitch_tiles
+from edgeinspect.runtime.session import Scores
+
+__all__ = ["MAX_REGIONS", "MapLevels", "Region", "find_regions"]
+
+MAX_REGIONS = 50  # the strongest; a part that is wrong all over needs no longer list
+SHARE_OF_MAXIMUM = 0.5  # for rules that do not point at pixels
+BRIDGE_PX = 5  # gaps of a region up to here (resized px) are closed: a scratch is one region
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A connected part of the map above its level.
+
+    Attributes:
+        box: (x, y, width, height) in px of the picture.
+        area_px: its area in px of the picture.
+        peak: the map's largest value in it, in z units.
+    """
+
+    box: tuple[int, int, int, int]
+    area_px: int
+    peak: float
+
+
+class MapLevels:
+    """The level of each tile's map from which it speaks for NG."""
+
+    def __init__(self, calibration: Calibration, *, n_statistics: int) -> None:
+        """`n_statistics` is that of one map."""
+        self._calibration = calibration
+        self._n_statistics = n_statistics
+
+    def of(self, scores: Scores) -> Floats:
+        """Levels (B,) in the units of `scores.anomaly_map`, none above its map's maximum."""
+        maxima = scores.anomaly_map.max(axis=(1, 2))
+        if self._calibration.rule is not Rule.PEAK:
+            return np.asarray(np.where(maxima > 0, SHARE_OF_MAXIMUM * maxima, maxima), np.float32)
+        with np.errstate(all="ignore"):  # scores that are not finite are no error here
+            return self._of_peak(scores)
+
+    def _of_peak(self, scores: Scores) -> Floats:
+        constants = self._calibration.constants
+        z = (scores.statistics - constants.stat_mean) * constants.stat_inv_std
+        weighted = np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
+        winner = weighted.argmax(axis=1)
+        gain = constants.stat_weight[winner] * constants.stat_inv_std[winner]
+        level = constants.stat_mean[winner] + self._calibration.threshold.value / gain
+        return np.asarray(level, np.float32)
+
+
+def find_regions(
+    maps: Floats, levels: Floats, is_ng: NDArray[np.bool_], grid: TileGrid
+) -> tuple[Region, ...]:
+    """Regions of a part, strongest first, at most `MAX_REGIONS`.
+
+    Args:
+        maps: (n, size, size) of the part's tiles; levels: (n,); is_ng: (n,), which tiles count.
+    """
+    if not is_ng.any():
+        return ()
+    import cv2
+
+    lowest = np.minimum(levels, maps.max(axis=(1, 2)))
+    above = (maps >= lowest[:, None, None]) & is_ng[:, None, None]
+    mask = stitch_tiles(above.astype(np.uint8), grid)
+    stitched = stitch_tiles(maps, grid)
+    kernel = np.ones((BRIDGE_PX, BRIDGE_PX), np.uint8)
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
+    n_labels, labels, table, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    regions = [_region(table[label], labels, label, stitched, grid) for label in range(1, n_labels)]
+    return tuple(sorted(regions, key=lambda region: -region.peak)[:MAX_REGIONS])
+
+
+def _region(
+    row: NDArray[Any], labels: NDArray[Any], label: int, stitched: Floats, grid: TileGrid
+) -> Region:
+    """A component (x, y, width, height, area in resized px) in px of the picture."""
+    x, y, width, height, area = (int(v) for v in row)
+    place = np.s_[y : y + height, x : x + width]
+    peak = float(stitched[place][labels[place] == label].max())
+    (picture_h, picture_w), (resized_h, resized_w) = grid.picture_hw, grid.resized_hw
+    left, right = x * picture_w // resized_w, -(-(x + width) * picture_w // resized_w)
+    top, bottom = y * picture_h // resized_h, -(-(y + height) * picture_h // resized_h)
+    ratio = picture_h * picture_w / (resized_h * resized_w)
+    return Region(
+        box=(left, top, right - left, bottom - top),
+        area_px=max(1, round(area * ratio)),
+        peak=peak,
+    )
