@@ -1,0 +1,286 @@
+"""From good pictures to a calibrated bundle: the steps in order.
+
+    refuse training pictures -> error maps (once) -> cross-fit -> rule -> scores of good parts
+    -> threshold -> constants from all pictures -> into the bundle
+
+The graph is never touched and torch is not needed. `edgeinspect calibrate` is this function.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeinspect.bundle import Bundle, install_calibration, read_bundle
+from edgeinspect.calibration.candidates import (
+    Candidate,
+    candidates,
+    default_candidate,
+    prefer_normalisation,
+)
+from edgeinspect.calibration.crossfit import CrossFit, PartScores, crossfit, folds_of, sum_maps
+from edgeinspect.calibration.good_maps import (
+    GoodMaps,
+    MapCache,
+    OnProgress,
+    OnSkipped,
+    collect_good_maps,
+)
+from edgeinspect.calibration.normalisation import MapSums, block_sides_px, map_constants
+from edgeinspect.calibration.selection import Selection, Selector, select_candidate
+from edgeinspect.calibration.thresholds import check_rate, fit_threshold
+from edgeinspect.calibration.training_pictures import untrained_pictures
+from edgeinspect.config import Normalisation, Rule
+from edgeinspect.constants import Calibration, RuleConstants, one_hot
+from edgeinspect.errors import CalibrationError
+from edgeinspect.runtime.session import MapSession, open_maps
+
+__all__ = ["MAX_PIXEL_TILES", "calibrate"]
+
+MAX_PIXEL_TILES = 16  # 38 MB of float64 sums and 19 MB of constants a tile position
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What was asked for; None leaves the choice to good pictures."""
+
+    rate: float
+    rule: Rule | None
+    normalisation: Normalisation | None
+    is_selected: bool
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.is_selected and self.rule is not None:
+            raise CalibrationError(
+                f"the rule {self.rule.value} was named, and --select would choose one",
+                hint="give one of --rule and --select",
+            )
+        if self.rule is Rule.PAPER and self.normalisation not in (None, Normalisation.NONE):
+            raise CalibrationError(
+                "the paper's rule reads error maps as they are, not normalised"
+                f" ({self.normalisation.value})",
+                hint="leave --normalisation out, or use --rule peak",
+            )
+
+
+def calibrate(
+    bundle_path: Path,
+    good: list[Path],
+    *,
+    false_reject_rate: float,
+    rule: Rule | None = None,
+    normalisation: Normalisation | None = None,
+    select: bool = False,
+    allow_training_pictures: bool = False,
+    skip_training_pictures: bool = False,
+    seed: int = 0,
+    threads: int | None = None,
+    on_progress: OnProgress | None = None,
+    on_skipped: OnSkipped | None = None,
+) -> Calibration:
+    """Give a bundle its constants and threshold, from good pictures in the order they were taken.
+
+    Args:
+        false_reject_rate: share of good parts that may be called NG.
+        rule: of the verdict; None is `peak`.
+        normalisation: of the error maps; None takes what held-out good pictures prefer.
+        select: choose rule, measures and normalisation on synthetic defects.
+        seed: of synthetic defects and of the intervals' bootstrap.
+        threads: of the CPU; None leaves it to the runtime.
+        on_progress: called with (step, done, of how many).
+        on_skipped: called with each picture that cannot be read, and what is wrong with it;
+            None names them in the log.
+    Raises: CalibrationError if the pictures do not support what was asked, or trained the
+        model; BundleError; OutputError. The bundle is then as it was.
+    """
+    request = _Request(
+        rate=false_reject_rate,
+        rule=rule,
+        normalisation=normalisation,
+        is_selected=select,
+        seed=seed,
+    )
+    bundle = read_bundle(bundle_path)
+    paths = untrained_pictures(
+        good,
+        bundle.manifest.provenance,
+        allow=allow_training_pictures,
+        skip=skip_training_pictures,
+    )
+    _check_count(len(paths), request.rate)
+    with open_maps(bundle, threads=threads) as session, MapCache() as cache:
+        steps = _Steps(
+            bundle=bundle,
+            session=session,
+            request=request,
+            on_progress=on_progress or (lambda step, done, total: None),
+        )
+        calibration = steps.run(paths, cache, on_skipped or _log_skipped)
+    install_calibration(bundle_path, calibration)
+    return calibration
+
+
+def _log_skipped(path: Path, what: str) -> None:
+    _log.warning("skipped: %s", what)
+
+
+def _check_count(n: int, rate: float) -> None:
+    """Before minutes are spent, and again when broken pictures were left out."""
+    folds_of(n)
+    check_rate(n, rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Steps:
+    """One calibration under way."""
+
+    bundle: Bundle
+    session: MapSession
+    request: _Request
+    on_progress: OnProgress
+
+    def run(self, paths: list[Path], cache: MapCache, on_skipped: OnSkipped) -> Calibration:
+        good = collect_good_maps(
+            self.session,
+            paths,
+            self.bundle.config.preprocess,
+            cache,
+            on_progress=self.on_progress,
+            on_skipped=on_skipped,
+        )
+        _check_count(len(good), self.request.rate)
+        places = self._pixel_places(good)
+        n_tiles = 1 if places is None else len(places)
+        totals = sum_maps(good, range(len(good)), n_tiles)
+        fits = crossfit(
+            good,
+            totals,
+            self._normalisations(places is not None),
+            self._block_sides,
+            self.bundle.config.scoring,
+            on_progress=self.on_progress,
+        )
+        candidate, selection = self._choose(good, fits)
+        return self._assemble(good, totals, fits[candidate.normalisation], candidate, selection)
+
+    @property
+    def _block_sides(self) -> tuple[int, ...]:
+        return block_sides_px(self.bundle.config.generator)
+
+    def _pixel_places(self, good: GoodMaps) -> tuple[tuple[int, int], ...] | None:
+        """Tile places if maps per pixel are possible and in question, else None."""
+        request = self.request
+        if request.rule is Rule.PAPER or request.normalisation not in (None, Normalisation.PIXEL):
+            return None
+        places = good.tile_places
+        if places is not None and len(places) <= MAX_PIXEL_TILES:
+            return places
+        if request.normalisation is Normalisation.PIXEL:
+            raise CalibrationError(_why_not_per_pixel(good), hint="use --normalisation block")
+        return None
+
+    def _normalisations(self, has_pixel: bool) -> tuple[Normalisation, ...]:
+        """Those that are in question, the cheapest first."""
+        request = self.request
+        if request.normalisation is not None:
+            return (request.normalisation,)
+        if request.rule is Rule.PAPER:
+            return (Normalisation.NONE,)
+        pixel = (Normalisation.PIXEL,) if has_pixel else ()
+        none = (Normalisation.NONE,) if request.is_selected else ()
+        return (Normalisation.BLOCK, *pixel, *none)
+
+    def _choose(
+        self, good: GoodMaps, fits: dict[Normalisation, CrossFit]
+    ) -> tuple[Candidate, Selection | None]:
+        config = self.bundle.config
+        how = next(iter(fits))
+        if Normalisation.BLOCK in fits and Normalisation.PIXEL in fits:
+            block, pixel = fits[Normalisation.BLOCK], fits[Normalisation.PIXEL]
+            how = prefer_normalisation(block, pixel, config.scoring)
+            _log.info("held-out good pictures prefer normalisation by %s", how.value)
+        default = default_candidate(self.request.rule or Rule.PEAK, how, config.scoring)
+        if not self.request.is_selected:
+            return default, None
+        selector = Selector(
+            session=self.session,
+            good=good,
+            fits=fits,
+            preprocess=config.preprocess,
+            scoring=config.scoring,
+            n_scales=config.generator.n_scales,
+            seed=self.request.seed,
+            on_progress=self.on_progress,
+        )
+        selection = select_candidate(selector, candidates(default, config.scoring, tuple(fits)))
+        return selection.chosen, selection
+
+    def _assemble(
+        self,
+        good: GoodMaps,
+        totals: MapSums,
+        fit: CrossFit,
+        candidate: Candidate,
+        selection: Selection | None,
+    ) -> Calibration:
+        """Threshold from cross-fitted scores, constants from all pictures."""
+        scores = self._part_scores(fit, candidate)
+        how = candidate.normalisation
+        is_per_pixel = how is Normalisation.PIXEL
+        return Calibration(
+            constants=self._constants(totals, fit, candidate),
+            threshold=fit_threshold(
+                scores.score, self.request.rate, np.random.default_rng(self.request.seed)
+            ),
+            rule=candidate.rule,
+            normalisation=how,
+            measures=tuple(measure.value for measure in candidate.measures),
+            good_scores=scores.score,
+            good_local=scores.local,
+            good_global=scores.global_,
+            good_names=tuple(picture.path.name for picture in good.pictures),
+            selection=None if selection is None else selection.to_dict(),
+            tile_places=good.tile_places if is_per_pixel else None,
+        )
+
+    def _part_scores(self, fit: CrossFit, candidate: Candidate) -> PartScores:
+        config = self.bundle.config
+        n_scales = config.generator.n_scales
+        weight = candidate.weight(config.scoring, n_scales)
+        return fit.score_parts(weight, one_hot(candidate.rule), config.scoring, n_scales)
+
+    def _constants(self, totals: MapSums, fit: CrossFit, candidate: Candidate) -> RuleConstants:
+        config = self.bundle.config
+        maps = map_constants(totals, candidate.normalisation, self._block_sides)
+        weight = candidate.weight(config.scoring, config.generator.n_scales)
+        rest = fit.constants_without(None, weight, one_hot(candidate.rule))
+        return RuleConstants(
+            map_mean=maps.map_mean,
+            map_inv_std=maps.map_inv_std,
+            stat_mean=rest.stat_mean,
+            stat_inv_std=rest.stat_inv_std,
+            stat_weight=rest.stat_weight,
+            precision=rest.precision,
+            rule=rest.rule,
+        )
+
+
+def _why_not_per_pixel(good: GoodMaps) -> str:
+    grids = {(picture.grid.resized_hw, picture.grid.n_tiles) for picture in good.pictures}
+    if len(grids) == 1:
+        n_tiles = good.pictures[0].grid.n_tiles
+        return (
+            f"maps per pixel of {n_tiles} tile positions would need too much memory"
+            f" ({MAX_PIXEL_TILES} is the most)"
+        )
+    sizes = sorted(f"{w} x {h}" for (h, w), _ in grids)
+    return (
+        "normalisation by pixel needs good pictures of one size, and these become"
+        f" {len(grids)}: {', '.join(sizes[:3])} px{' and more' if len(sizes) > 3 else ''}"
+    )

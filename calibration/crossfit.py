@@ -1,0 +1,199 @@
+"""Scores of good parts by constants that have not seen them.
+
+A threshold from scores of the pictures that made the constants would be too low: a part never
+differs much from a mean it is part of. So the pictures are cut into folds of neighbouring files
+(neighbours show the same light and dirt); the error maps of each fold are normalised with the
+maps of the other folds, and its statistics become z with the other folds' statistics.
+
+Statistics are always of maps normalised without their own fold, also where they make
+`stat_mean` and `stat_inv_std`: under constants that have seen a picture its statistics are too
+small. The final map constants use all pictures, a fold more, so a new part's statistics come out
+a trifle smaller than those the threshold was set on: the error is on the side of OK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.calibration.good_maps import GoodMaps, OnProgress
+from edgeinspect.calibration.normalisation import MapConstants, MapSums, map_constants
+from edgeinspect.calibration.rules import StatisticConstants, fit_statistics, score
+from edgeinspect.calibration.statistics import blur, normalise, statistics
+from edgeinspect.config import Normalisation, ScoringConfig
+from edgeinspect.data.splits import neighbour_folds
+from edgeinspect.errors import CalibrationError
+
+__all__ = [
+    "MIN_GOOD",
+    "CrossFit",
+    "PartScores",
+    "crossfit",
+    "folds_of",
+    "map_statistics",
+    "part_scores",
+    "sum_maps",
+]
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+N_FOLDS = 5
+PICTURES_A_FOLD = 5  # below five folds of five, fewer folds
+MIN_GOOD = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PartScores:
+    """Scores of n parts, (n,) each, a part's being the largest of its tiles'."""
+
+    score: Doubles
+    local: Doubles
+    global_: Doubles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CrossFit:
+    """Out-of-fold statistics of good pictures under one normalisation.
+
+    Attributes:
+        fold_constants: map constants of each fold, made without it.
+        statistics: (N, S), of each image.
+        picture: (N,), each image's picture; fold: (n,), each picture's fold.
+    """
+
+    normalisation: Normalisation
+    fold_constants: tuple[MapConstants, ...]
+    statistics: Floats
+    picture: Ints
+    fold: Ints
+
+    def constants_without(
+        self, fold: int | None, weight: Floats, rule: Floats
+    ) -> StatisticConstants:
+        """Constants from the pictures outside a fold; from all with None."""
+        is_fit = (
+            np.ones(len(self.picture), bool) if fold is None else self.fold[self.picture] != fold
+        )
+        return fit_statistics(self.statistics[is_fit], weight, rule)
+
+    def score_parts(
+        self, weight: Floats, rule: Floats, scoring: ScoringConfig, n_scales: int
+    ) -> PartScores:
+        """Each good part's scores by the other folds' constants."""
+        return self.score_others(self.statistics, self.picture, weight, rule, scoring, n_scales)
+
+    def score_others(
+        self,
+        rows: Floats,
+        picture: Ints,
+        weight: Floats,
+        rule: Floats,
+        scoring: ScoringConfig,
+        n_scales: int,
+    ) -> PartScores:
+        """Scores of changed copies of the pictures, by constants that saw neither.
+
+        Args:
+            rows: (M, S), statistics by the map constants of each picture's fold.
+            picture: (M,), rising; the picture that each image was made from.
+        Returns: the scores of the pictures that occur, in their order.
+        """
+        parts = []
+        for fold in range(len(self.fold_constants)):
+            is_scored = self.fold[picture] == fold
+            if is_scored.any():
+                constants = self.constants_without(fold, weight, rule)
+                tiles = score(rows[is_scored], constants, scoring, n_scales)
+                parts.append(
+                    part_scores(tiles.score, tiles.local, tiles.global_, picture[is_scored])
+                )
+        return PartScores(
+            score=np.concatenate([p.score for p in parts]),
+            local=np.concatenate([p.local for p in parts]),
+            global_=np.concatenate([p.global_ for p in parts]),
+        )
+
+
+def part_scores(scores: Doubles, local: Doubles, global_: Doubles, picture: Ints) -> PartScores:
+    """The largest score of each picture's tiles; `picture` (N,) rises."""
+    starts = np.flatnonzero(np.diff(picture, prepend=-1))
+    return PartScores(
+        score=np.maximum.reduceat(scores, starts),
+        local=np.maximum.reduceat(local, starts),
+        global_=np.maximum.reduceat(global_, starts),
+    )
+
+
+def folds_of(n: int) -> Ints:
+    """Fold of each of n good pictures, (n,): five, or fewer of at least five pictures.
+
+    Raises: CalibrationError with fewer than 10 pictures.
+    """
+    if n < MIN_GOOD:
+        raise CalibrationError(
+            f"{n} good pictures are too few to calibrate with",
+            hint=f"give at least {MIN_GOOD}, better 60 or more",
+        )
+    return neighbour_folds(n, min(N_FOLDS, n // PICTURES_A_FOLD))
+
+
+def sum_maps(good: GoodMaps, pictures: Iterable[int], n_tiles: int) -> MapSums:
+    """Sums of some pictures' maps; `n_tiles` is 1 where tile positions are not told apart."""
+    sums = MapSums.empty((n_tiles, *good.cache.shape))
+    for picture in pictures:
+        for tile, maps in good.maps(picture):
+            sums.add(maps, tile)
+    return sums
+
+
+def map_statistics(
+    maps: Floats, constants: MapConstants, tile: NDArray[np.int32], scoring: ScoringConfig
+) -> Floats:
+    """Statistics (n, S) of un-normalised error maps (n, K, I, H, W) at tile positions (n,)."""
+    return statistics(blur(normalise(maps, constants, tile), scoring.blur_px), scoring)
+
+
+def crossfit(
+    good: GoodMaps,
+    totals: MapSums,
+    normalisations: tuple[Normalisation, ...],
+    block_sides: tuple[int, ...],
+    scoring: ScoringConfig,
+    *,
+    on_progress: OnProgress,
+) -> dict[Normalisation, CrossFit]:
+    """Out-of-fold statistics of all good pictures under several normalisations at once.
+
+    Args:
+        totals: `sum_maps` of all pictures, with T as `pixel` needs it if that is asked for.
+        block_sides: px of a mask block of each scale.
+    """
+    fold = folds_of(len(good))
+    rows: dict[Normalisation, list[Floats]] = {how: [] for how in normalisations}
+    constants: dict[Normalisation, list[MapConstants]] = {how: [] for how in normalisations}
+    for k in range(int(fold.max()) + 1):
+        members = [int(picture) for picture in np.flatnonzero(fold == k)]
+        rest = totals.without(sum_maps(good, members, len(totals.count)))
+        for how in normalisations:
+            constants[how].append(map_constants(rest, how, block_sides))
+        for picture in members:
+            on_progress("cross-fitting", picture, len(good))
+            for tile, maps in good.maps(picture):
+                for how in normalisations:
+                    rows[how].append(map_statistics(maps, constants[how][-1], tile, scoring))
+    on_progress("cross-fitting", len(good), len(good))
+    return {
+        how: CrossFit(
+            normalisation=how,
+            fold_constants=tuple(constants[how]),
+            statistics=np.concatenate(rows[how]),
+            picture=good.picture_of_tile,
+            fold=fold,
+        )
+        for how in normalisations
+    }

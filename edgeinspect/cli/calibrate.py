@@ -1,0 +1,193 @@
+"""`edgeinspect calibrate`: constants and threshold of a bundle, from good pictures."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from edgeinspect.constants import Calibration
+
+__all__ = ["calibrate"]
+
+
+class RuleName(str, enum.Enum):
+    """`config.Rule`, spelt out so that --help imports nothing."""
+
+    PAPER = "paper"
+    PEAK = "peak"
+    MAHALANOBIS = "mahalanobis"
+
+
+class NormalisationName(str, enum.Enum):
+    """`config.Normalisation`, likewise."""
+
+    NONE = "none"
+    BLOCK = "block"
+    PIXEL = "pixel"
+
+
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(help="The bundle to calibrate.", show_default=False)],
+    good_dir: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of good pictures, in the order they were taken.", show_default=False
+        ),
+    ],
+    false_reject_rate: Annotated[
+        float,
+        typer.Option(help="Share of good parts that may be called NG (0.01: 1 in 100)."),
+    ] = 0.01,
+    rule: Annotated[
+        RuleName | None, typer.Option(help="Rule of the verdict.  [default: peak]")
+    ] = None,
+    select: Annotated[
+        bool, typer.Option("--select", help="Choose the rule on synthetic defects.")
+    ] = False,
+    normalisation: Annotated[
+        NormalisationName | None,
+        typer.Option(
+            help="How error maps are normalised.  [default: what held-out good pictures prefer]"
+        ),
+    ] = None,
+    allow_training_pictures: Annotated[
+        bool,
+        typer.Option(
+            "--allow-training-pictures",
+            help="Calibrate with pictures that trained the model: the threshold will be too low.",
+        ),
+    ] = False,
+    skip_training_pictures: Annotated[
+        bool,
+        typer.Option("--skip-training-pictures", help="Leave out pictures that trained the model."),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of synthetic defects and intervals.", min=0)] = 0,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads.  [default: all cores]", min=1)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")] = False,
+) -> None:
+    """Give a bundle its statistics and threshold, from good pictures.
+
+    Example: edgeinspect calibrate part.bundle good_parts --false-reject-rate 0.01
+    """
+    from edgeinspect.calibration.calibrate import calibrate as calibrate_bundle
+    from edgeinspect.config import Normalisation, Rule
+    from edgeinspect.data.layout import find_good
+
+    pictures = find_good(good_dir)
+    skipped: list[tuple[Path, str]] = []
+    with _progress() as on_progress:
+        calibration = calibrate_bundle(
+            bundle,
+            pictures,
+            false_reject_rate=false_reject_rate,
+            rule=None if rule is None else Rule(rule.value),
+            normalisation=None if normalisation is None else Normalisation(normalisation.value),
+            select=select,
+            allow_training_pictures=allow_training_pictures,
+            skip_training_pictures=skip_training_pictures,
+            seed=seed,
+            threads=threads,
+            on_progress=on_progress,
+            on_skipped=lambda path, what: skipped.append((path, what)),
+        )
+    for _, what in skipped:
+        typer.echo(f"warning: skipped: {what}", err=True)
+    result = _result(bundle, calibration, n_given=len(pictures), skipped=skipped)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(result, indent=2))
+    else:
+        _show(result)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar a step on a terminal's stderr; silence elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=total)
+            bars.update(tasks[step], completed=done)
+
+        yield advance
+
+
+def _result(
+    bundle: Path, calibration: Calibration, *, n_given: int, skipped: list[tuple[Path, str]]
+) -> dict[str, Any]:
+    """What a machine may read; the keys are stable."""
+    import numpy as np
+
+    threshold = calibration.threshold
+    return {
+        "bundle": str(bundle),
+        "threshold": threshold.value,
+        "threshold_interval": list(threshold.interval),
+        "method": threshold.method,
+        "false_reject_rate": threshold.false_reject_rate,
+        "false_reject_rate_interval": list(threshold.rate_interval),
+        "median_good_score": float(np.median(calibration.good_scores)),
+        "rule": calibration.rule.value,
+        "normalisation": calibration.normalisation.value,
+        "measures": list(calibration.measures),
+        "n_good": threshold.n_good,
+        "n_given": n_given,
+        "n_training_pictures_left_out": n_given - threshold.n_good - len(skipped),
+        "skipped": [{"picture": str(path), "reason": what} for path, what in skipped],
+        "selection": calibration.selection,
+    }
+
+
+def _show(result: dict[str, Any]) -> None:
+    for name, value in _lines(result):
+        typer.echo(f"{name:<20}{value}")
+    if result["selection"] is not None:
+        _show_selection(result["selection"])
+    typer.echo(f"next: edgeinspect run {result['bundle']} PICTURES --out inspected")
+
+
+def _lines(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(name, value) of each line that people read."""
+    low, high = result["threshold_interval"]
+    yield "threshold", f"{result['threshold']:.3f} (95 %: {low:.3f} to {high:.3f})"
+    how = {"empirical": "a quantile of", "tail": "a tail fitted to"}[result["method"]]
+    yield "from", f"{how} the scores of {result['n_good']} good pictures"
+    yield "their median", f"{result['median_good_score']:.3f}"
+    low, high = result["false_reject_rate_interval"]
+    rate = f"{100 * result['false_reject_rate']:.3g} %"
+    yield "false rejects", f"{rate} of good parts (95 %: {100 * low:.2g} to {100 * high:.2g} %)"
+    yield "rule", f"{result['rule']} of {', '.join(result['measures'])}"
+    yield "normalisation", result["normalisation"]
+    if result["skipped"]:
+        yield "not readable", f"{len(result['skipped'])} of {result['n_given']} pictures"
+    if result["n_training_pictures_left_out"]:
+        yield "trained the model", f"{result['n_training_pictures_left_out']} pictures, left out"
+
+
+def _show_selection(selection: dict[str, Any]) -> None:
+    typer.echo(
+        f"\ntried on {selection['n_pasted']} synthetic defects of severity"
+        f" {selection['severity']:g} and {selection['n_untouched']} untouched pictures:"
+    )
+    typer.echo("AUROC  lead over the default  candidate")
+    for i, trial in enumerate(selection["tried"]):
+        mark = "*" if trial["name"] == selection["chosen"] else " "
+        lead = f"{trial['lead']:+.3f} +- {trial['lead_standard_error']:.3f}" if i else "(default)"
+        typer.echo(f"{trial['auroc']:.3f}  {lead:<21}{mark} {trial['name']}")
+    typer.echo(f"* chosen: {selection['reason']}")
+    typer.echo("(this ranks rules; it says nothing about real defects)\n")
