@@ -128,8 +128,7 @@ class Inspector:
         self.batch = batch
         self._session = session
         self._calibration = bundle.require_calibration()
-        n_statistics = len(bundle.config.scoring.statistics)
-        self._levels = MapLevels(self._calibration, n_statistics=n_statistics)
+        self._levels = MapLevels(self._calibration, bundle.config.scoring.statistics)
 
     @property
     def runtime(self) -> str:

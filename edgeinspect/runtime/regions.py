@@ -1,10 +1,12 @@
 """Where an NG part is wrong: connected regions of its anomaly map, in picture pixels.
 
-The map's level is taken from the verdict itself. Under the `peak` rule a tile is NG because one
-statistic's z lies above the threshold; brought back from z to the map, that is the level at which
-this statistic alone rejects, and as no statistic exceeds the map's maximum, an NG tile always
-has a pixel above it. The other rules do not point at pixels: there the level is half of the
-map's maximum. Tiles that are OK by themselves add no region (docs/method.md).
+The map's level is taken from the verdict itself. Under the `peak` rule a tile is NG because the
+z of one statistic lies above the threshold. Brought back from z to the map, the threshold of the
+winning map's `max` is the level at which one pixel alone rejects. A faint, broad defect may be
+NG by the mean of its largest pixels without one such pixel: then the level is that of the
+statistic that won, which the map's maximum always reaches. The other rules do not point at
+pixels: there the level is half of the map's maximum. Tiles that are OK by themselves add no
+region.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.config import Rule
+from edgeinspect.config import Rule, Statistic
 from edgeinspect.constants import Calibration
 from edgeinspect.data.tiling import TileGrid, stitch_tiles
 from edgeinspect.runtime.session import Scores
@@ -47,10 +49,10 @@ class Region:
 class MapLevels:
     """The level of each tile's map from which it speaks for NG."""
 
-    def __init__(self, calibration: Calibration, *, n_statistics: int) -> None:
-        """`n_statistics` is that of one map."""
+    def __init__(self, calibration: Calibration, statistics: tuple[Statistic, ...]) -> None:
+        """`statistics` are those of one map, in their order."""
         self._calibration = calibration
-        self._n_statistics = n_statistics
+        self._statistics = statistics
 
     def of(self, scores: Scores) -> Floats:
         """Levels (B,) in the units of `scores.anomaly_map`, none above its map's maximum."""
@@ -65,8 +67,20 @@ class MapLevels:
         z = (scores.statistics - constants.stat_mean) * constants.stat_inv_std
         weighted = np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
         winner = weighted.argmax(axis=1)
-        gain = constants.stat_weight[winner] * constants.stat_inv_std[winner]
-        level = constants.stat_mean[winner] + self._calibration.threshold.value / gain
+        level = self._level(winner, constants.stat_weight[winner])
+        if Statistic.MAX not in self._statistics:
+            return level
+        n = len(self._statistics)
+        largest = winner // n * n + self._statistics.index(Statistic.MAX)
+        level_of_one_pixel = self._level(largest, constants.stat_weight[winner])
+        is_reached = level_of_one_pixel <= scores.anomaly_map.max(axis=(1, 2))
+        return np.where(is_reached, level_of_one_pixel, level)
+
+    def _level(self, statistic: NDArray[np.int64], weight: Floats) -> Floats:
+        """What each statistic (B,) of a map must exceed for the threshold to be exceeded."""
+        constants = self._calibration.constants
+        gain = weight * constants.stat_inv_std[statistic]
+        level = constants.stat_mean[statistic] + self._calibration.threshold.value / gain
         return np.asarray(level, np.float32)
 
 
