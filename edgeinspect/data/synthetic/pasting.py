@@ -1,0 +1,178 @@
+"""A defect onto a good picture, with a contrast that the picture's own grays set.
+
+What looks strong on polished steel is invisible on a casting. So a defect's contrast is counted in
+the gray range (1st to 99th percentile) of the part around it. Serves the synthetic data sets and
+every choice that is made on good pictures (`calibrate --select`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.data.synthetic.defects import DefectKind, Layer, draw_defect
+
+__all__ = ["Pasted", "paste_defect"]
+
+LUMINANCE = np.array((0.299, 0.587, 0.114), np.float32)
+# Contrast in gray ranges at severity 0, and how much more at 1. Measured on real parts: below 0.2
+# no rule of scoring sees anything, from 1.5 on most do.
+FAINTEST, PER_SEVERITY = 0.15, 1.35
+LEAST_RANGE = 12.0  # gray levels; a flat surface still hides changes below the camera's noise
+N_PLACES = 12
+MOSTLY = 0.8  # share of a defect that should lie on the part
+LEAST_PART, MOST_PART = 0.02, 0.95  # shares of the picture that a part in front of something has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pasted:
+    """A picture (H, W, 3) uint8 with one defect; outside `mask` (H, W) it is as it was."""
+
+    picture: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    kind: DefectKind
+
+
+def paste_defect(
+    picture: NDArray[np.uint8],
+    rng: np.random.Generator,
+    *,
+    severity: float,
+    kinds: Sequence[DefectKind] | None = None,
+) -> Pasted:
+    """Paste one defect of a random kind and size at a random place of the part.
+
+    Args:
+        picture: (H, W, 3) RGB; a gray picture stays gray.
+        severity: 0 faint, 1 strong, beyond stronger; contrast grows with it, size a little.
+        kinds: which to choose from; all six if not given.
+    Returns: a changed copy; at least one pixel of the mask is on the picture.
+    """
+    options = list(DefectKind) if kinds is None else list(kinds)
+    kind = options[int(rng.integers(len(options)))]
+    height, width = picture.shape[:2]
+    extent = float(np.clip(rng.uniform(0, 0.8) + 0.2 * severity, 0, 1))
+    layer = draw_defect(kind, rng, unit_px=min(height, width), extent=extent)
+    part = _part(picture)
+    spot = _choose_spot(layer, part, rng)
+    gray_range = _gray_range(picture, part, spot.centre)
+    contrast = (FAINTEST + PER_SEVERITY * severity) * gray_range * rng.uniform(0.8, 1.2)
+    changed, mask = picture.copy(), np.zeros((height, width), bool)
+    seen = Layer(
+        shade=layer.shade[spot.here],
+        mask=layer.mask[spot.here] & part[spot.there],
+        colour=None if layer.colour is None else layer.colour[spot.here],
+    )
+    changed[spot.there] = _blend(picture[spot.there], seen, contrast)
+    mask[spot.there] = seen.mask
+    return Pasted(picture=changed, mask=mask, kind=kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spot:
+    """Where a layer goes: its anchor on `centre` (y, x), its piece `here` on the piece `there`."""
+
+    centre: tuple[int, int]
+    here: tuple[slice, slice]
+    there: tuple[slice, slice]
+
+
+def _part(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W), false on the background: an even border's gray, where the part stands out from it.
+
+    The background may be lit from one side: a plane of gray is fitted to the border. Where the
+    border is as uneven as the rest, the part fills the picture.
+    """
+    gray = picture @ LUMINANCE
+    plane, unevenness = _border_plane(gray)
+    darkest, brightest = np.percentile(gray, (1, 99))
+    if unevenness < 0.25 * (brightest - darkest):
+        apart = np.clip(np.abs(gray - plane), 0, 255).astype(np.uint8)
+        _, split = cv2.threshold(apart, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+        span = 2 * (min(gray.shape) // 80) + 3  # closes over highlights as bright as the background
+        split = cv2.morphologyEx(split, cv2.MORPH_CLOSE, np.ones((span, span), np.uint8))
+        if LEAST_PART < split.mean() < MOST_PART:
+            return np.asarray(split > 0)
+    return np.ones(gray.shape, bool)
+
+
+def _border_plane(gray: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+    """(plane of gray through the border (H, W), 5th to 95th percentile of the border about it)."""
+    height, width = gray.shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    is_border = np.ones(gray.shape, bool)
+    is_border[2:-2, 2:-2] = False
+    terms = np.stack([np.ones_like(x), x, y], axis=-1)
+    fitted, *_ = np.linalg.lstsq(terms[is_border], gray[is_border].astype(np.float64), rcond=None)
+    plane = terms @ fitted
+    low, high = np.percentile((gray - plane)[is_border], (5, 95))
+    return plane, float(high - low)
+
+
+def _choose_spot(layer: Layer, part: NDArray[np.bool_], rng: np.random.Generator) -> _Spot:
+    """The first of some places on the part where most of the defect lies on it, or the best."""
+    ys, xs = np.nonzero(layer.mask)
+    nearest = int(np.argmin((ys - ys.mean()) ** 2 + (xs - xs.mean()) ** 2))
+    anchor = (int(ys[nearest]), int(xs[nearest]))
+    rows, columns = np.nonzero(part)
+    shares, spots = [], []
+    for i in rng.integers(len(rows), size=N_PLACES):
+        spot = _spot(layer, anchor, (int(rows[i]), int(columns[i])), part.shape)
+        shares.append((layer.mask[spot.here] & part[spot.there]).sum() / len(ys))
+        spots.append(spot)
+        if shares[-1] >= MOSTLY:
+            return spot
+    return spots[int(np.argmax(shares))]
+
+
+def _spot(
+    layer: Layer, anchor: tuple[int, int], centre: tuple[int, int], shape: tuple[int, ...]
+) -> _Spot:
+    here, there = [], []
+    for at, own, side, limit in zip(centre, anchor, layer.mask.shape, shape, strict=True):
+        start = at - own
+        first, last = max(0, start), min(limit, start + side)
+        here.append(slice(first - start, last - start))
+        there.append(slice(first, last))
+    return _Spot(centre=centre, here=(here[0], here[1]), there=(there[0], there[1]))
+
+
+def _gray_range(
+    picture: NDArray[np.uint8], part: NDArray[np.bool_], centre: tuple[int, int]
+) -> float:
+    """1st to 99th percentile of the part's gray around a pixel of it, at least `LEAST_RANGE`."""
+    (y, x), reach = centre, max(8, min(part.shape) // 8)
+    window = np.s_[max(0, y - reach) : y + reach, max(0, x - reach) : x + reach]
+    darkest, brightest = np.percentile((picture[window] @ LUMINANCE)[part[window]], (1, 99))
+    return max(float(brightest - darkest), LEAST_RANGE)
+
+
+def _blend(picture: NDArray[np.uint8], layer: Layer, contrast: float) -> NDArray[np.uint8]:
+    """The layer over a piece of picture (h, w, 3), at most `contrast` gray levels of change."""
+    before = picture.astype(np.float32)
+    if layer.colour is None:
+        change = np.repeat(contrast * layer.shade[..., None], 3, axis=-1)
+        change *= _direction(before, change)
+    else:
+        change = _cover(before, layer.colour) * layer.shade[..., None]
+        strongest = float(np.percentile(np.abs(change).max(axis=-1)[layer.mask], 90))
+        change *= min(1.0, contrast / max(strongest, 1.0))
+    after = np.clip(np.rint(before + change), 0, 255).astype(np.uint8)
+    return np.where(layer.mask[..., None], after, picture)
+
+
+def _direction(before: NDArray[np.float32], change: NDArray[np.float32]) -> int:
+    """1, or -1 where black or white would swallow more of the change than of its opposite."""
+    left = [np.abs(np.clip(before + sign * change, 0, 255) - before).sum() for sign in (1, -1)]
+    return 1 if left[0] >= 0.7 * left[1] else -1
+
+
+def _cover(before: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Full change towards a colour; towards its gray where the picture itself is gray."""
+    if not np.ptp(before, axis=-1).any():
+        colour = np.repeat((colour @ LUMINANCE)[..., None], 3, axis=-1)
+    return colour - before
