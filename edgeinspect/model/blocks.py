@@ -84,11 +84,9 @@ class SelfBlock(nn.Module):
         self, x: Tensor, sizes: Tensor | None = None, protected: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """x (B, N, D), sizes (B, N, 1) or None (all 1), protected (B, N) bool -> the same two."""
-        bias = None if sizes is None else attention_bias(sizes)
-        attended, keys = self.attention(self.norm_attention(x), bias=bias)
-        x = x + attended
         if not self.merge:
-            return x + self.mlp(self.norm_mlp(x)), sizes
+            return self.without_merging(x, sizes), sizes
+        x, keys = self._attend(x, sizes)
         if sizes is None:
             sizes = torch.ones_like(x[..., :1])
         matrix = merge_matrix(keys, self.merge, protected)
@@ -97,6 +95,16 @@ class SelfBlock(nn.Module):
         if self.unmerge:
             return x + unmerge_tokens(matrix, change), None
         return merged + change, new_sizes
+
+    def without_merging(self, x: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """The plain block, on all tokens that come in."""
+        x, _ = self._attend(x, sizes)
+        return x + self.mlp(self.norm_mlp(x))
+
+    def _attend(self, x: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
+        bias = None if sizes is None else attention_bias(sizes)
+        attended, keys = self.attention(self.norm_attention(x), bias=bias)
+        return x + attended, keys
 
 
 class CrossBlock(nn.Module):

@@ -42,8 +42,12 @@ class Encoder(nn.Module):
         initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Latents of whole images, nothing removed: (B, 3, H, W) -> (B, M, D)."""
-        return self.encode(self.embedding(images)).latents
+        """Latents of whole images, nothing removed, nothing merged: (B, 3, H, W) -> (B, N, D)."""
+        x = self.embedding(images)
+        for block in self.blocks:
+            x = block.without_merging(x)
+        latents: Tensor = self.norm(x)
+        return latents
 
     def encode(self, tokens: Tensor, protected: Tensor | None = None) -> Encoded:
         """Run the blocks on tokens (B, N, D); `protected` (B, N) bool are never merged."""

@@ -1,0 +1,23 @@
+"""`--preset` and `--set KEY=VALUE`, the same for every command that has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeinspect.config import RunConfig, preset, with_settings
+from edgeinspect.errors import ConfigError
+
+__all__ = ["pairs", "read_settings"]
+
+
+def read_settings(preset_name: str, settings: Sequence[str]) -> RunConfig:
+    """A preset with the settings of a command line applied. Raises: ConfigError."""
+    return with_settings(preset(preset_name), pairs(settings))
+
+
+def pairs(settings: Sequence[str]) -> dict[str, str]:
+    """`KEY=VALUE` words as a dictionary; the last of a key counts. Raises: ConfigError."""
+    for setting in settings:
+        if "=" not in setting:
+            raise ConfigError(f"--set {setting} has no value", hint="write --set key=value")
+    return dict(setting.split("=", 1) for setting in settings)

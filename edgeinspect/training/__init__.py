@@ -1,0 +1,1 @@
+"""From good pictures to a run folder: data, losses, the loop, checkpoints."""

@@ -1,0 +1,56 @@
+"""metrics.jsonl: what a run did, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from edgeinspect.training.run_folder import RunFolder
+from edgeinspect.training.validation import Look
+from edgeinspect.writing import output_errors, write_atomically
+
+__all__ = ["Journal"]
+
+EVERY = 10
+
+
+class Journal:
+    """Writes means over 10 steps, and every look at held-out images.
+
+    Opened for a resumed run it drops the lines past the checkpoint, so that the file is that of
+    a run which never stopped. In processes other than the first it is not `active`: it is silent.
+    """
+
+    def __init__(self, run: RunFolder, *, keep_to: int, active: bool = True) -> None:
+        self.path = run.metrics_path
+        self.active = active
+        self._sums: dict[str, float] = {}
+        self._n = 0
+        if active:
+            kept = [line for line in self._lines() if json.loads(line)["step"] <= keep_to]
+            write_atomically(self.path, "".join(kept).encode())
+
+    def step(self, step: int, losses: dict[str, float]) -> None:
+        """Add one step's losses; every tenth step a line is written."""
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._n += 1
+        if step % EVERY == 0:
+            means = {name: total / self._n for name, total in self._sums.items()}
+            self._write({"step": step, **means})
+            self._sums, self._n = {}, 0
+
+    def look(self, step: int, look: Look) -> None:
+        """Write what held-out images said."""
+        self._write({"step": step, "holdout_l1": look.errors, "fill_l1": look.fill_errors})
+
+    def _write(self, record: dict[str, Any]) -> None:
+        if self.active:
+            with output_errors(self.path), self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+    def _lines(self) -> list[str]:
+        if not self.path.is_file():
+            return []
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [line for line in lines if line.endswith("}\n")]

@@ -1,0 +1,305 @@
+"""The training loop: the discriminator's step, then the generator's (paper, section 2.4.1).
+
+Each image gets one scale at random, both complements are reconstructed, and all losses look at
+the fused O_i. Lightning Fabric carries device, precision and several processes; a batch is the
+whole one, divided among the processes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from edgeinspect.errors import NonFiniteLossError
+from edgeinspect.model.equalise import equalise
+from edgeinspect.training.checkpoint import (
+    TrainingState,
+    has_checkpoint,
+    load_last,
+    save_best,
+    save_last,
+)
+from edgeinspect.training.interruption import Interruption
+from edgeinspect.training.journal import Journal
+from edgeinspect.training.losses import (
+    ConsistencyLoss,
+    adversarial_loss,
+    discriminator_loss,
+    latent_loss,
+)
+from edgeinspect.training.networks import (
+    Networks,
+    build_networks,
+    learning_rate,
+    make_optimiser,
+)
+from edgeinspect.training.pictures import GoodImages
+from edgeinspect.training.run_folder import RunFolder
+from edgeinspect.training.validation import Validation
+
+__all__ = ["Progress", "Trainer"]
+
+N_LOOKS = 20  # at held-out images, over a run
+CHECKPOINT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where training stands after a step; rates count images, not passes."""
+
+    step: int
+    n_steps: int
+    loss: float
+    images_per_s: float
+    seconds_left: float
+    error: float | None
+    fill_error: float | None
+
+
+class Trainer:
+    """One run: networks, optimisers and the data behind a step number."""
+
+    def __init__(self, run: RunFolder, fabric: Fabric, n_steps: int) -> None:
+        self.run, self.fabric, self.config, self.n_steps = run, fabric, run.config, n_steps
+        self.plain: Networks = build_networks(self.config)
+        optimiser = self.config.optimiser
+        movers = [n for n in (self.plain.reconstructor, self.plain.latent_encoder) if n]
+        self.optimisers = {"generator": make_optimiser(movers, optimiser)}
+        if self.plain.discriminator is not None:
+            judge = make_optimiser([self.plain.discriminator], optimiser)
+            self.optimisers["discriminator"] = judge
+        self.consistency = fabric.to_device(
+            ConsistencyLoss(self.config.losses, self.config.generator.size)
+        )
+        self._restored = TrainingState(step=0)
+        self._is_set_up = False
+
+    def resume(self) -> None:
+        """Take up the last checkpoint, if there is one. Call before the first step."""
+        if has_checkpoint(self.run):
+            self._restored = load_last(self.run, self.plain.named(), self.optimisers)
+
+    def train(self, on_step: Callable[[Progress], None] | None = None) -> TrainingState:
+        """Run all steps that are left; a checkpoint is kept whatever happens.
+
+        Raises: NonFiniteLossError, OutputError; KeyboardInterrupt after a clean checkpoint.
+        """
+        self._set_up()
+        state, before = self._restored, self._restored.seconds
+        started = saved = time.monotonic()
+        journal = Journal(self.run, keep_to=state.step, active=self.fabric.is_global_zero)
+        validation = Validation(self.run, self.fabric.device)
+        every = max(1, self.n_steps // N_LOOKS)
+        meter = _RateMeter(self.config.optimiser.batch)
+        with Interruption() as interruption:
+            for images, scales in self._batches(state.step, self.n_steps):
+                losses = self._step(state.step, images, scales)
+                state = replace(
+                    state, step=state.step + 1, seconds=before + time.monotonic() - started
+                )
+                self._refuse_non_finite(losses, state.step)
+                journal.step(state.step, losses)
+                is_last = state.step == self.n_steps
+                if state.step % every == 0 or is_last:
+                    state = self._look(state, validation, journal)
+                if is_last or interruption.asked or time.monotonic() - saved > CHECKPOINT_S:
+                    self._save(state)
+                    saved = time.monotonic()
+                if on_step is not None:
+                    on_step(meter.progress(state, self.n_steps, losses["total"]))
+                if interruption.asked:
+                    raise KeyboardInterrupt
+        return state
+
+    def time_steps(self, n_steps: int, n_skipped: int) -> float:
+        """Seconds a step, over the steps after the first `n_skipped`. Changes the weights."""
+        self._set_up()
+        started = time.monotonic()
+        for step, (images, scales) in enumerate(self._batches(0, n_steps)):
+            if step == n_skipped:
+                started = time.monotonic()
+            self._step(0, images, scales)
+        return (time.monotonic() - started) / (n_steps - n_skipped)
+
+    def _step(self, step: int, images: Tensor, scales: Tensor) -> dict[str, float]:
+        """Discriminator first, then generator and latent encoder. Returns losses by name."""
+        rate = learning_rate(step, self.n_steps, self.config.optimiser)
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+        fused, latents = self.networks.reconstructor(
+            images, scales, self.networks.latent_encoder is not None
+        )
+        losses = {"learning_rate": rate}
+        if self.networks.discriminator is not None:
+            losses["discriminator"] = self._move_discriminator(images, fused.detach())
+        terms = self._generator_terms(images, fused, latents)
+        total = self._weighted(terms)
+        self._move(self.optimisers["generator"], total, self._generator_networks())
+        losses |= {name: float(term.detach()) for name, term in terms.items()}
+        return {**losses, "total": float(total.detach())}
+
+    def _generator_terms(
+        self, images: Tensor, fused: Tensor, latents: Tensor | None
+    ) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = self.consistency(images, fused)
+        if self.networks.latent_encoder is not None and latents is not None:
+            terms["latent"] = latent_loss(latents, self.networks.latent_encoder(fused))
+        if self.plain.discriminator is not None:
+            terms["adversarial"] = self._adversarial(self.plain.discriminator, images, fused)
+        return terms
+
+    def _adversarial(self, judge: nn.Module, images: Tensor, fused: Tensor) -> Tensor:
+        """L_adv; the discriminator itself does not move, and is called without its DDP hooks."""
+        with _frozen(judge), self.fabric.autocast():
+            with torch.no_grad():
+                real: Tensor = judge.middle_features(images)  # type: ignore[operator]
+            fake: Tensor = judge.middle_features(fused)  # type: ignore[operator]
+            return adversarial_loss(real, fake)
+
+    def _move_discriminator(self, images: Tensor, fakes: Tensor) -> float:
+        assert self.networks.discriminator is not None
+        logits, _ = self.networks.discriminator(torch.cat([images, fakes]))
+        loss = discriminator_loss(*logits.chunk(2))
+        self._move(self.optimisers["discriminator"], loss, [self.networks.discriminator])
+        return float(loss.detach())
+
+    def _weighted(self, terms: dict[str, Tensor]) -> Tensor:
+        """Eq. 5, with eq. 1 inside."""
+        losses = self.config.losses
+        weights = {
+            "l1": losses.consistency * losses.l1,
+            "ssim": losses.consistency * losses.ssim,
+            "gradient": losses.consistency * losses.gradient,
+            "latent": losses.latent,
+            "adversarial": losses.adversarial,
+        }
+        return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+
+    def _move(
+        self, optimiser: torch.optim.Optimizer, loss: Tensor, networks: list[nn.Module]
+    ) -> None:
+        optimiser.zero_grad()
+        self.fabric.backward(loss)
+        if self.config.optimiser.clip_norm:
+            for network in networks:
+                self.fabric.clip_gradients(
+                    network, optimiser, max_norm=self.config.optimiser.clip_norm
+                )
+        optimiser.step()
+
+    def _generator_networks(self) -> list[nn.Module]:
+        networks: list[nn.Module] = [self.networks.reconstructor]
+        if self.networks.latent_encoder is not None:
+            networks.append(self.networks.latent_encoder)
+        return networks
+
+    def _set_up(self) -> None:
+        """Hand networks and optimisers to Fabric, once."""
+        if self._is_set_up:
+            return
+        wrapped = {n: self.fabric.setup_module(m) for n, m in self.plain.named().items()}
+        for name, optimiser in self.optimisers.items():
+            self.optimisers[name] = self.fabric.setup_optimizers(optimiser)
+        self.networks = Networks(
+            wrapped["generator"], wrapped.get("latent_encoder"), wrapped.get("discriminator")
+        )  # type: ignore[arg-type]
+        self._is_set_up = True
+
+    def _batches(self, first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and scales of steps first..last-1, this process's share of each batch."""
+        optimiser = self.config.optimiser
+        share = optimiser.batch // self.fabric.world_size
+        offset = share * self.fabric.global_rank
+        numbers = [
+            step * optimiser.batch + offset + i for step in range(first, last) for i in range(share)
+        ]
+        images = GoodImages(
+            self.run.training_paths(),
+            self.config.preprocess,
+            self.config.augment,
+            seed=optimiser.seed,
+            n_images=last * optimiser.batch,
+        )
+        loader: DataLoader[Tensor] = DataLoader(images, batch_size=share, sampler=numbers)
+        for step, batch in zip(range(first, last), loader, strict=True):
+            scales = self._scales(step)[offset : offset + share]
+            batch, scales = self.fabric.to_device((batch, scales))
+            yield equalise(batch, self.config.preprocess.equalise), scales
+
+    def _scales(self, step: int) -> Tensor:
+        """One scale for each image of a step's whole batch: a function of seed and step."""
+        rng = np.random.default_rng((self.config.optimiser.seed, 3, step))
+        n_scales = self.config.generator.n_scales
+        return torch.from_numpy(rng.integers(0, n_scales, self.config.optimiser.batch))
+
+    def _look(
+        self, state: TrainingState, validation: Validation, journal: Journal
+    ) -> TrainingState:
+        """At held-out images, in the first process; keep the best generator."""
+        if not self.fabric.is_global_zero:
+            return state
+        generator = self.plain.reconstructor.generator
+        look = validation(generator, state.step)
+        state = replace(state, error=look.error, fill_error=look.fill_error)
+        journal.look(state.step, look)
+        if state.best_error is None or look.error < state.best_error:
+            state = replace(state, best_error=look.error, best_step=state.step)
+            save_best(self.run, self.plain.reconstructor, state)
+        return state
+
+    def _save(self, state: TrainingState) -> None:
+        if self.fabric.is_global_zero:
+            optimisers = {n: getattr(o, "optimizer", o) for n, o in self.optimisers.items()}
+            save_last(self.run, self.plain.named(), optimisers, state)
+
+    def _refuse_non_finite(self, losses: dict[str, float], step: int) -> None:
+        bad = [name for name, value in losses.items() if not np.isfinite(value)]
+        if bad:
+            raise NonFiniteLossError(
+                f"step {step}: {', '.join(bad)} is not finite; the last checkpoint of"
+                f" {self.run.path} is still good",
+                hint="lower learning_rate, or set precision=32-true, and start anew",
+            )
+
+
+class _RateMeter:
+    """Images a second, over the last half minute or so."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.last = time.monotonic()
+        self.seconds_a_step: float | None = None
+
+    def progress(self, state: TrainingState, n_steps: int, loss: float) -> Progress:
+        now = time.monotonic()
+        took, self.last = now - self.last, now
+        old = self.seconds_a_step
+        self.seconds_a_step = took if old is None else 0.95 * old + 0.05 * took
+        return Progress(
+            step=state.step,
+            n_steps=n_steps,
+            loss=loss,
+            images_per_s=self.batch / max(self.seconds_a_step, 1e-9),
+            seconds_left=(n_steps - state.step) * self.seconds_a_step,
+            error=state.error,
+            fill_error=state.fill_error,
+        )
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """Its weights collect no gradient while gradients flow through it."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)

@@ -1,0 +1,89 @@
+"""The three networks of a training run, and the two optimisers that move them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from edgeinspect.config import GeneratorConfig, OptimiserConfig, RunConfig
+from edgeinspect.model.discriminator import Discriminator
+from edgeinspect.model.encoder import Encoder
+from edgeinspect.model.fusion import fuse_reconstructions
+from edgeinspect.model.generator import Generator
+
+__all__ = ["Networks", "Reconstructor", "build_networks", "learning_rate", "make_optimiser"]
+
+
+class Reconstructor(nn.Module):
+    """The generator as training calls it: one call, one backward pass, so that DDP can hook in."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.generator = Generator(config)
+
+    def forward(
+        self, images: Tensor, scales: Tensor, with_latents: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Images (B, 3, H, W), scales (B,) -> O_i (B, 3, H, W) and the latents of the images."""
+        masks = self.generator.masks.removed.unflatten(0, (-1, 2)).squeeze(2)[scales]
+        recons = self.generator(images, scales)
+        fused = fuse_reconstructions(recons, masks.unsqueeze(1)).squeeze(1)
+        return fused, self.generator.encoder(images) if with_latents else None
+
+
+@dataclass(slots=True)
+class Networks:
+    """What is trained. The last two are None where their loss has no weight."""
+
+    reconstructor: Reconstructor
+    latent_encoder: Encoder | None
+    discriminator: Discriminator | None
+
+    def named(self) -> dict[str, nn.Module]:
+        """The networks there are, by the names of their checkpoint files."""
+        known: dict[str, nn.Module | None] = {
+            "generator": self.reconstructor,
+            "latent_encoder": self.latent_encoder,
+            "discriminator": self.discriminator,
+        }
+        return {name: network for name, network in known.items() if network is not None}
+
+
+def build_networks(config: RunConfig) -> Networks:
+    """New networks, the same for the same seed whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.optimiser.seed)
+        reconstructor = Reconstructor(config.generator)
+        unmerged = replace(config.generator, merge=0)
+        latent = Encoder(unmerged) if config.losses.latent else None
+        judge = (
+            Discriminator(config.discriminator, config.generator)
+            if config.losses.adversarial
+            else None
+        )
+    return Networks(reconstructor, latent, judge)
+
+
+def make_optimiser(networks: list[nn.Module], config: OptimiserConfig) -> torch.optim.AdamW:
+    """AdamW; matrices decay, biases, norms, positions and single tokens do not."""
+    parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2 and p.shape[0] > 1]},
+        {"params": [p for p in parameters if p.dim() < 2 or p.shape[0] == 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95)
+    )
+
+
+def learning_rate(step: int, n_steps: int, config: OptimiserConfig) -> float:
+    """Of step 0, 1, ...: a linear warm-up, then a cosine down to the final share."""
+    n_warmup = max(1, round(config.warmup_share * n_steps))
+    if step < n_warmup:
+        return config.learning_rate * (step + 1) / n_warmup
+    done = (step - n_warmup) / max(1, n_steps - n_warmup)
+    share = config.final_learning_rate_share
+    return config.learning_rate * (share + (1 - share) * (1 + math.cos(math.pi * done)) / 2)

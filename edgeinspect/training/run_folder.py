@@ -1,0 +1,131 @@
+"""The folder a training writes and export reads.
+
+    RUN/run.json        settings, number of steps, pictures with their hashes: fixed at the start
+    RUN/metrics.jsonl   one line every few steps: losses, rate; and each look at held-out images
+    RUN/pictures/       reconstructions of held-out images, as training goes on
+    RUN/checkpoints/    `training.checkpoint`
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeinspect.config import RunConfig, from_dict, to_dict
+from edgeinspect.errors import ConfigError, OutputError, TrainingError
+from edgeinspect.writing import output_errors, write_atomically
+
+__all__ = ["Plan", "RunFolder"]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run was started with; a resumed run reads it back and changes nothing.
+
+    `training` and `holdout` map the sha256 of each picture to its name; `folder` is where they
+    were. `mean` and `spread` are grey levels (0 to 1) over all of them.
+    """
+
+    config: RunConfig
+    n_steps: int
+    folder: str
+    training: dict[str, str]
+    holdout: dict[str, str]
+    skipped: tuple[str, ...]
+    mean: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run on disk; made by `create`, found again by `open`."""
+
+    path: Path
+    plan: Plan
+
+    @classmethod
+    def create(cls, path: Path, plan: Plan, *, force: bool = False) -> RunFolder:
+        """Start a new run. Raises: OutputError if there is something else, or a run and no force."""
+        refuse_foreign(path, force=force)
+        with output_errors(path):
+            if path.exists():
+                shutil.rmtree(path)
+            (path / "pictures").mkdir(parents=True)
+        text = json.dumps({"schema": SCHEMA, **_plain(plan)}, indent=1, ensure_ascii=False)
+        write_atomically(path / "run.json", text.encode() + b"\n")
+        return cls(path, plan)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Raises: TrainingError if the folder is no run, is damaged, or of a newer schema."""
+        file = path / "run.json"
+        if not file.is_file():
+            raise TrainingError(
+                f"{path} is not a training run (it has no run.json)",
+                hint="give the folder that was named to: edgeinspect train DATA --out RUN",
+            )
+        try:
+            plain = json.loads(file.read_text(encoding="utf-8"))
+            schema = plain.pop("schema")
+            if schema != SCHEMA:
+                raise TrainingError(f"run {path} has schema {schema}, this version reads {SCHEMA}")
+            plain["config"] = from_dict(RunConfig, plain["config"])
+            plain["skipped"] = tuple(plain["skipped"])
+            return cls(path, Plan(**plain))
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+            raise TrainingError(f"{file} is damaged: {error}") from error
+
+    @property
+    def config(self) -> RunConfig:
+        return self.plan.config
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def checkpoint(self, name: str) -> Path:
+        """Folder of the checkpoint `last` or `best`."""
+        return self.path / "checkpoints" / name
+
+    def holdout_paths(self) -> list[Path]:
+        """Where the held-out pictures were; they may be gone."""
+        return [Path(self.plan.folder) / name for name in self.plan.holdout.values()]
+
+    def training_paths(self) -> list[Path]:
+        """Where the training pictures were; they may be gone."""
+        return [Path(self.plan.folder) / name for name in self.plan.training.values()]
+
+    def provenance(self) -> dict[str, Any]:
+        """What a bundle says about where its weights come from. No path of this machine."""
+        return {
+            "preset": self.config.preset,
+            "n_steps": self.plan.n_steps,
+            "n_training": len(self.plan.training),
+            "n_holdout": len(self.plan.holdout),
+            "training_pictures": self.plan.training,
+            "holdout_pictures": self.plan.holdout,
+            "mean": self.plan.mean,
+            "spread": self.plan.spread,
+        }
+
+
+def refuse_foreign(path: Path, *, force: bool) -> None:
+    """Raises: OutputError unless `path` is free, empty, or a run that `force` allows to go."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / "run.json").is_file():
+        raise OutputError(f"{path} exists and is not a training run", hint="choose another --out")
+    if not force:
+        raise OutputError(
+            f"run {path} exists", hint="go on with --resume, or start anew with --force"
+        )
+
+
+def _plain(plan: Plan) -> dict[str, Any]:
+    plain = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}
+    return {**plain, "config": to_dict(plan.config), "skipped": list(plan.skipped)}

@@ -1,0 +1,140 @@
+"""`train`: from a folder of good pictures to a run folder, in one call.
+
+Plans the run, measures how fast this machine is where a length in minutes was asked for, writes
+the plan, and lets the loop go. A run that is resumed reads its plan back and is the same run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from edgeinspect.config import ResizeRule, RunConfig
+from edgeinspect.errors import ConfigError, TrainingError
+from edgeinspect.training.checkpoint import TrainingState
+from edgeinspect.training.loop import Progress, Trainer
+from edgeinspect.training.planning import Duration, make_plan
+from edgeinspect.training.run_folder import Plan, RunFolder, refuse_foreign
+
+__all__ = ["resume", "steps_of", "train"]
+
+_log = logging.getLogger(__name__)
+
+N_RATE_STEPS, N_UNCOUNTED = 20, 5
+LOOKING_SHARE = 0.1  # of the time, for held-out images and checkpoints
+
+
+def train(
+    data: Path,
+    out: Path,
+    config: RunConfig,
+    duration: Duration,
+    *,
+    resize: ResizeRule | None = None,
+    only: list[Path] | None = None,
+    device: str = "auto",
+    force: bool = False,
+    on_step: Callable[[Progress], None] | None = None,
+) -> TrainingState:
+    """Train on the good pictures of `data` and leave a run in `out`.
+
+    Args:
+        resize: how pictures become images; None lets their shapes decide.
+        only: the pictures of `data` to use; None for all.
+        device: auto, cpu or cuda. Started by torchrun, each process takes its own share.
+    Raises: DataError, ConfigError, OutputError, TrainingError; KeyboardInterrupt when
+        interrupted, after the checkpoint was written.
+    """
+    refuse_foreign(out, force=force)
+    fabric = _launch(config, device)
+    plan = make_plan(data, config, resize=resize, only=only)
+    seconds = _seconds_a_step(RunFolder(out, plan), fabric) if duration.minutes else 0.0
+    n_steps = steps_of(duration, plan, seconds)
+    plan = replace(plan, n_steps=int(fabric.broadcast(n_steps)))
+    if fabric.is_global_zero:
+        RunFolder.create(out, plan, force=force)
+    fabric.barrier()
+    return _finish(Trainer(RunFolder(out, plan), fabric, plan.n_steps).train(on_step))
+
+
+def resume(
+    out: Path, *, device: str = "auto", on_step: Callable[[Progress], None] | None = None
+) -> TrainingState:
+    """Go on with a run from its last checkpoint, to the end that was planned.
+
+    On the CPU the result equals that of a run which never stopped, bit for bit.
+    Raises: TrainingError if there is no run, or its pictures are gone; else as `train`.
+    """
+    run = RunFolder.open(out)
+    gone = [p for p in run.training_paths() + run.holdout_paths() if not p.is_file()]
+    if gone:
+        raise TrainingError(f"{len(gone)} pictures of run {out} are gone, the first is {gone[0]}")
+    fabric = _launch(run.config, device)
+    trainer = Trainer(run, fabric, run.plan.n_steps)
+    trainer.resume()
+    return _finish(trainer.train(on_step))
+
+
+def steps_of(duration: Duration, plan: Plan, seconds_a_step: float) -> int:
+    """How many steps a length means, at least 1."""
+    if duration.steps is not None:
+        return duration.steps
+    if duration.epochs is not None:
+        batch = plan.config.optimiser.batch
+        return max(1, round(duration.epochs * len(plan.training) / batch))
+    assert duration.minutes is not None
+    return max(1, int((1 - LOOKING_SHARE) * duration.minutes * 60 / seconds_a_step))
+
+
+def _seconds_a_step(run: RunFolder, fabric: Fabric) -> float:
+    """Of this machine, from 20 steps of a trainer that is thrown away."""
+    return Trainer(run, fabric, N_RATE_STEPS).time_steps(N_RATE_STEPS, N_UNCOUNTED)
+
+
+def _launch(config: RunConfig, device: str) -> Fabric:
+    """Fabric on `device`, one process, or those that torchrun started."""
+    n_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    n_nodes = int(os.environ.get("WORLD_SIZE", "1")) // n_local
+    precision = config.optimiser.precision
+    if precision == "auto":
+        precision = _mixed() if device != "cpu" and torch.cuda.is_available() else "32-true"
+    try:
+        fabric = Fabric(
+            accelerator=device, devices=n_local, num_nodes=n_nodes, precision=precision  # type: ignore[arg-type]
+        )
+        fabric.launch()
+    except (ValueError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"device {device} with precision {precision} cannot be used: {reason}",
+            hint="use --device cpu, or see: edgeinspect doctor",
+        ) from error
+    if config.optimiser.batch % fabric.world_size:
+        raise ConfigError(
+            f"batch is {config.optimiser.batch}, which {fabric.world_size} processes cannot share",
+            hint=f"use a multiple of {fabric.world_size}",
+        )
+    return fabric
+
+
+def _mixed() -> str:
+    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+def _finish(state: TrainingState) -> TrainingState:
+    """Say so when the generator is not yet better than no generator."""
+    if state.error is not None and state.fill_error is not None:
+        if state.error >= state.fill_error:
+            _log.warning(
+                "on held-out good pictures the generator's error (%.4f) does not beat the smooth"
+                " fill's (%.4f): train longer, or the surface has nothing to learn",
+                state.error,
+                state.fill_error,
+            )
+    return state
