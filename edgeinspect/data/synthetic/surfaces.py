@@ -88,13 +88,13 @@ def _brushed(surface: Surface, rng: np.random.Generator, size_px: int) -> Field:
         streaks += np.float32(weight) * smooth_noise(
             rng, streaks.shape, (down * unit, across * unit)
         )
-    streaks = _turned(streaks, rng.normal(0, 0.6))
+    streaks = _turned(streaks, float(rng.normal(0, 0.6)))
     y, x = _coordinates(size_px)
     at = 0.5 + 0.25 * math.cos(surface.light_rad) + rng.normal(0, 0.03)
     band = np.exp(-(((x - at + 0.10 * (y - 0.5)) / 0.38) ** 2))
     glow = surface.tone * (0.72 + 0.50 * band + 0.06 * (0.5 - y))
-    light: Field = glow * (1 + 0.085 * (0.5 + 0.5 * band) * streaks)
-    return light.astype(np.float32)
+    light: Field = (glow * (1 + 0.085 * (0.5 + 0.5 * band) * streaks)).astype(np.float32)
+    return light
 
 
 def _rolled(surface: Surface, rng: np.random.Generator, size_px: int) -> Field:
