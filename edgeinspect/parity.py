@@ -1,0 +1,263 @@
+"""Whether a runtime computes what PyTorch computed: outputs held to budgets.
+
+`export` checks the graph with it before a bundle exists, and a box checks its engine against the
+bundle's `golden.npz`, without torch, after every build. The budgets are those of the design
+(docs/method.md, parity): differences count in units of what separates good parts from NG.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.config import Rule
+from edgeinspect.constants import RuleConstants
+from edgeinspect.errors import BundleError
+from edgeinspect.writing import write_atomically
+
+__all__ = [
+    "FP16_BUDGET",
+    "FP32_BUDGET",
+    "Budget",
+    "Golden",
+    "Outputs",
+    "ParityReport",
+    "compare_maps",
+    "compare_outputs",
+]
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+
+MAP_PERCENTILE = 99.9
+MAP_FLOOR = 1e-3  # a quarter of a grey level: below it a map is empty
+_SCORES = ("score", "local_score", "global_score")
+
+
+class Outputs(Protocol):
+    """What a scoring graph answers; `runtime.session.Scores` has it, and so has `Golden`."""
+
+    @property
+    def score(self) -> Floats: ...
+
+    @property
+    def local_score(self) -> Floats: ...
+
+    @property
+    def global_score(self) -> Floats: ...
+
+    @property
+    def scale(self) -> Ints: ...
+
+    @property
+    def anomaly_map(self) -> Floats: ...
+
+    @property
+    def statistics(self) -> Floats: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How far a graph may be from PyTorch in FP32.
+
+    Attributes:
+        score_error: in units of (threshold - median good score), before calibration 1.
+        map_error: of the map's 99.9th percentile; None where only the correlation counts.
+        map_correlation: the least, of each map with PyTorch's.
+        tie: two maps count as equally good for `scale` when their peaks differ by less than
+            this share; map and scale of such an image are not compared.
+    """
+
+    score_error: float
+    map_error: float | None
+    map_correlation: float
+    tie: float
+
+
+FP32_BUDGET = Budget(score_error=1e-4, map_error=1e-3, map_correlation=0.999, tie=1e-4)
+FP16_BUDGET = Budget(score_error=1e-2, map_error=None, map_correlation=0.999, tie=1e-2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParityReport:
+    """The largest differences over all images, and the sentences about those beyond the budget.
+
+    `n_ties` images had two maps equally good: their map and scale were not compared.
+    """
+
+    n_images: int
+    n_ties: int
+    score_error: float
+    map_error: float
+    map_correlation: float
+    n_scale_changes: int
+    problems: tuple[str, ...]
+
+    @property
+    def is_within(self) -> bool:
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Golden:
+    """A few images, the constants used, and what PyTorch in FP32 said about them.
+
+    Attributes:
+        images: (B, H, W, 3) uint8 RGB. tile: (B,) int32.
+        names: (B) where each image comes from, for people.
+        score, ...: as `runtime.session.Scores`.
+    """
+
+    images: NDArray[np.uint8]
+    tile: Ints
+    names: tuple[str, ...]
+    constants: RuleConstants
+    score: Floats
+    local_score: Floats
+    global_score: Floats
+    scale: Ints
+    anomaly_map: Floats
+    statistics: Floats
+
+    def save(self, path: Path) -> None:
+        """Write one .npz, whole or not at all. Raises: OutputError."""
+        arrays = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("constants", "names")
+        }
+        constants = {f"constants.{k}": v for k, v in self.constants.as_inputs().items()}
+        names = np.array(self.names, dtype=np.str_)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, names=names, **arrays, **constants)
+        write_atomically(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Golden:
+        """Read what `save` wrote. Raises: BundleError if it is not there or damaged."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            prefix = "constants."
+            given = {k: v for k, v in arrays.items() if k.startswith(prefix)}
+            constants = RuleConstants(**{k.removeprefix(prefix): v for k, v in given.items()})
+            names = tuple(str(name) for name in arrays["names"])
+            rest = {k: v for k, v in arrays.items() if k not in given and k != "names"}
+            return cls(constants=constants, names=names, **rest)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise BundleError(
+                f"{path} cannot be read as golden outputs", hint="copy the bundle again"
+            ) from error
+
+
+def compare_outputs(
+    expected: Outputs,
+    actual: Outputs,
+    constants: RuleConstants,
+    budget: Budget,
+    *,
+    score_unit: float = 1.0,
+) -> ParityReport:
+    """Hold a runtime's outputs to PyTorch's, under the constants that both used.
+
+    Args:
+        score_unit: (threshold - median good score) of those constants, 1 before calibration.
+    """
+    score_error = max(_largest(getattr(expected, n), getattr(actual, n)) for n in _SCORES)
+    is_tie = _ties(expected.statistics, constants, budget.tie)
+    clear = np.flatnonzero(~is_tie)
+    map_errors, correlations = _compare_maps(expected.anomaly_map[clear], actual.anomaly_map[clear])
+    report = ParityReport(
+        n_images=len(is_tie),
+        n_ties=int(is_tie.sum()),
+        score_error=score_error / score_unit,
+        map_error=float(map_errors.max(initial=0.0)),
+        map_correlation=float(correlations.min(initial=1.0)),
+        n_scale_changes=int((expected.scale[clear] != actual.scale[clear]).sum()),
+        problems=(),
+    )
+    return dataclasses.replace(report, problems=_problems(report, budget))
+
+
+def compare_maps(expected: Floats, actual: Floats, budget: Budget) -> ParityReport:
+    """Hold maps alone to PyTorch's, such as error maps: (B, ..., H, W) each."""
+    flat = (-1, *expected.shape[-2:])
+    map_errors, correlations = _compare_maps(expected.reshape(flat), actual.reshape(flat))
+    report = ParityReport(
+        n_images=len(expected),
+        n_ties=0,
+        score_error=0.0,
+        map_error=float(map_errors.max()),
+        map_correlation=float(correlations.min()),
+        n_scale_changes=0,
+        problems=(),
+    )
+    return dataclasses.replace(report, problems=_problems(report, budget))
+
+
+def _problems(report: ParityReport, budget: Budget) -> tuple[str, ...]:
+    """What is beyond the budget; a difference that is no number is beyond every budget."""
+    problems = []
+    if not report.score_error <= budget.score_error:
+        problems.append(f"scores differ by {report.score_error:.2g} of {budget.score_error:g}")
+    if budget.map_error is not None and not report.map_error <= budget.map_error:
+        problems.append(f"maps differ by {report.map_error:.2g} of {budget.map_error:g}")
+    if not report.map_correlation >= budget.map_correlation:
+        problems.append(
+            f"maps correlate by {report.map_correlation:.5f}, not {budget.map_correlation:g}"
+        )
+    if report.n_scale_changes:
+        problems.append(f"{report.n_scale_changes} of {report.n_images} images change their scale")
+    return tuple(problems)
+
+
+def _largest(expected: Floats, actual: Floats) -> float:
+    """The largest difference; infinite where either is not finite."""
+    difference = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
+    return float(np.where(np.isfinite(difference), difference, np.inf).max(initial=0.0))
+
+
+def _compare_maps(expected: Floats, actual: Floats) -> tuple[NDArray[np.float64], ...]:
+    """Errors and correlations (n,) of maps (n, H, W), worst case where a map is not finite."""
+    left, right = (m.reshape(len(m), -1).astype(np.float64) for m in (expected, actual))
+    is_finite = np.isfinite(left).all(axis=1) & np.isfinite(right).all(axis=1)
+    left, right = (np.where(is_finite[:, None], m, 0) for m in (left, right))
+    if not len(left):
+        return np.zeros(0), np.ones(0)
+    size = np.percentile(np.abs(left), MAP_PERCENTILE, axis=1)
+    errors = np.abs(left - right).max(axis=1) / np.maximum(size, MAP_FLOOR)
+    correlations = np.array([_correlation(a, b) for a, b in zip(left, right, strict=True)])
+    return np.where(is_finite, errors, np.inf), np.where(is_finite, correlations, -1.0)
+
+
+def _correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
+    """Pearson's, and 1 for two maps that are as good as constant."""
+    left, right = left - left.mean(), right - right.mean()
+    if max(np.abs(left).max(), np.abs(right).max()) < MAP_FLOOR:
+        return 1.0
+    sizes = float(np.sqrt((left * left).sum() * (right * right).sum()))
+    return float((left * right).sum()) / sizes if sizes else 0.0
+
+
+def _ties(statistics: Floats, constants: RuleConstants, share: float) -> NDArray[np.bool_]:
+    """Which images (B,) have two maps whose peaks differ by less than `share` of the larger.
+
+    The choice of map is the peak's (rules `peak` and `mahalanobis`).
+    """
+    assert not constants.rule[list(Rule).index(Rule.PAPER)], "the paper's rule picks otherwise"
+    n_maps = constants.map_mean.shape[1] * constants.map_mean.shape[2]
+    z = (statistics.astype(np.float64) - constants.stat_mean) * constants.stat_inv_std
+    peaks = np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
+    by_map = np.sort(peaks.reshape(len(peaks), n_maps, -1).max(axis=2), axis=1)
+    if n_maps == 1:
+        return np.zeros(len(peaks), np.bool_)
+    best, second = by_map[:, -1], by_map[:, -2]
+    is_tie: NDArray[np.bool_] = best - second <= share * np.maximum(abs(best), abs(second))
+    return is_tie

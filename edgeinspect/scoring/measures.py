@@ -1,0 +1,167 @@
+"""How a reconstruction and its image differ, pixel by pixel: the error maps (eq. 7).
+
+The first step of scoring. `l1`, `l2` and `signed` are means over the three colours; `ssim` and
+`msgms` compare luminance. SSIM: Wang et al. 2004; gradient magnitude similarity at several
+sizes: arXiv 1308.3052 and 2007.08176.
+
+Formulations are the ones that ONNX Runtime runs fastest on one core (`benchmarks/scoring_cost.py`):
+windows as separable depthwise convolutions, 3 x 3 gradients as sums of shifted maps, halving as
+sums of every second pixel, because its AveragePool and one-channel convolutions are slow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edgeinspect.config import Measure
+
+__all__ = [
+    "absolute_error",
+    "error_maps",
+    "gradient_error",
+    "luminance",
+    "separable_filter",
+    "signed_error",
+    "squared_error",
+    "structure_error",
+]
+
+LUMINANCE = (0.299, 0.587, 0.114)
+WINDOW_PX, WINDOW_SIGMA = 11, 1.5
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
+GMS_C = 0.0026
+GMS_LEVELS = 3
+CHANNEL_BLOCK = 8  # maps of one vector register with AVX2
+
+
+def error_maps(images: Tensor, recons: Tensor, measures: Sequence[Measure]) -> Tensor:
+    """Compare each image with its reconstructions by every measure.
+
+    Args:
+        images: (B, 3, H, W), float32 in [0, 1]; H and W multiples of 4 for `msgms`.
+        recons: (B, I, 3, H, W), the fused reconstructions O_i.
+    Returns: (B, K, I, H, W), 0 where they agree; K in the order of `measures`.
+    """
+    grey = torch.cat([luminance(images)[:, None], luminance(recons)], dim=1)  # (B, 1 + I, H, W)
+    of_colour: dict[Measure, Callable[[Tensor, Tensor], Tensor]] = {
+        Measure.L1: absolute_error,
+        Measure.L2: squared_error,
+        Measure.SIGNED: signed_error,
+    }
+    of_grey = {Measure.SSIM: structure_error, Measure.MSGMS: gradient_error}
+    maps = [of_colour[m](images, recons) if m in of_colour else of_grey[m](grey) for m in measures]
+    return torch.stack(maps, dim=1)
+
+
+def luminance(images: Tensor) -> Tensor:
+    """(..., 3, H, W) RGB to (..., H, W), weights of ITU-R BT.601."""
+    return (images * images.new_tensor(LUMINANCE).view(3, 1, 1)).sum(dim=-3)
+
+
+def absolute_error(images: Tensor, recons: Tensor) -> Tensor:
+    """|O_i - I|, averaged over colours: (B, I, H, W)."""
+    return (recons - images[:, None]).abs().mean(dim=2)
+
+
+def squared_error(images: Tensor, recons: Tensor) -> Tensor:
+    """(O_i - I)^2, averaged over colours: (B, I, H, W)."""
+    difference = recons - images[:, None]
+    return (difference * difference).mean(dim=2)
+
+
+def signed_error(images: Tensor, recons: Tensor) -> Tensor:
+    """O_i - I as eq. 7 has it, averaged over colours: (B, I, H, W)."""
+    return (recons - images[:, None]).mean(dim=2)
+
+
+def structure_error(grey: Tensor) -> Tensor:
+    """1 - SSIM of each reconstruction's luminance against the image's.
+
+    Args:
+        grey: (B, 1 + I, H, W), the image first.
+    Returns: (B, I, H, W), 0 to 2.
+    """
+    n = grey.shape[1] - 1
+    grey = _pad(grey, WINDOW_PX // 2)
+    image, recons = grey[:, :1], grey[:, 1:]
+    squares = grey * grey  # half the price of a power in ONNX Runtime
+    products = [recons * image * 2, squares[:, 1:] + squares[:, :1]]
+    means = separable_filter([grey, *products], _bell(grey))  # (B, 1 + 3 I, H, W)
+    mean_image, mean_recons = means[:, :1], means[:, 1 : 1 + n]
+    twice_product, squares = means[:, 1 + n : 1 + 2 * n], means[:, 1 + 2 * n :]
+    a = mean_recons * mean_image * 2
+    b = mean_recons * mean_recons + mean_image * mean_image
+    numerator = (a + SSIM_C1) * (twice_product - a + SSIM_C2)
+    return 1 - numerator / ((b + SSIM_C1) * (squares - b + SSIM_C2))
+
+
+def gradient_error(grey: Tensor) -> Tensor:
+    """1 - multi-scale gradient magnitude similarity, up-sampled by repetition.
+
+    1 - GMS is written as (g_I - g_O)^2 / (g_I^2 + g_O^2 + c): the same, without cancellation.
+
+    Args:
+        grey: (B, 1 + I, H, W), the image first; H and W multiples of 4.
+    Returns: (B, I, H, W), 0 to 1, the mean over full, half and quarter size.
+    """
+    levels = []
+    for level in range(GMS_LEVELS):
+        grey = _halve(grey) if level else grey
+        levels.append(_one_minus_gms(grey))
+    total = levels.pop()
+    while levels:
+        total = levels.pop() + F.interpolate(total, scale_factor=2.0, mode="nearest")
+    return total / GMS_LEVELS
+
+
+def _one_minus_gms(grey: Tensor) -> Tensor:
+    """(B, 1 + I, h, w) to (B, I, h, w); Prewitt's sums are nine times his mean, so is c's."""
+    grey = _pad(grey, 1)
+    rows = grey[:, :, :-2] + grey[:, :, 1:-1] + grey[:, :, 2:]
+    columns = grey[..., :-2] + grey[..., 1:-1] + grey[..., 2:]
+    across, down = rows[..., 2:] - rows[..., :-2], columns[:, :, 2:] - columns[:, :, :-2]
+    energy = across * across + down * down
+    magnitude = energy.sqrt()
+    difference = magnitude[:, 1:] - magnitude[:, :1]
+    return difference * difference / (energy[:, 1:] + energy[:, :1] + 9 * GMS_C)
+
+
+def _halve(maps: Tensor) -> Tensor:
+    """The mean of each 2 x 2 pixels."""
+    rows = maps[:, :, 0::2] + maps[:, :, 1::2]
+    return (rows[..., 0::2] + rows[..., 1::2]) / 4
+
+
+def _pad(maps: Tensor, n_px: int) -> Tensor:
+    return F.pad(maps, (n_px, n_px, n_px, n_px), mode="replicate")
+
+
+def _bell(like: Tensor) -> Tensor:
+    """The Gaussian window's taps, which sum to 1: (11,)."""
+    half = WINDOW_PX // 2
+    bell = [math.exp(-((x - half) ** 2) / (2 * WINDOW_SIGMA**2)) for x in range(WINDOW_PX)]
+    return like.new_tensor([value / sum(bell) for value in bell])
+
+
+def separable_filter(parts: Sequence[Tensor], taps: Tensor) -> Tensor:
+    """Join maps and filter each with `taps`, down and across, without padding.
+
+    Copies fill the maps up to whole vector registers: 16 maps take half the time of 10.
+
+    Args:
+        parts: (B, c, H, W) each, C maps together. taps: (n,).
+    Returns: (B, C, H - n + 1, W - n + 1).
+    """
+    n_maps, n = sum(part.shape[1] for part in parts), taps.shape[0]
+    n_fill = -n_maps % CHANNEL_BLOCK
+    n_all = n_maps + n_fill
+    fill = parts[0][:, :1].expand(-1, n_fill, -1, -1)
+    down = taps.view(1, 1, n, 1).expand(n_all, 1, n, 1)
+    across = taps.view(1, 1, 1, n).expand(n_all, 1, 1, n)
+    filtered = F.conv2d(torch.cat([*parts, fill], dim=1), down, groups=n_all)
+    return F.conv2d(filtered, across, groups=n_all)[:, :n_maps]

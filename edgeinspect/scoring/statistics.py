@@ -1,0 +1,46 @@
+"""The few numbers that stand for a map: mean, the mean of its largest pixels, the largest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from edgeinspect.config import Statistic
+
+__all__ = ["TOP_K_LIMIT", "map_statistics", "top_k"]
+
+TOP_K_LIMIT = 3839  # TensorRT sorts fewer than 3840 values
+_SHARES = {Statistic.TOP_1_PERCENT: 0.01, Statistic.TOP_01_PERCENT: 0.001}
+
+
+def top_k(statistic: Statistic, n_pixels: int) -> int:
+    """How many of the largest pixels a statistic averages; 0 for the mean, which sorts none."""
+    if statistic is Statistic.MEAN:
+        return 0
+    wanted = round(_SHARES.get(statistic, 0.0) * n_pixels)
+    return min(max(1, wanted), TOP_K_LIMIT)
+
+
+def map_statistics(maps: Tensor, statistics: Sequence[Statistic]) -> Tensor:
+    """Statistics of every map; the largest K sorts once for all of them.
+
+    Args: maps: (B, K, I, H, W).
+    Returns: (B, S), measure by measure, then scale, then statistic.
+    """
+    pixels = maps.flatten(3)  # (B, K, I, H * W)
+    counts = {s: top_k(s, pixels.shape[-1]) for s in statistics}
+    n_sorted = max(counts.values())
+    largest = pixels.topk(n_sorted, dim=-1).values if n_sorted > 1 else None
+    columns = [_statistic(pixels, largest, counts[s]) for s in statistics]
+    return torch.stack(columns, dim=-1).flatten(1)
+
+
+def _statistic(pixels: Tensor, largest: Tensor | None, count: int) -> Tensor:
+    """(B, K, I): the mean of all pixels (count 0) or of the `count` largest."""
+    if count == 0:
+        return pixels.mean(dim=-1)
+    if largest is None:
+        return pixels.amax(dim=-1)
+    return largest[..., :count].mean(dim=-1)

@@ -1,0 +1,16 @@
+"""From a training run to a bundle: the graphs, their check against PyTorch, and the folder.
+
+    graph.py       generator, fusion and scoring as the two modules that are exported
+    onnx_graph.py  torch -> ONNX (the one place that knows torch's exporter)
+    golden.py      a few images and PyTorch's answers, which every runtime is held to
+    card.py        what people should know about the model
+    bundling.py    all of it, in order
+
+Needs torch and the packages of the extra `train`; what it writes needs neither.
+"""
+
+from __future__ import annotations
+
+__all__ = ["export_run"]
+
+from edgeinspect.export.bundling import export_run

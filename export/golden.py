@@ -1,0 +1,92 @@
+"""The images that every runtime of a bundle is held to, and PyTorch's answers to them.
+
+Held-out and training pictures of the run where they still are, synthetic metal otherwise, and
+noise, which reaches values that no good part does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgeinspect.config import PreprocessConfig, RunConfig
+from edgeinspect.constants import RuleConstants
+from edgeinspect.data.loading import load_tiles
+from edgeinspect.data.synthetic.surfaces import Finish, draw_surface, render_surface
+from edgeinspect.errors import ImageError
+from edgeinspect.export.graph import InspectionGraph
+from edgeinspect.parity import Golden
+from edgeinspect.scoring import RuleInputs, ScoreOutputs
+
+__all__ = ["N_PICTURES", "golden_images", "make_golden", "neutral_constants"]
+
+log = logging.getLogger(__name__)
+
+N_PICTURES = 3  # and one of noise
+SEED = 0
+
+Images = NDArray[np.uint8]
+
+
+def make_golden(
+    graph: InspectionGraph, images: Images, names: Sequence[str], config: RunConfig
+) -> Golden:
+    """PyTorch's answers to images (B, H, W, 3) under constants that change nothing."""
+    constants = neutral_constants(config)
+    tile = np.zeros(len(images), np.int32)
+    inputs = (torch.from_numpy(images), torch.from_numpy(tile))
+    with torch.inference_mode():
+        outputs = ScoreOutputs(*graph(*inputs, *RuleInputs.from_constants(constants)))
+    arrays = {name: value.numpy() for name, value in outputs._asdict().items()}
+    return Golden(images=images, tile=tile, names=tuple(names), constants=constants, **arrays)
+
+
+def neutral_constants(config: RunConfig) -> RuleConstants:
+    """Constants that change nothing, of the shapes that a run's graph takes."""
+    n_scales = config.generator.n_scales
+    return RuleConstants.neutral(
+        n_measures=len(config.scoring.measures),
+        n_scales=n_scales,
+        size=config.generator.size,
+        n_statistics=config.scoring.n_statistics(n_scales),
+    )
+
+
+def golden_images(paths: Sequence[Path], preprocess: PreprocessConfig) -> tuple[Images, list[str]]:
+    """(B, H, W, 3) uint8 and where each comes from; the middle tile of each picture."""
+    found = _pictures(paths, preprocess)
+    if len(found) < N_PICTURES:
+        log.info("%d of %d pictures of the run are left", len(found), N_PICTURES)
+        found += _surfaces(preprocess.size)[: N_PICTURES - len(found)]
+    rng = np.random.default_rng(SEED)
+    shape = (preprocess.size, preprocess.size, 3)
+    found.append((rng.integers(0, 256, shape, dtype=np.uint8), "noise"))
+    return np.stack([image for image, _ in found]), [name for _, name in found]
+
+
+def _pictures(paths: Sequence[Path], preprocess: PreprocessConfig) -> list[tuple[Images, str]]:
+    """The first pictures that can still be read; one that cannot is left out."""
+    found: list[tuple[Images, str]] = []
+    for path in paths:
+        if len(found) == N_PICTURES:
+            break
+        try:
+            tiles = load_tiles(path, preprocess).tiles
+        except ImageError as error:
+            log.debug("left out: %s", error)
+            continue
+        found.append((tiles[len(tiles) // 2], path.name))
+    return found
+
+
+def _surfaces(size_px: int) -> list[tuple[Images, str]]:
+    rng = np.random.default_rng(SEED)
+    return [
+        (render_surface(draw_surface(finish, rng), rng, size_px), f"synthetic {finish.value}")
+        for finish in list(Finish)[:N_PICTURES]
+    ]

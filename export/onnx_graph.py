@@ -1,0 +1,176 @@
+"""torch -> ONNX. The only module that knows torch's exporter and the ONNX tools.
+
+Written for torch 2.9 to 2.15 (`torch.onnx.export(dynamo=True)`). Opset 20 and IR 10 are the
+newest that TensorRT 10.3 (JetPack 6) reads; what it refuses is looked for here, so that it is
+found on the training machine and not on the box.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeinspect.errors import ExportError
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["IR_VERSION", "OPSET", "GraphIO", "check_operators", "describe_graph", "write_graph"]
+
+log = logging.getLogger(__name__)
+
+OPSET = 20
+IR_VERSION = 10
+MAX_LENGTH = 1024  # of a dynamic axis
+TOP_K_END = 3840  # TensorRT's TopK takes fewer
+_REFUSED = frozenset({"Attention", "If", "Loop", "NonZero", "Scan", "Unique"})
+_HINT = "a limit of these settings or of this torch; please report it with the run's settings"
+_CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphIO:
+    """Names of a graph's inputs and outputs, and the axes that may have any length.
+
+    Attributes:
+        inputs: an example tensor of each input by name, in the order of the module's forward;
+            a dynamic axis is 2 or longer in it.
+        outputs: names, in the order of the module's answer.
+        axes: {input: {axis: name of the axis}}.
+    """
+
+    inputs: Mapping[str, Tensor]
+    outputs: tuple[str, ...]
+    axes: Mapping[str, Mapping[int, str]]
+
+
+def write_graph(module: nn.Module, graph: GraphIO, path: Path) -> None:
+    """Export, simplify, check and write a module in evaluation mode.
+
+    Costs 5 to 30 s. Raises: ExportError if the exporter fails, or TensorRT would refuse it.
+    """
+    import onnx
+
+    try:
+        model = _simplify(_export(module, graph))
+        _name_axes(model, graph.axes)
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # the exporter's and checkers' errors share no narrower base
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExportError(f"{path.name} could not be made: {first}", hint=_HINT) from error
+    check_operators(model, path.name)
+    onnx.save(model, path)
+    log.debug("%s: %d nodes, %d bytes", path.name, len(model.graph.node), path.stat().st_size)
+
+
+def _export(module: nn.Module, graph: GraphIO) -> onnx.ModelProto:
+    dims = {
+        name: torch.export.Dim(name, min=1, max=MAX_LENGTH)
+        for axes in graph.axes.values()
+        for name in axes.values()
+    }
+    shapes = tuple(
+        {axis: dims[dim] for axis, dim in graph.axes.get(name, {}).items()} for name in graph.inputs
+    )
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            module,
+            tuple(graph.inputs.values()),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    return model
+
+
+def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    import onnxsim
+
+    with _quiet():
+        simple, is_same = onnxsim.simplify(model)
+    if not is_same:
+        raise ExportError("the simplified graph computes something else", hint=_HINT)
+    simple.producer_name = "edgeinspect"
+    for node in simple.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]  # where in our source each node comes from: long, and of no use
+    result: onnx.ModelProto = simple
+    return result
+
+
+def _name_axes(model: onnx.ModelProto, axes: Mapping[str, Mapping[int, str]]) -> None:
+    """Give dynamic axes the names asked for; the tools invent one where two inputs share one."""
+    for value in model.graph.input:
+        for axis, name in axes.get(value.name, {}).items():
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+
+
+def check_operators(model: onnx.ModelProto, name: str) -> None:
+    """Raise ExportError for what TensorRT refuses: control flow, scatter, a TopK that varies."""
+    if model.ir_version != IR_VERSION or [o.version for o in model.opset_import] != [OPSET]:
+        raise ExportError(f"{name} has IR {model.ir_version}, opset {model.opset_import}")
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in _REFUSED or node.op_type.startswith("Scatter"):
+            raise ExportError(f"{name} needs {node.op_type}, which engines refuse", hint=_HINT)
+        if node.op_type == "TopK":
+            _check_top_k(node, constants, name)
+
+
+def _check_top_k(node: Any, constants: Mapping[str, Any], name: str) -> None:
+    from onnx import numpy_helper
+
+    if node.input[1] not in constants:
+        raise ExportError(f"{name} has a TopK whose K is not a constant", hint=_HINT)
+    k = int(numpy_helper.to_array(constants[node.input[1]]).item())
+    if k >= TOP_K_END:
+        raise ExportError(f"{name} has a TopK of {k}, engines take fewer than {TOP_K_END}")
+
+
+def describe_graph(path: Path) -> dict[str, dict[str, Any]]:
+    """Inputs and outputs of a graph as a manifest carries them: dtype and shape by name."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    return {
+        "inputs": {value.name: _describe(value) for value in model.graph.input},
+        "outputs": {value.name: _describe(value) for value in model.graph.output},
+    }
+
+
+def _describe(value: Any) -> dict[str, Any]:
+    import onnx
+
+    kind = value.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
+    return {"dtype": dtype, "shape": [d.dim_param or d.dim_value for d in kind.shape.dim]}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress off our output; its warnings are about itself."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
