@@ -45,19 +45,25 @@ def temporary_sibling(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, or leave it as it was. Raises: OutputError."""
+def write_atomically(path: Path, data: bytes, *, is_synced: bool = True) -> None:
+    """Replace `path` by `data`, or leave it as it was.
+
+    `is_synced` False leaves it to the system when the bytes reach the disk: for pictures that
+    can be made again. Raises: OutputError.
+    """
     temporary = temporary_sibling(path)
     with output_errors(path):
         try:
             with temporary.open("wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if is_synced:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        if is_synced:
+            sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

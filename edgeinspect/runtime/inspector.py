@@ -81,7 +81,7 @@ class Inspection:
     verdict: Verdict
     threshold: float
     picture_hw: tuple[int, int]
-    timing: Timing
+    timing: Timing = Timing()
     reason: Reason | None = None
     detail: str | None = None
     score: float | None = None
