@@ -1,0 +1,189 @@
+"""`edgeinspect evaluate`: what a bundle is worth on labelled pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgeinspect.evaluation import Evaluation
+    from edgeinspect.evaluation.results import Figure, ImageMetrics
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="The calibrated bundle.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with test/good, test/DEFECT and, for pixel figures, ground_truth.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for figures, charts and rows.", show_default=False)
+    ],
+    good: Annotated[
+        Path | None,
+        typer.Option(help="Good pictures for the baselines.  [default: DATA/train/good]"),
+    ] = None,
+    equalised: Annotated[
+        bool,
+        typer.Option(
+            "--equalised/--no-equalised",
+            help="Judge every picture again after equal mean and spread (twice the time).",
+        ),
+    ] = True,
+    rows: Annotated[int, typer.Option(help="Picture rows a class; 0 for none.", min=0)] = 5,
+    runtime: Annotated[str, typer.Option(help="Runtime, as `doctor` lists them.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads.  [default: all cores]", min=1)
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Tiles in one call.", min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap intervals.", min=0)] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older evaluation.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines: metrics.json.")] = False,
+) -> None:
+    """Measure a bundle on labelled pictures.
+
+    Example: edgeinspect evaluate part.bundle parts --out evaluation
+    """
+    from edgeinspect.bundle import read_bundle
+    from edgeinspect.evaluation import EvaluationSettings, evaluate_into
+
+    settings = EvaluationSettings(
+        runtime=runtime,
+        threads=threads,
+        batch=batch,
+        equalised=equalised,
+        n_rows_per_class=rows,
+        seed=seed,
+    )
+    with _progress() as on_progress:
+        result = evaluate_into(
+            out,
+            read_bundle(bundle),
+            data,
+            good=good,
+            settings=settings,
+            force=force,
+            on_progress=on_progress,
+        )
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(result.plain(), indent=2, allow_nan=False))
+    else:
+        _show(result, out)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar a step on a terminal's stderr; silence elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=total)
+            bars.update(tasks[step], completed=done)
+
+        yield advance
+
+
+def _show(result: Evaluation, out: Path) -> None:
+    """Three tables and where the rest is; warnings went to stderr while they arose."""
+    _print_table(["", "AUROC (95 %)", "AP", "best F1", "equalised"], _score_lines(result))
+    if len(result.classes) > 1:
+        _print_table(
+            ["class", "n", "AUROC (95 %)", "recall", "pixel AUROC", "AUPRO"], _classes(result)
+        )
+    image, pixel, counts = result.image, result.pixel, result.counts.plain()
+    typer.echo(
+        f"at the threshold {result.threshold:.4g}: F1 {_of(image.f1_at_threshold)},"
+        f" precision {_of(image.precision_at_threshold)},"
+        f" recall {_of(image.recall_at_threshold)},"
+        f" false rejects {_of(image.false_reject_rate)}"
+    )
+    typer.echo(f"pixels: AUROC {_short(pixel.auroc)}, AUPRO {_short(pixel.aupro)}")
+    left_out = [f"{counts[k]} {k.replace('_', ' ')}" for k in _LEFT_OUT if counts[k]]
+    typer.echo(
+        f"{counts['good']} good parts, {counts['defects']} defects"
+        + (f"; left out: {', '.join(left_out)}" if left_out else "")
+    )
+    typer.echo(f"figures, charts and picture rows: {out}")
+
+
+_LEFT_OUT = ("unreadable", "not_finite", "masks_missing")
+
+
+def _score_lines(result: Evaluation) -> list[list[str]]:
+    equal = None if result.equalised is None else result.equalised.auroc
+    lines = [["score", *_three(result.image), "-" if equal is None else _short(equal.value)]]
+    lines += [["  local", *_three(result.local), ""], ["  global", *_three(result.global_), ""]]
+    for baseline, figures in result.baselines.items():
+        name = baseline.value.replace("_", " ")
+        mark = f" ({figures.direction})" if baseline.is_two_sided else ""
+        after = "-" if figures.equalised is None else _short(figures.equalised.auroc.value)
+        lines.append([f"{name}{mark}", *_three(figures.image), after])
+    return lines
+
+
+def _classes(result: Evaluation) -> list[list[str]]:
+    return [
+        [
+            name,
+            str(one.n),
+            _with_interval(one.image.auroc),
+            _of(one.image.recall_at_threshold),
+            _short(one.pixel.auroc),
+            _short(one.pixel.aupro),
+        ]
+        for name, one in result.classes.items()
+    ]
+
+
+def _three(image: ImageMetrics) -> list[str]:
+    return [_with_interval(image.auroc), _of(image.average_precision), _of(image.f1_max)]
+
+
+def _with_interval(figure: Figure) -> str:
+    if figure.ci95 is None:
+        return _short(figure.value)
+    return f"{_short(figure.value)} ({figure.ci95[0]:.3f} to {figure.ci95[1]:.3f})"
+
+
+def _of(figure: Figure | None) -> str:
+    return _short(None if figure is None else figure.value)
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _print_table(header: list[str], lines: list[list[str]]) -> None:
+    """A table of rich's on a terminal, aligned columns when piped."""
+    from rich.console import Console
+
+    console = Console()
+    if console.is_terminal:
+        from rich.table import Table
+
+        table = Table(*header, header_style="bold")
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
+        return
+    widths = [max(len(row[i]) for row in [header, *lines]) for i in range(len(header))]
+    for row in [header, *lines]:
+        typer.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+    typer.echo("")

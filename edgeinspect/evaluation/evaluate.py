@@ -1,0 +1,225 @@
+"""Every picture of a test folder through a bundle and through the trivial baselines.
+
+    DATA/test/*/*  ->  score, map, baseline features  ->  figures against labels and masks
+
+A picture is read once and judged twice: as it is and, unless turned off, after it was brought to
+the good pictures' mean and spread, so that neither can be what the score sees.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.bundle import MANIFEST, Bundle
+from edgeinspect.constants import Calibration
+from edgeinspect.data.images import file_sha256
+from edgeinspect.data.layout import find_test
+from edgeinspect.errors import DataError
+from edgeinspect.evaluation.baselines import Baseline, score_baselines
+from edgeinspect.evaluation.collecting import Collected, Entry, collect
+from edgeinspect.evaluation.folder import new_folder, write_evaluation
+from edgeinspect.evaluation.reference import Progress, Reference
+from edgeinspect.evaluation.results import Counts, Evaluation, PartResult
+from edgeinspect.evaluation.rows import picture_rows
+from edgeinspect.evaluation.summary import Judged, summarise
+from edgeinspect.runtime.inspector import Inspector, Verdict
+from edgeinspect.runtime.session import open_session
+
+__all__ = ["EvaluationSettings", "evaluate", "evaluate_into"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationSettings:
+    """How to evaluate. `batch` counts tiles a call; `threads` None leaves it to the runtime."""
+
+    runtime: str = "auto"
+    threads: int | None = None
+    batch: int = 8
+    equalised: bool = True
+    n_rows_per_class: int = 5
+    n_resamples: int = 1000
+    seed: int = 0
+
+
+def evaluate(
+    bundle: Bundle,
+    data: Path,
+    *,
+    good: Path | None = None,
+    settings: EvaluationSettings | None = None,
+    on_progress: Progress | None = None,
+) -> Evaluation:
+    """Measure a calibrated bundle on the pictures of DATA/test.
+
+    Args:
+        good: good pictures for the baselines that compare with them; default DATA/train/good.
+        on_progress: called with what is being done, how many are done, and of how many.
+    Raises: NotCalibratedError; DataError if there is no test picture, or none can be read;
+        EngineError if the runtime is not there.
+    """
+    settings = settings or EvaluationSettings()
+    calibration = bundle.require_calibration()
+    pictures = find_test(data)
+    progress = on_progress or (lambda what, done, total: None)
+    reference = Reference.read(
+        bundle.config, data, good, equalise=settings.equalised, progress=progress
+    )
+    session = open_session(bundle, runtime=settings.runtime, threads=settings.threads)
+    with Inspector(bundle, session, batch=settings.batch) as inspector:
+        collected = collect(inspector, pictures, data, reference, progress)
+        runtime = inspector.runtime
+    if len(collected.entries) == len(collected.not_finite):
+        raise DataError(f"none of the {len(pictures)} test pictures of {data} could be judged")
+    return _conclude(bundle, calibration, reference, collected, settings, runtime)
+
+
+def evaluate_into(
+    out: Path,
+    bundle: Bundle,
+    data: Path,
+    *,
+    good: Path | None = None,
+    settings: EvaluationSettings | None = None,
+    force: bool = False,
+    on_progress: Progress | None = None,
+) -> Evaluation:
+    """`evaluate`, then figures, charts and picture rows as the folder `out`, whole or not at all.
+
+    Raises: as `evaluate`; OutputError if `out` cannot be written or is there without `force`.
+    """
+    settings = settings or EvaluationSettings()
+    with new_folder(out, force=force) as folder:
+        evaluation = evaluate(bundle, data, good=good, settings=settings, on_progress=on_progress)
+        rows = {}
+        if settings.n_rows_per_class:
+            rows = picture_rows(
+                bundle,
+                data,
+                evaluation,
+                n_per_class=settings.n_rows_per_class,
+                runtime=settings.runtime,
+                threads=settings.threads,
+                batch=settings.batch,
+            )
+        write_evaluation(evaluation, rows, folder)
+    return evaluation
+
+
+def _conclude(
+    bundle: Bundle,
+    calibration: Calibration,
+    reference: Reference,
+    collected: Collected,
+    settings: EvaluationSettings,
+    runtime: str,
+) -> Evaluation:
+    threshold = calibration.threshold.value
+    entries, is_equalised = collected.entries, reference.equaliser is not None
+    plain = score_baselines([e.features for e in entries], reference.features)
+    equal: dict[Baseline, NDArray[np.float64]] = {}
+    if is_equalised:
+        features = [e.equalised_features for e in entries if e.equalised_features is not None]
+        equal = score_baselines(features, reference.equalised)
+    parts = tuple(
+        _part_result(
+            entry,
+            {b: float(scores[i]) for b, scores in plain.items()},
+            {b: float(scores[i]) for b, scores in equal.items()},
+        )
+        for i, entry in enumerate(entries)
+    )
+    judged = Judged(
+        parts=tuple(p for p in parts if p.verdict is not Verdict.NOT_INSPECTED),
+        tallies=collected.tallies,
+        n_mapped=collected.n_mapped,
+        is_equalised=is_equalised,
+        threshold=calibration.threshold,
+        n_resamples=settings.n_resamples,
+        seed=settings.seed,
+    )
+    summary = summarise(judged)
+    warnings = (*reference.warnings, *_leaks(bundle, reference, collected), *summary.warnings)
+    for warning in warnings:
+        _log.warning("%s", warning)
+    labels = [part.label for part in judged.parts]
+    return Evaluation(
+        image=summary.image,
+        local=summary.local,
+        global_=summary.global_,
+        equalised=summary.equalised,
+        pixel=summary.pixel,
+        classes=summary.classes,
+        baselines=summary.baselines,
+        counts=Counts(
+            by_class={label: labels.count(label) for label in dict.fromkeys(labels)},
+            unreadable=tuple(collected.unreadable),
+            not_finite=tuple(collected.not_finite),
+            masks_missing=tuple(collected.masks_missing),
+            n_reference=len(reference.features),
+        ),
+        bundle=_bundle_facts(bundle, calibration, runtime),
+        threshold=threshold,
+        warnings=warnings,
+        parts=parts,
+    )
+
+
+def _part_result(
+    entry: Entry, baselines: dict[Baseline, float], equalised_baselines: dict[Baseline, float]
+) -> PartResult:
+    return PartResult(
+        name=entry.name,
+        label=entry.label,
+        is_defect=entry.is_defect,
+        verdict=entry.verdict,
+        score=entry.score,
+        local_score=entry.local_score,
+        global_score=entry.global_score,
+        scale=entry.scale,
+        equalised_score=entry.equalised_score,
+        baselines=baselines,
+        equalised_baselines=equalised_baselines,
+    )
+
+
+def _leaks(bundle: Bundle, reference: Reference, collected: Collected) -> list[str]:
+    """Warnings about test pictures that something was trained on or compared with."""
+    tested = {e.path: file_sha256(e.path) for e in collected.entries}
+    found = []
+    trained = set(bundle.manifest.provenance.get("good_hashes", {}))
+    if n := sum(digest in trained for digest in tested.values()):
+        found.append(f"{n} test pictures were trained on: the figures are too good")
+    compared = {file_sha256(path) for path in reference.paths}
+    if n := sum(digest in compared for digest in tested.values()):
+        found.append(
+            f"{n} test pictures are also among the baselines' good ones: nearest neighbour, PCA"
+            " and smooth fill are too good"
+        )
+    return found
+
+
+def _bundle_facts(bundle: Bundle, calibration: Calibration, runtime: str) -> dict[str, Any]:
+    """Which bundle, under which calibration, run by what; JSON types only."""
+    manifest, threshold = bundle.manifest, calibration.threshold
+    return {
+        "name": manifest.name,
+        "schema": manifest.schema,
+        "tool_version": manifest.tool_version,
+        "manifest_sha256": file_sha256(bundle.path / MANIFEST),
+        "preset": bundle.config.preset,
+        "calibration": manifest.calibration,
+        "rule": calibration.rule.value,
+        "normalisation": calibration.normalisation.value,
+        "threshold": threshold.value,
+        "threshold_ci95": list(threshold.interval),
+        "false_reject_rate_asked": threshold.false_reject_rate,
+        "runtime": runtime,
+    }

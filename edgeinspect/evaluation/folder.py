@@ -1,0 +1,156 @@
+"""An evaluation as a folder: figures, scores, charts and picture rows, whole or not at all.
+
+    metrics.json  scores.csv  roc.svg  scores.svg  rows/CLASS.png
+
+Last step of `edgeinspect evaluate`. The folder is filled beside its place and renamed, so a run
+that fails leaves nothing, and an older evaluation stays until the new one is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect import metrics
+from edgeinspect.data.images import save_picture
+from edgeinspect.data.layout import GOOD
+from edgeinspect.errors import OutputError
+from edgeinspect.evaluation.baselines import Baseline
+from edgeinspect.evaluation.results import Evaluation
+from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
+from edgeinspect.writing import output_errors, sync_folder, temporary_sibling, write_atomically
+
+__all__ = ["METRICS", "new_folder", "write_evaluation"]
+
+METRICS = "metrics.json"
+
+BASELINE_LABELS = {
+    Baseline.MEAN: "mean intensity",
+    Baseline.CONTRAST: "contrast",
+    Baseline.NEAREST: "nearest picture",
+    Baseline.PCA: "PCA residual",
+    Baseline.FILL: "smooth fill",
+}
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, *, force: bool) -> Iterator[Path]:
+    """A folder to fill; at the end of the `with` it gets its name, after an error it is gone.
+
+    An empty folder may be in the way; with `force` an older evaluation, which is replaced.
+    Raises: OutputError if something else is there, or nothing can be written.
+    """
+    _check_target(path, force=force)
+    draft = temporary_sibling(path)
+    try:
+        with output_errors(path):
+            draft.mkdir(parents=True)
+        yield draft
+        with output_errors(path):
+            _put_in_place(draft, path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _check_target(path: Path, *, force: bool) -> None:
+    if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / METRICS).is_file():
+        raise OutputError(f"{path} exists and is not an evaluation", hint="choose another name")
+    if not force:
+        raise OutputError(f"{path} exists", hint="add --force to replace it")
+
+
+def _put_in_place(draft: Path, path: Path) -> None:
+    """Rename the draft; what stood there is moved aside first, back on failure, then removed."""
+    old = temporary_sibling(path) if path.exists() else None
+    if old is not None:
+        path.rename(old)
+    try:
+        draft.rename(path)
+    except OSError:
+        if old is not None:
+            old.rename(path)
+        raise
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+    sync_folder(path.parent)
+
+
+def write_evaluation(
+    evaluation: Evaluation, rows: Mapping[str, NDArray[np.uint8]], folder: Path
+) -> None:
+    """Write every file of an evaluation; `rows` are contact sheets by class.
+
+    Raises: OutputError.
+    """
+    text = json.dumps(evaluation.plain(), indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(folder / METRICS, f"{text}\n".encode())
+    write_atomically(folder / "scores.csv", evaluation.scores_csv().encode())
+    write_atomically(folder / "scores.svg", scores_svg(evaluation).encode())
+    if evaluation.image.auroc.value is not None:
+        write_atomically(folder / "roc.svg", roc_svg(evaluation).encode())
+    if rows:
+        with output_errors(folder):
+            (folder / "rows").mkdir()
+        for label, sheet in rows.items():
+            save_picture(folder / "rows" / f"{label}.png", sheet)
+
+
+def scores_svg(evaluation: Evaluation) -> str:
+    """Histograms of the verdict's score by class, with the threshold."""
+    groups = [
+        ScoreGroup(
+            label=label,
+            scores=[p.score for p in evaluation.parts if p.label == label],
+            is_defect=label != GOOD,
+        )
+        for label in evaluation.counts.by_class
+    ]
+    title = f"Scores of {evaluation.bundle['name']}"
+    return score_chart(groups, threshold=evaluation.threshold, title=title)
+
+
+def roc_svg(evaluation: Evaluation) -> str:
+    """ROC of the verdict's score with its working point, of both scores, and of the baselines."""
+    parts = [p for p in evaluation.parts if np.isfinite(p.score)]
+    defect = np.array([p.is_defect for p in parts])
+    used = np.array([p.score for p in parts])
+    image = evaluation.image
+    rate, recall = image.false_reject_rate, image.recall_at_threshold
+    point = None
+    if rate is not None and recall is not None and None not in (rate.value, recall.value):
+        point = (float(rate.value or 0), float(recall.value or 0))
+    curves = [_curve("score of the verdict", used, defect, is_main=True, point=point)]
+    for label, scores in (
+        ("local", np.array([p.local_score for p in parts])),
+        ("global", np.array([p.global_score for p in parts])),
+    ):
+        if not np.array_equal(scores, used):
+            curves.append(_curve(label, scores, defect))
+    for baseline, result in evaluation.baselines.items():
+        sign = -1 if result.direction == "-" else 1
+        scores = sign * np.array([p.baselines[baseline] for p in parts])
+        mark = f" ({result.direction})" if baseline.is_two_sided else ""
+        curves.append(_curve(BASELINE_LABELS[baseline] + mark, scores, defect))
+    return roc_chart(curves, title=f"ROC of {evaluation.bundle['name']}")
+
+
+def _curve(
+    label: str,
+    scores: NDArray[np.float64],
+    defect: NDArray[np.bool_],
+    *,
+    is_main: bool = False,
+    point: tuple[float, float] | None = None,
+) -> Curve:
+    fpr, tpr = metrics.roc_curve(scores, defect)
+    area = metrics.auroc(scores, defect)
+    return Curve(label=label, fpr=fpr, tpr=tpr, area=area, is_main=is_main, point=point)

@@ -1,0 +1,104 @@
+"""The good pictures behind the baselines, read once.
+
+Before the test pictures: what nearest neighbour, PCA and smooth fill compare with, and the mean
+and spread that every picture is equalised to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeinspect.config import PreprocessConfig, RunConfig
+from edgeinspect.data.layout import GOOD, find_good
+from edgeinspect.data.loading import load_tiles
+from edgeinspect.errors import ImageError
+from edgeinspect.evaluation.baselines import Equaliser, PictureFeatures, SmoothFill
+
+__all__ = ["Progress", "Reference"]
+
+_log = logging.getLogger(__name__)
+
+MAX_REFERENCE = 1000  # good pictures behind the baselines; more cost time and change nothing
+
+Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reference:
+    """Good pictures behind the baselines, as they are and equalised to their own average."""
+
+    fill: SmoothFill
+    features: list[PictureFeatures]
+    equalised: list[PictureFeatures]
+    equaliser: Equaliser | None
+    paths: tuple[Path, ...]
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def read(
+        cls, config: RunConfig, data: Path, good: Path | None, *, equalise: bool, progress: Progress
+    ) -> Reference:
+        """Read --good, or DATA/train/good; without it the reference is empty, with a warning."""
+        fill, warnings = SmoothFill.like(config.generator), []
+        paths = _thin_out(_good_paths(data, good))
+        features, kept = _read_features(paths, config.preprocess, fill, None, progress)
+        if not features:
+            warnings.append(
+                f"{data} has no train/good: no nearest neighbour, PCA, smooth fill or equalised"
+                " figures (give good pictures with --good)"
+            )
+        equaliser = Equaliser.to(features) if features and equalise else None
+        equalised: list[PictureFeatures] = []
+        if equaliser is not None:
+            equalised, _ = _read_features(kept, config.preprocess, fill, equaliser, progress)
+        return cls(
+            fill=fill,
+            features=features,
+            equalised=equalised,
+            equaliser=equaliser,
+            paths=tuple(kept),
+            warnings=tuple(warnings),
+        )
+
+
+def _good_paths(data: Path, good: Path | None) -> list[Path]:
+    """Good pictures to compare with; a folder given by hand must hold some."""
+    if good is not None:
+        return find_good(good)
+    folder = data / "train" / GOOD
+    return find_good(folder) if folder.is_dir() else []
+
+
+def _thin_out(paths: Sequence[Path]) -> list[Path]:
+    if len(paths) <= MAX_REFERENCE:
+        return list(paths)
+    return [paths[i] for i in np.linspace(0, len(paths) - 1, MAX_REFERENCE).astype(int)]
+
+
+def _read_features(
+    paths: Sequence[Path],
+    preprocess: PreprocessConfig,
+    fill: SmoothFill,
+    equaliser: Equaliser | None,
+    progress: Progress,
+) -> tuple[list[PictureFeatures], list[Path]]:
+    """Features of the readable pictures, and which those are."""
+    features, kept = [], []
+    what = "good pictures" if equaliser is None else "good pictures, equalised"
+    for done, path in enumerate(paths):
+        progress(what, done, len(paths))
+        try:
+            loaded = load_tiles(path, preprocess)
+        except ImageError as error:
+            if equaliser is None:
+                _log.warning("left out of the baselines: %s", error.what)
+            continue
+        picture = loaded.picture if equaliser is None else equaliser(loaded.picture)
+        features.append(PictureFeatures.of(picture, loaded.grid, fill))
+        kept.append(path)
+    return features, kept

@@ -1,0 +1,216 @@
+"""Picture rows as in the paper's Fig. 10: defect, reconstruction, residual, heat map, truth.
+
+After the scores are known: a handful of pictures of each class, from its highest score to its
+lowest, run once more through both graphs. Everything is shown at the size the model saw, the
+reconstruction at the mask scale that the verdict came from. Residuals and heat maps have one
+colour scale for all sheets of an evaluation, so that good parts and defects can be compared.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.bundle import Bundle
+from edgeinspect.data.images import read_picture
+from edgeinspect.data.layout import LabelledPicture, find_test
+from edgeinspect.data.tiling import cut_tiles, picture_from_tiles, resize_picture
+from edgeinspect.evaluation.baselines import grey_of
+from edgeinspect.evaluation.collecting import read_mask_at
+from edgeinspect.evaluation.results import Evaluation, PartResult
+from edgeinspect.runtime.inspector import Inspector, Verdict
+from edgeinspect.runtime.session import MapSession, open_maps, open_session
+
+__all__ = ["RowPictures", "draw_sheet", "picture_rows"]
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+COLUMNS = ("picture", "reconstruction", "residual", "heat map", "ground truth")
+CELL_AREA_PX = 200 * 200
+CELL_LONGEST_PX = 360
+GAP_PX, HEADER_PX, CAPTION_PX = 8, 30, 22
+PAPER, INK, MUTED, NG_INK = (255, 255, 255), (29, 39, 51), (101, 113, 127), (190, 60, 30)
+TOP_QUANTILE = 0.9995  # of residuals and maps shown: what becomes the brightest colour
+HEAT_OPACITY = 0.85
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RowPictures:
+    """What one row shows, all at (h, w), the size that the model saw.
+
+    `picture`, `reconstruction` uint8 (h, w, 3); `residual` (h, w) |O - I| in [0, 1];
+    `anomaly_map` (h, w) in z units; `mask` (h, w) bool, or None where none was drawn.
+    """
+
+    part: PartResult
+    picture: Picture
+    reconstruction: Picture
+    residual: Floats
+    anomaly_map: Floats
+    mask: NDArray[np.bool_] | None
+
+
+def picture_rows(
+    bundle: Bundle,
+    data: Path,
+    evaluation: Evaluation,
+    *,
+    n_per_class: int = 5,
+    runtime: str = "auto",
+    threads: int | None = None,
+    batch: int = 8,
+) -> dict[str, Picture]:
+    """One contact sheet (H, W, 3) a class, by its name; `evaluation` is of the same data."""
+    chosen = choose_parts(evaluation.parts, n_per_class)
+    by_name = {p.path.relative_to(data).as_posix(): p for p in find_test(data)}
+    session = open_session(bundle, runtime=runtime, threads=threads)
+    with (
+        Inspector(bundle, session, batch=batch) as inspector,
+        open_maps(bundle, threads=threads) as maps,
+    ):
+        rows = [_row_of(part, by_name[part.name], inspector, maps) for part in chosen]
+    top_residual = _top([row.residual for row in rows])
+    top_z = _top([row.anomaly_map for row in rows])
+    return {
+        label: draw_sheet(list(group), title=label, top_residual=top_residual, top_z=top_z)
+        for label, group in itertools.groupby(rows, key=lambda row: row.part.label)
+    }
+
+
+def choose_parts(parts: Sequence[PartResult], n_per_class: int) -> list[PartResult]:
+    """At most `n_per_class` judged parts a class, evenly from the highest score to the lowest."""
+    chosen: list[PartResult] = []
+    for label in dict.fromkeys(part.label for part in parts):
+        members = [p for p in parts if p.label == label and np.isfinite(p.score)]
+        members.sort(key=lambda part: -part.score)
+        places = np.linspace(0, len(members) - 1, min(n_per_class, len(members)))
+        chosen += [members[round(place)] for place in places]
+    return chosen
+
+
+def _row_of(
+    part: PartResult, labelled: LabelledPicture, inspector: Inspector, maps: MapSession
+) -> RowPictures:
+    white = inspector.bundle.config.preprocess.white_level_16bit
+    picture = read_picture(labelled.path, white_level_16bit=white)
+    grid = inspector.plan(picture)
+    inspection = inspector(picture)
+    assert inspection.anomaly_map is not None, f"{part.name} was judged before"
+    tiles = cut_tiles(picture, grid)
+    fused = list(_reconstruct(maps, tiles, part.scale, inspector.batch))
+    reconstruction = picture_from_tiles(np.concatenate(fused), grid)
+    shown = resize_picture(picture, grid)
+    residual = np.abs(reconstruction - shown / np.float32(255)).mean(axis=-1)
+    return RowPictures(
+        part=part,
+        picture=shown,
+        reconstruction=np.rint(reconstruction.clip(0, 1) * 255).astype(np.uint8),
+        residual=residual.astype(np.float32),
+        anomaly_map=inspection.anomaly_map,
+        mask=read_mask_at(labelled, grid),
+    )
+
+
+def _reconstruct(maps: MapSession, tiles: Picture, scale: int, batch: int) -> Iterator[Floats]:
+    """(n, H, W, 3) of one mask scale, a batch at a time."""
+    for start in range(0, len(tiles), batch):
+        yield maps.reconstruct(tiles[start : start + batch])[1][:, scale]
+
+
+def _top(maps: Sequence[Floats]) -> float:
+    """The value that is drawn in the brightest colour: nearly the largest of all maps."""
+    highest = max((float(np.quantile(one, TOP_QUANTILE)) for one in maps), default=1.0)
+    return max(highest, 1e-6)
+
+
+def draw_sheet(
+    rows: Sequence[RowPictures], *, title: str, top_residual: float, top_z: float
+) -> Picture:
+    """A sheet (H, W, 3): a header, then a row of five cells and a caption for each part.
+
+    The residual runs from black (0) to white (`top_residual`), the heat map from blue (0) to
+    red (`top_z`).
+    """
+    cells = [_cells_of(row, top_residual, top_z) for row in rows]
+    height = max(cell.shape[0] for row in cells for cell in row)
+    width = max(cell.shape[1] for row in cells for cell in row)
+    sheet_width = GAP_PX + len(COLUMNS) * (width + GAP_PX)
+    bands = [_header(sheet_width, width, title, top_residual, top_z)]
+    for row, pictures in zip(rows, cells, strict=True):
+        bands += [_caption(sheet_width, row.part), _band(sheet_width, height, width, pictures)]
+    return np.concatenate(bands)
+
+
+def _cells_of(row: RowPictures, top_residual: float, top_z: float) -> list[Picture]:
+    grey = np.rint(np.clip(row.residual / top_residual, 0, 1) * 255).astype(np.uint8)
+    if row.mask is None:
+        truth = np.full((*row.residual.shape, 3), 235, np.uint8)
+    else:
+        truth = np.repeat(row.mask[..., None] * np.uint8(255), 3, axis=-1)
+    heat = _heat(row.picture, row.anomaly_map, top_z)
+    residual = np.repeat(grey[..., None], 3, axis=-1)
+    return [_to_cell(c) for c in (row.picture, row.reconstruction, residual, heat, truth)]
+
+
+def _heat(picture: Picture, anomaly_map: Floats, top_z: float) -> Picture:
+    """The map in colour over the picture's grey, from z = 0 to `top_z`."""
+    level = np.rint(np.clip(anomaly_map / top_z, 0, 1) * 255).astype(np.uint8)
+    colour = np.asarray(cv2.applyColorMap(level, cv2.COLORMAP_JET))[..., ::-1].astype(np.float32)
+    mixed = HEAT_OPACITY * colour + (1 - HEAT_OPACITY) * grey_of(picture)[..., None]
+    return np.rint(mixed).astype(np.uint8)
+
+
+def _to_cell(picture: Picture) -> Picture:
+    """Any picture at about the same area, so that long parts stay legible."""
+    height, width = picture.shape[:2]
+    factor = min((CELL_AREA_PX / (height * width)) ** 0.5, CELL_LONGEST_PX / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, size, interpolation=how), dtype=np.uint8)
+
+
+def _band(sheet_width: int, height: int, width: int, cells: Sequence[Picture]) -> Picture:
+    band = _paper(height, sheet_width)
+    for column, cell in enumerate(cells):
+        left = GAP_PX + column * (width + GAP_PX) + (width - cell.shape[1]) // 2
+        band[: cell.shape[0], left : left + cell.shape[1]] = cell
+    return band
+
+
+def _header(sheet_width: int, width: int, title: str, top_residual: float, top_z: float) -> Picture:
+    band = _paper(HEADER_PX, sheet_width)
+    ranges = {"residual": f" 0 to {top_residual:.2g}", "heat map": f" 0 to {top_z:.3g} z"}
+    for column, name in enumerate(COLUMNS):
+        text = (title if column == 0 else name) + ranges.get(name, "")
+        _write(band, text, GAP_PX + column * (width + GAP_PX), HEADER_PX - 8, INK, limit=width)
+    return band
+
+
+def _caption(sheet_width: int, part: PartResult) -> Picture:
+    band = _paper(CAPTION_PX, sheet_width)
+    is_wrong = (part.verdict is Verdict.NG) != part.is_defect
+    text = f"{part.verdict.value}  score {part.score:.4g}  scale {part.scale}  {part.name}"
+    _write(band, text, GAP_PX, CAPTION_PX - 6, NG_INK if is_wrong else MUTED, limit=sheet_width)
+    return band
+
+
+def _paper(height: int, width: int) -> Picture:
+    return np.full((height, width, 3), PAPER, dtype=np.uint8)
+
+
+def _write(
+    band: Picture, text: str, left: int, base: int, colour: tuple[int, int, int], *, limit: int
+) -> None:
+    """Write on a band in place; characters beyond ASCII, which OpenCV lacks, become `?`."""
+    plain = text.encode("ascii", "replace").decode()
+    scale = 0.42
+    (width, _), _ = cv2.getTextSize(plain, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    scale *= min(1.0, (limit - GAP_PX) / max(width, 1))
+    cv2.putText(band, plain, (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)

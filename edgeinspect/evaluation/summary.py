@@ -1,0 +1,219 @@
+"""From judged parts to figures: per score, per class and per baseline, and what to warn of.
+
+After the pictures have been through the bundle; no picture is needed any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect import metrics
+from edgeinspect.constants import Threshold
+from edgeinspect.data.layout import GOOD
+from edgeinspect.evaluation.baselines import Baseline
+from edgeinspect.evaluation.results import (
+    BaselineResult,
+    ClassResult,
+    ImageMetrics,
+    PartResult,
+    PixelMetrics,
+    measure_images,
+)
+from edgeinspect.metrics import PixelTally
+
+__all__ = ["Judged", "Summary", "summarise"]
+
+Scores = NDArray[np.float64]
+
+CLOSE_AUROC = 0.05  # a shortcut this near to the score may be all that the score sees
+EQUALISED_LOSS = 0.1  # a fall by more than this says that brightness or contrast was the clue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """Parts with finite scores, and the pixel counts of their maps by class."""
+
+    parts: Sequence[PartResult]
+    tallies: Mapping[str, PixelTally]
+    n_mapped: Mapping[str, int]
+    is_equalised: bool
+    threshold: Threshold
+    n_resamples: int
+    seed: int
+
+    @property
+    def labels(self) -> NDArray[np.str_]:
+        """(n,) class names, "good" for good parts."""
+        return np.array([part.label for part in self.parts])
+
+    def scores(self, name: str) -> Scores:
+        """(n,) of the field `name` of each part."""
+        return np.array([getattr(part, name) for part in self.parts], dtype=np.float64)
+
+    def measure(self, scores: Scores, *, with_threshold: bool = False) -> ImageMetrics:
+        """Image metrics of scores (n,) of these parts."""
+        return self.measure_some(scores, np.ones(len(self.parts), bool), with_threshold)
+
+    def measure_some(
+        self, scores: Scores, chosen: NDArray[np.bool_], with_threshold: bool
+    ) -> ImageMetrics:
+        """Image metrics of the chosen parts alone."""
+        return measure_images(
+            scores[chosen],
+            self.labels[chosen],
+            good=GOOD,
+            threshold=self.threshold.value if with_threshold else None,
+            seed=self.seed,
+            n_resamples=self.n_resamples,
+        )
+
+    def pixel(self, labels: Sequence[str]) -> PixelMetrics:
+        """Pixel metrics over the pictures of some classes."""
+        tally = sum((self.tallies[n] for n in labels if n in self.tallies), PixelTally.empty())
+        return PixelMetrics(
+            auroc=tally.auroc(),
+            aupro=tally.aupro(),
+            n_pictures=sum(self.n_mapped.get(n, 0) for n in labels),
+            n_regions=tally.n_regions,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The figures of an evaluation (fields as in `Evaluation`)."""
+
+    image: ImageMetrics
+    local: ImageMetrics
+    global_: ImageMetrics
+    equalised: ImageMetrics | None
+    pixel: PixelMetrics
+    classes: Mapping[str, ClassResult]
+    baselines: Mapping[Baseline, BaselineResult]
+    warnings: tuple[str, ...]
+
+
+def summarise(judged: Judged) -> Summary:
+    """All figures of these parts, and warnings that change how they are to be read."""
+    equalised = judged.measure(judged.scores("equalised_score")) if judged.is_equalised else None
+    labels = list(dict.fromkeys(judged.labels.tolist()))
+    image = judged.measure(judged.scores("score"), with_threshold=True)
+    baselines = _baselines(judged)
+    return Summary(
+        image=image,
+        local=judged.measure(judged.scores("local_score")),
+        global_=judged.measure(judged.scores("global_score")),
+        equalised=equalised,
+        pixel=judged.pixel(labels),
+        classes={name: _class_result(judged, name) for name in labels if name != GOOD},
+        baselines=baselines,
+        warnings=tuple(_warnings(judged, image, equalised, baselines)),
+    )
+
+
+def _baseline_scores(judged: Judged, baseline: Baseline, *, equalised: bool) -> Scores | None:
+    """(n,) or None where it was not computed."""
+    tables = [p.equalised_baselines if equalised else p.baselines for p in judged.parts]
+    if any(baseline not in table for table in tables):
+        return None
+    return np.array([table[baseline] for table in tables])
+
+
+def _baselines(judged: Judged) -> dict[Baseline, BaselineResult]:
+    results = {}
+    for baseline in Baseline:
+        scores = _baseline_scores(judged, baseline, equalised=False)
+        if scores is None:
+            continue
+        sign = _direction(scores, judged.labels, baseline)
+        result = BaselineResult(image=judged.measure(_signed(scores, sign)), direction=sign)
+        equal = _baseline_scores(judged, baseline, equalised=True)
+        if equal is not None:
+            sign = _direction(equal, judged.labels, baseline)
+            measured = judged.measure(_signed(equal, sign))
+            result = replace(result, equalised=measured, equalised_direction=sign)
+        results[baseline] = result
+    return results
+
+
+def _direction(scores: Scores, labels: NDArray[np.str_], baseline: Baseline) -> str:
+    """Minus for a two-sided baseline under which good parts score higher, else plus."""
+    auroc = metrics.auroc(scores, labels != GOOD)
+    return "-" if baseline.is_two_sided and auroc is not None and auroc < 0.5 else "+"
+
+
+def _signed(scores: Scores, direction: str) -> Scores:
+    return -scores if direction == "-" else scores
+
+
+def _class_result(judged: Judged, name: str) -> ClassResult:
+    """One class of defect against all good parts."""
+    chosen = (judged.labels == name) | (judged.labels == GOOD)
+    defect = judged.labels[chosen] == name
+
+    def area(field: str) -> float | None:
+        scores = judged.scores(field)[chosen]
+        return metrics.auroc(scores, defect) if np.isfinite(scores).all() else None
+
+    baselines = {}
+    for baseline in Baseline:
+        scores = _baseline_scores(judged, baseline, equalised=False)
+        if scores is not None:
+            sign = _direction(scores[chosen], judged.labels[chosen], baseline)
+            baselines[baseline] = (metrics.auroc(_signed(scores[chosen], sign), defect), sign)
+    return ClassResult(
+        n=int(defect.sum()),
+        image=judged.measure_some(judged.scores("score"), chosen, True),
+        local_auroc=area("local_score"),
+        global_auroc=area("global_score"),
+        equalised_auroc=area("equalised_score") if judged.is_equalised else None,
+        pixel=judged.pixel([GOOD, name]),
+        baselines=baselines,
+    )
+
+
+def _warnings(
+    judged: Judged,
+    image: ImageMetrics,
+    equalised: ImageMetrics | None,
+    baselines: Mapping[Baseline, BaselineResult],
+) -> list[str]:
+    found = []
+    auroc = image.auroc.value
+    if auroc is None:
+        return ["the test pictures are all good or all defects: nothing can be ranked"]
+    for baseline, result in baselines.items():
+        other = result.image.auroc.value
+        limit = auroc - CLOSE_AUROC if baseline.is_two_sided else auroc
+        if other is not None and other >= limit:
+            found.append(_shortcut(baseline, result.direction, other, auroc))
+    after = None if equalised is None else equalised.auroc.value
+    if after is not None and auroc - after > EQUALISED_LOSS:
+        found.append(
+            f"after equal mean and spread the AUROC falls from {auroc:.3f} to {after:.3f}: part of"
+            " the score is brightness or contrast"
+        )
+    rate, asked = image.false_reject_rate, judged.threshold.false_reject_rate
+    if rate is not None and rate.ci95 is not None and rate.value is not None:
+        low, high = rate.ci95
+        if low > asked or (high < asked and rate.value > 0):
+            found.append(
+                f"the false-reject rate is {rate.value:.1%} ({low:.1%} to {high:.1%}), but the"
+                f" threshold was set for {asked:.1%}: these good parts differ from those that"
+                " calibrated"
+            )
+    return found
+
+
+def _shortcut(baseline: Baseline, direction: str, other: float, auroc: float) -> str:
+    name = baseline.value.replace("_", " ")
+    if baseline.is_two_sided:
+        which = {"+": "higher", "-": "lower"}[direction]
+        return (
+            f"{name} alone ({which} for defects) has an AUROC of {other:.3f}, the score"
+            f" {auroc:.3f}: do not trust this test set without another check"
+        )
+    return f"{name} alone has an AUROC of {other:.3f}, no less than the score's {auroc:.3f}"
