@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinspect.report.overlays import encode_jpeg
 from edgeinspect.writing import write_atomically
 
 __all__ = ["InspectionPage", "Latency", "PartView", "inline_jpeg", "render_page", "write_page"]
 
-JPEG_QUALITY = 86  # no visible blocks on brushed metal, a third of a PNG's size
 TEMPLATE = "inspection.html"
 
 
@@ -85,6 +85,7 @@ class InspectionPage:
     parts: tuple[PartView, ...]
     threshold: float
     auroc: float | None
+    auroc_interval: tuple[float, float] | None
     latency: Latency
     charts: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
@@ -118,8 +119,4 @@ def write_page(page: InspectionPage, path: Path) -> None:
 
 def inline_jpeg(picture: NDArray[np.uint8]) -> str:
     """The picture (H, W, 3), RGB, as a data address for an `<img>`."""
-    import cv2
-
-    bgr = np.ascontiguousarray(picture[..., ::-1])
-    _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture)).decode()

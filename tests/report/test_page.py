@@ -52,7 +52,9 @@ def test_a_part_without_score_says_so() -> None:
 
 
 def test_a_page_without_defects_has_no_auroc() -> None:
-    assert '<div class="value">none</div>' in render_page(replace(make_page(), auroc=None))
+    assert '<div class="value">none</div>' in render_page(
+        replace(make_page(), auroc=None, auroc_interval=None)
+    )
 
 
 def test_chromium_shows_every_part_and_nothing_from_outside(tmp_path: Path) -> None:
@@ -102,6 +104,7 @@ def make_page(part: PartView | None = None) -> InspectionPage:
         parts=(part or make_part(),) * N_PARTS,
         threshold=2.0,
         auroc=1.0,
+        auroc_interval=(0.9, 1.0),
         latency=Latency(p50_ms=12, p90_ms=14, p99_ms=20, first_verdict_ms=400),
         charts=(roc_chart([curve]),),
         facts=(("bundle", "part"),),
