@@ -1,0 +1,95 @@
+"""Candidates: what each rule reads, and which normalisation good pictures prefer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeinspect.calibration.candidates import (
+    candidates,
+    default_candidate,
+    prefer_normalisation,
+    visible_increment,
+)
+from edgeinspect.calibration.crossfit import CrossFit, crossfit, sum_maps
+from edgeinspect.calibration.good_maps import MapCache
+from edgeinspect.config import Measure, Normalisation, Rule, ScoringConfig, Statistic
+from tests.calibration.made_maps import SCORING, SIDES, good_maps, no_progress, random_maps
+
+BLOCK, PIXEL, NONE = Normalisation.BLOCK, Normalisation.PIXEL, Normalisation.NONE
+
+
+def fit_both(maps: np.ndarray) -> dict[Normalisation, CrossFit]:
+    with MapCache() as cache:
+        good = good_maps(maps, cache)
+        totals = sum_maps(good, range(len(good)), maps.shape[1])
+        return crossfit(good, totals, (BLOCK, PIXEL), SIDES, SCORING, on_progress=no_progress)
+
+
+def test_peak_reads_the_largest_errors_of_every_measure() -> None:
+    weight = default_candidate(Rule.PEAK, BLOCK, ScoringConfig()).weight(ScoringConfig(), 3)
+    assert weight.reshape(3, 3, 4).tolist() == [[[0, 0, 1, 1]] * 3] * 3
+
+
+def test_paper_reads_one_statistic_of_the_first_measure_as_it_is() -> None:
+    candidate = default_candidate(Rule.PAPER, BLOCK, ScoringConfig())
+    weight = candidate.weight(ScoringConfig(), 3).reshape(3, 3, 4)
+    assert weight[0].tolist() == [[0, 0, 0, 1]] * 3
+    assert weight.sum() == 3
+    assert candidate.normalisation is NONE
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+def test_a_graph_with_the_mean_alone_has_a_default(rule: Rule) -> None:
+    scoring = ScoringConfig(statistics=(Statistic.MEAN,))
+    candidate = default_candidate(rule, BLOCK, scoring)
+    assert candidate.statistics == (Statistic.MEAN,)
+    assert candidate.weight(scoring, 3)[:3].tolist() == [1, 1, 1]
+
+
+def test_the_short_list_begins_with_the_default_and_names_each_once() -> None:
+    default = default_candidate(Rule.PEAK, PIXEL, ScoringConfig())
+    found = candidates(default, ScoringConfig(), (BLOCK, PIXEL, NONE))
+    assert found[0] == default
+    assert len({candidate.name for candidate in found}) == len(found) == 11
+    assert {candidate.rule for candidate in found} == set(Rule)
+
+
+def test_a_named_normalisation_leaves_no_other() -> None:
+    default = default_candidate(Rule.PEAK, BLOCK, ScoringConfig())
+    found = candidates(default, ScoringConfig(), (BLOCK,))
+    assert {candidate.normalisation for candidate in found} == {BLOCK}
+
+
+def test_one_measure_makes_no_candidate_twice() -> None:
+    scoring = ScoringConfig(measures=(Measure.L1,))
+    found = candidates(default_candidate(Rule.PEAK, BLOCK, scoring), scoring, (BLOCK, NONE))
+    assert len(found) == 4
+
+
+def test_parts_with_structure_at_one_place_prefer_pixel() -> None:
+    maps = random_maps(0, 30)
+    maps[..., :8] *= 5
+    fits = fit_both(maps)
+    assert prefer_normalisation(fits[BLOCK], fits[PIXEL], SCORING) is PIXEL
+
+
+def test_parts_with_structure_anywhere_prefer_block() -> None:
+    maps = random_maps(1, 30)
+    rng = np.random.default_rng(0)
+    for of_picture in maps:
+        start = int(rng.integers(0, 24))
+        of_picture[..., start : start + 8] *= 5
+    fits = fit_both(maps)
+    assert prefer_normalisation(fits[BLOCK], fits[PIXEL], SCORING) is BLOCK
+
+
+def test_parts_alike_everywhere_prefer_block() -> None:
+    fits = fit_both(random_maps(2, 30))
+    assert prefer_normalisation(fits[BLOCK], fits[PIXEL], SCORING) is BLOCK
+
+
+def test_the_visible_increment_has_the_unit_of_the_error() -> None:
+    maps = random_maps(3, 20)
+    small, large = (visible_increment(fit_both(m)[BLOCK], SCORING) for m in (maps, 10 * maps))
+    assert large == pytest.approx(10 * small, rel=0.02)
