@@ -13,6 +13,7 @@ import hashlib
 import re
 import struct
 import threading
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,9 +28,13 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "WHITE_LEVELS_16BIT",
     "decode_picture",
+    "decode_pixels",
+    "existing_folder",
     "file_sha256",
     "guess_white_level",
+    "is_picture",
     "list_pictures",
+    "natural_key",
     "read_bytes",
     "read_picture",
     "save_picture",
@@ -195,21 +200,34 @@ def _refuse_damage(data: bytes, name: str) -> None:
         raise ImageError(f"{name} is empty (0 bytes)")
     n_pixels, is_whole = 0, True
     if data.startswith(_PNG_START):
-        n_pixels, is_whole = _png_pixels(data), data.rfind(b"IEND") >= 0
+        n_pixels, is_whole = _walk_png(data)
     elif data.startswith(_JPEG_START):
         n_pixels, is_whole = _walk_jpeg(data)
     if not is_whole:
-        raise ImageError(f"{name} is cut off: its end is missing", hint="copy it again")
+        raise ImageError(f"{name} is damaged or cut off", hint="copy it again")
     if n_pixels > MAX_PIXELS:
         raise ImageError(f"{name} claims {n_pixels} pixels; {MAX_PIXELS} is the most that is read")
 
 
-def _png_pixels(data: bytes) -> int:
-    """Pixels that the header of a PNG promises; 0 if even the header is cut off."""
-    if len(data) < 24:
-        return 0
-    width, height = struct.unpack(">II", data[16:24])
-    return int(width * height)
+def _walk_png(data: bytes) -> tuple[int, bool]:
+    """(pixels of the header, whether every chunk up to the end has the checksum that it should).
+
+    Checked here because libpng itself prints about what it finds broken.
+    """
+    n_pixels, at = 0, len(_PNG_START)
+    while at + 12 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        end = at + 12 + length
+        checksum = zlib.crc32(memoryview(data)[at + 4 : end - 4])
+        if end > len(data) or checksum != int.from_bytes(data[end - 4 : end], "big"):
+            return n_pixels, False
+        if kind == b"IHDR":
+            width, height = struct.unpack(">II", data[at + 8 : at + 16])
+            n_pixels = width * height
+        if kind == b"IEND":
+            return n_pixels, True
+        at = end
+    return n_pixels, False
 
 
 def _walk_jpeg(data: bytes) -> tuple[int, bool]:

@@ -82,7 +82,7 @@ def _scratch(rng: np.random.Generator, unit_px: int, extent: float) -> Layer:
 def _crack(rng: np.random.Generator, unit_px: int, extent: float) -> Layer:
     """A dark line with sharp turns that thins out and branches."""
     length = unit_px * (0.10 + 0.40 * extent)
-    width = max(0.6, unit_px / 256 * (0.4 + 0.4 * extent))
+    width = max(0.6, unit_px / 256 * (0.35 + 0.3 * extent))
     step = max(2.0, unit_px / 80)
     trunk = wandering_path(rng, length, wander_rad=0.45, step_px=step, pull=0.35)
     paths = [trunk]

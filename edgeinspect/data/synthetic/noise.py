@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["fractal_noise", "profile_noise", "smooth_noise", "standardise"]
+__all__ = ["Field", "fractal_noise", "profile_noise", "smooth_noise", "standardise"]
 
 Field = NDArray[np.float32]
 

@@ -25,6 +25,7 @@ FAINTEST, PER_SEVERITY = 0.15, 1.35
 LEAST_RANGE = 12.0  # gray levels; a flat surface still hides changes below the camera's noise
 N_PLACES = 12
 MOSTLY = 0.8  # share of a defect that should lie on the part
+PART_SIDE = 512  # px; enough to tell a part from what lies behind it
 LEAST_PART, MOST_PART = 0.02, 0.95  # shares of the picture that a part in front of something has
 
 
@@ -85,9 +86,12 @@ def _part(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(H, W), false on the background: an even border's gray, where the part stands out from it.
 
     The background may be lit from one side: a plane of gray is fitted to the border. Where the
-    border is as uneven as the rest, the part fills the picture.
+    border is as uneven as the rest, the part fills the picture. Large pictures are looked at
+    through every n-th pixel.
     """
-    gray = picture @ LUMINANCE
+    height, width = picture.shape[:2]
+    step = max(1, max(height, width) // PART_SIDE)
+    gray = picture[::step, ::step] @ LUMINANCE
     plane, unevenness = _border_plane(gray)
     darkest, brightest = np.percentile(gray, (1, 99))
     if unevenness < 0.25 * (brightest - darkest):
@@ -96,21 +100,23 @@ def _part(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
         span = 2 * (min(gray.shape) // 80) + 3  # closes over highlights as bright as the background
         split = cv2.morphologyEx(split, cv2.MORPH_CLOSE, np.ones((span, span), np.uint8))
         if LEAST_PART < split.mean() < MOST_PART:
-            return np.asarray(split > 0)
-    return np.ones(gray.shape, bool)
+            whole = cv2.resize(split, (width, height), interpolation=cv2.INTER_NEAREST)
+            return np.asarray(whole > 0)
+    return np.ones((height, width), bool)
 
 
 def _border_plane(gray: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
     """(plane of gray through the border (H, W), 5th to 95th percentile of the border about it)."""
     height, width = gray.shape
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     is_border = np.ones(gray.shape, bool)
     is_border[2:-2, 2:-2] = False
-    terms = np.stack([np.ones_like(x), x, y], axis=-1)
-    fitted, *_ = np.linalg.lstsq(terms[is_border], gray[is_border].astype(np.float64), rcond=None)
-    plane = terms @ fitted
-    low, high = np.percentile((gray - plane)[is_border], (5, 95))
-    return plane, float(high - low)
+    y, x = np.nonzero(is_border)
+    terms = np.stack([np.ones(len(y)), y / height, x / width], axis=-1)
+    values = gray[y, x].astype(np.float64)
+    (level, down, across), *_ = np.linalg.lstsq(terms, values, rcond=None)
+    low, high = np.percentile(values - terms @ (level, down, across), (5, 95))
+    rows, columns = np.arange(height) / height, np.arange(width) / width
+    return level + down * rows[:, None] + across * columns, float(high - low)
 
 
 def _choose_spot(layer: Layer, part: NDArray[np.bool_], rng: np.random.Generator) -> _Spot:

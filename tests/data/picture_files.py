@@ -1,0 +1,40 @@
+"""Picture files made byte by byte, for tests of reading and of what is built on it."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def made_picture(height: int = 64, width: int = 80, seed: int = 0) -> NDArray[np.uint8]:
+    """Smooth random RGB (H, W, 3) that JPEG keeps almost as it is."""
+    coarse = np.random.default_rng(seed).integers(30, 220, (6, 8, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def encoded(pixels: NDArray[np.generic], suffix: str) -> bytes:
+    """The bytes of a picture file; pixels are RGB, RGBA or grey."""
+    if pixels.ndim == 3:
+        pixels = pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]]
+    is_encoded, data = cv2.imencode(suffix, np.ascontiguousarray(pixels))
+    assert is_encoded
+    return data.tobytes()
+
+
+def write(path: Path, pixels: NDArray[np.generic]) -> Path:
+    """Write a picture file in the format of its suffix, folders and all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(pixels, path.suffix))
+    return path
+
+
+def with_orientation(jpeg: bytes, orientation: int, *, thumbnail: bytes = b"") -> bytes:
+    """A JPEG with an EXIF segment: one tag, Orientation (0x0112), and anything behind it."""
+    tag = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
+    tiff = b"II*\0" + struct.pack("<IH", 8, 1) + tag + struct.pack("<I", 0) + thumbnail
+    payload = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(payload) + 2) + payload + jpeg[2:]

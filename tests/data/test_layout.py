@@ -1,0 +1,89 @@
+"""Folders: which pictures are good, which labelled, and where their masks are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinspect.data.layout import find_good, find_test, read_mask
+from edgeinspect.errors import DataError, ImageError
+from tests.data.picture_files import made_picture, write
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """An MVTec root with two good parts, and a test split with one crack and its mask."""
+    picture = made_picture(32, 32)
+    for name in ("train/good/2.png", "train/good/10.png", "test/good/1.png", "test/crack/1.png"):
+        write(tmp_path / "data" / name, picture)
+    mask = np.zeros((32, 32), np.uint8)
+    mask[4:9, 5:7] = 255
+    write(tmp_path / "data" / "ground_truth" / "crack" / "1_mask.png", mask)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("place", [".", "train", "train/good"])
+def test_good_pictures_are_found_from_the_root_down(data: Path, place: str) -> None:
+    assert [p.name for p in find_good(data / place)] == ["2.png", "10.png"]
+
+
+def test_a_plain_folder_gives_its_own_pictures_only(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", made_picture())
+    write(tmp_path / "rejects" / "b.png", made_picture())
+    assert [p.name for p in find_good(tmp_path)] == ["a.png"]
+
+
+def test_an_empty_folder_has_no_good_pictures(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no train/good and no pictures of its own"):
+        find_good(tmp_path)
+
+
+def test_pictures_further_down_are_pointed_at(tmp_path: Path) -> None:
+    write(tmp_path / "monday" / "b.png", made_picture())
+    with pytest.raises(DataError, match=r"did you mean .*monday"):
+        find_good(tmp_path)
+
+
+@pytest.mark.parametrize("place", [".", "test"])
+def test_test_pictures_carry_label_and_mask(data: Path, place: str) -> None:
+    crack, good = find_test(data / place)
+    assert (crack.label, crack.is_good, good.label, good.is_good) == ("crack", False, "good", True)
+    assert crack.mask_path == data / "ground_truth" / "crack" / "1_mask.png"
+    assert good.mask_path is None
+
+
+def test_a_defect_without_a_drawn_mask_has_none(data: Path) -> None:
+    (data / "ground_truth" / "crack" / "1_mask.png").unlink()
+    assert find_test(data)[0].mask_path is None
+
+
+def test_a_folder_without_labels_has_no_test_pictures(data: Path) -> None:
+    with pytest.raises(DataError, match="no test pictures"):
+        find_test(data / "train" / "good")
+
+
+def test_a_mask_is_true_where_it_was_drawn(data: Path) -> None:
+    mask_path = find_test(data)[0].mask_path
+    assert mask_path is not None
+    mask = read_mask(mask_path, (32, 32))
+    assert mask.dtype == np.bool_
+    assert mask.sum() == 10
+    assert mask[4:9, 5:7].all()
+
+
+def test_a_mask_of_zeros_and_ones_is_read_like_any_other(tmp_path: Path) -> None:
+    drawn = np.eye(16, dtype=np.uint8)
+    assert np.array_equal(read_mask(write(tmp_path / "m.png", drawn), (16, 16)), drawn > 0)
+
+
+def test_an_empty_mask_is_false_everywhere(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.png", np.zeros((16, 16), np.uint8))
+    assert not read_mask(path, (16, 16)).any()
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.png", np.zeros((16, 20), np.uint8))
+    with pytest.raises(ImageError, match="is 20 x 16 px, but its picture is 30 x 16 px"):
+        read_mask(path, (16, 30))
