@@ -19,6 +19,7 @@ from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.errors import ConfigError, TrainingError
 from edgeinspect.training.checkpoint import TrainingState
 from edgeinspect.training.loop import Progress, Trainer
+from edgeinspect.training.memory import keep_freed_memory
 from edgeinspect.training.planning import Duration, make_plan
 from edgeinspect.training.run_folder import Plan, RunFolder, refuse_foreign
 
@@ -99,6 +100,7 @@ def _seconds_a_step(run: RunFolder, fabric: Fabric) -> float:
 
 def _launch(config: RunConfig, device: str) -> Fabric:
     """Fabric on `device`, one process, or those that torchrun started."""
+    keep_freed_memory()
     n_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     n_nodes = int(os.environ.get("WORLD_SIZE", "1")) // n_local
     precision = config.optimiser.precision

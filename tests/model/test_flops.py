@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from edgeinspect.config import Form, Prior, preset
+from edgeinspect.model.flops import count_flops
+from edgeinspect.model.generator import Generator
+from tests.model.settings import small
+
+
+@pytest.mark.parametrize("merge", [0, 4])
+@pytest.mark.parametrize("decoder_width", [None, 128])
+@pytest.mark.parametrize("form", list(Form))
+def test_the_count_equals_that_of_torch(form, decoder_width, merge):
+    config = small(form, decoder_width=decoder_width, merge=merge)
+    with (
+        torch.no_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
+        Generator(config).eval()(torch.rand(1, 3, 64, 64))
+    assert count_flops(config).total == counter.get_total_flops()
+
+
+def test_a_block_costs_what_the_hand_count_says():
+    deeper = dataclasses.replace(preset("tiny").generator, form=Form.ALL, depth=5)
+    n, width = 256, 192
+    block = 24 * n * width**2 + 4 * n * n * width
+    more = count_flops(deeper).encoder - count_flops(
+        dataclasses.replace(deeper, depth=4)
+    ).encoder
+    assert more == 6 * block
+
+
+def test_form_cross_costs_about_half_of_form_all():
+    everything = dataclasses.replace(preset("edge").generator, form=Form.ALL)
+    crossing = dataclasses.replace(everything, form=Form.CROSS)
+    assert 0.4 < count_flops(crossing).total / count_flops(everything).total < 0.55
+
+
+def test_the_fill_costs_little():
+    config = preset("tiny").generator
+    assert count_flops(config).fill < 0.05 * count_flops(config).total
+    assert count_flops(dataclasses.replace(config, prior=Prior.NONE)).fill == 0
