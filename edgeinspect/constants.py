@@ -190,7 +190,7 @@ class Calibration:
     def load(cls, path: Path) -> Calibration:
         """Read what `save` wrote. Raises: BundleError if it is not there or damaged."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 return cls._from_arrays({name: file[name] for name in file.files})
         except (OSError, ValueError, KeyError, TypeError, AssertionError, EOFError) as error:
             raise BundleError(f"{path} is not a calibration", hint=_HINT) from error

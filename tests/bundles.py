@@ -1,8 +1,8 @@
 """A small bundle with a stand-in graph, for tests of everything that runs bundles.
 
-Its "reconstruction" is the image's mean, so its error maps are |luminance - mean|; statistics,
-z, the three scores, scale and map follow the real equations. The real graphs have tests of
-their own.
+Its "reconstruction" is the image's mean, so its error maps are powers of |luminance - mean|;
+statistics, z, the three scores, scale and map follow the real equations. The real graphs have
+tests of their own.
 """
 
 from __future__ import annotations
@@ -169,17 +169,15 @@ class _Graph:
 
 
 def _error_maps(g: _Graph, config: RunConfig) -> tuple[str, str]:
-    """(image in 0 to 1 (B, H, W, 3), error maps (B, K, I, H, W)); scale i counts 1 + i / 4."""
+    """(image in 0 to 1 (B, H, W, 3), error maps (B, K, I, H, W)); each a power of its own."""
     scaled = g.add("Mul", g.add("Cast", "image", to=TensorProto.FLOAT), g.const(1 / 255))
     luminance = g.add("MatMul", scaled, g.const([[0.299], [0.587], [0.114]]))
     planes = g.add("Unsqueeze", g.add("Squeeze", luminance, g.ints(-1)), g.ints(1, 2))
     mean = g.add("ReduceMean", planes, g.ints(-2, -1), keepdims=1)
-    n_measures, n_scales = len(config.scoring.measures), config.generator.n_scales
-    gains = np.ones((1, n_measures, n_scales, 1, 1)) * (
-        1 + np.arange(n_scales).reshape(1, 1, -1, 1, 1) / 4
-    )
+    shape = (1, len(config.scoring.measures), config.generator.n_scales, 1, 1)
+    powers = 1 + np.arange(np.prod(shape)).reshape(shape) / 8
     error = g.add("Abs", g.add("Sub", planes, mean))
-    return scaled, g.add("Mul", error, g.const(gains), out="error_maps")
+    return scaled, g.add("Pow", error, g.const(powers), out="error_maps")
 
 
 def maps_graph(config: RunConfig) -> Any:

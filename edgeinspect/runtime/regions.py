@@ -26,7 +26,7 @@ __all__ = ["MAX_REGIONS", "MapLevels", "Region", "find_regions"]
 
 MAX_REGIONS = 50  # the strongest; a part that is wrong all over needs no longer list
 SHARE_OF_MAXIMUM = 0.5  # for rules that do not point at pixels
-BRIDGE_PX = 5  # gaps of a region up to here (resized px) are closed: a scratch is one region
+BRIDGE_PX = 4  # gaps up to here (resized px) do not part a region: a scratch stays one
 
 Floats = NDArray[np.float32]
 
@@ -100,26 +100,36 @@ def find_regions(
     above = (maps >= lowest[:, None, None]) & is_ng[:, None, None]
     mask = stitch_tiles(above.astype(np.uint8), grid)
     stitched = stitch_tiles(maps, grid)
-    kernel = np.ones((BRIDGE_PX, BRIDGE_PX), np.uint8)
-    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
-    n_labels, labels, table, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
-    regions = [_region(table[label], labels, label, stitched, grid) for label in range(1, n_labels)]
+    kernel = np.ones((BRIDGE_PX + 1, BRIDGE_PX + 1), np.uint8)
+    wide = cv2.dilate(mask, kernel)
+    n_labels, labels, boxes, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+    labels = np.where(mask, labels, 0)
+    places = [_slices(boxes[label]) for label in range(1, n_labels)]
+    regions = [
+        _region(stitched, labels[place] == label, place, grid)
+        for label, place in enumerate(places, start=1)
+    ]
     return tuple(sorted(regions, key=lambda region: -region.peak)[:MAX_REGIONS])
 
 
+def _slices(box: NDArray[Any]) -> tuple[slice, slice]:
+    x, y, width, height = (int(v) for v in box[:4])
+    return np.s_[y : y + height, x : x + width]
+
+
 def _region(
-    row: NDArray[Any], labels: NDArray[Any], label: int, stitched: Floats, grid: TileGrid
+    stitched: Floats, is_in: NDArray[np.bool_], place: tuple[slice, slice], grid: TileGrid
 ) -> Region:
-    """A component (x, y, width, height, area in resized px) in px of the picture."""
-    x, y, width, height, area = (int(v) for v in row)
-    place = np.s_[y : y + height, x : x + width]
-    peak = float(stitched[place][labels[place] == label].max())
+    """The pixels of `place` in the resized picture that `is_in` marks, in px of the picture."""
+    rows, columns = np.nonzero(is_in)
+    top, bottom = place[0].start + rows.min(), place[0].start + rows.max() + 1
+    left, right = place[1].start + columns.min(), place[1].start + columns.max() + 1
     (picture_h, picture_w), (resized_h, resized_w) = grid.picture_hw, grid.resized_hw
-    left, right = x * picture_w // resized_w, -(-(x + width) * picture_w // resized_w)
-    top, bottom = y * picture_h // resized_h, -(-(y + height) * picture_h // resized_h)
+    x, x_end = left * picture_w // resized_w, -(-right * picture_w // resized_w)
+    y, y_end = top * picture_h // resized_h, -(-bottom * picture_h // resized_h)
     ratio = picture_h * picture_w / (resized_h * resized_w)
     return Region(
-        box=(left, top, right - left, bottom - top),
-        area_px=max(1, round(area * ratio)),
-        peak=peak,
+        box=(int(x), int(y), int(x_end - x), int(y_end - y)),
+        area_px=max(1, round(rows.size * ratio)),
+        peak=float(stitched[place][is_in].max()),
     )

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeinspect.config import PreprocessConfig, ResizeRule
+from edgeinspect.data.tiling import TileGrid, plan_tiles
+from edgeinspect.runtime.regions import MAX_REGIONS, find_regions
+
+SIZE = 64
+YES = np.array([True])
+
+
+def square_grid(height: int = SIZE, width: int = SIZE) -> TileGrid:
+    return plan_tiles((height, width), PreprocessConfig(size=SIZE, resize=ResizeRule.SQUASH))
+
+
+def levels(value: float, n: int = 1) -> np.ndarray:
+    return np.full(n, value, np.float32)
+
+
+@given(
+    x=st.integers(0, 50), y=st.integers(0, 50), width=st.integers(1, 14), height=st.integers(1, 14)
+)
+def test_a_rectangle_above_the_level_is_one_region_in_its_place(x, y, width, height):
+    maps = np.zeros((1, SIZE, SIZE), np.float32)
+    maps[0, y : y + height, x : x + width] = 5
+    maps[0, y, x] = 9
+    (region,) = find_regions(maps, levels(4), YES, square_grid())
+    assert region.box == (x, y, width, height)
+    assert region.area_px == width * height
+    assert region.peak == 9
+
+
+def test_boxes_and_areas_are_in_pixels_of_the_picture():
+    maps = np.zeros((1, SIZE, SIZE), np.float32)
+    maps[0, 8:16, 4:8] = 5
+    (region,) = find_regions(maps, levels(4), YES, square_grid(height=128, width=640))
+    assert region.box == (40, 16, 40, 16)
+    assert region.area_px == 640
+
+
+def test_regions_come_strongest_first_and_the_list_is_bounded():
+    maps = np.zeros((1, SIZE, SIZE), np.float32)
+    spots = np.arange(1, 65, dtype=np.float32)
+    maps[0, ::8, ::8] = spots.reshape(8, 8)
+    peaks = [r.peak for r in find_regions(maps, levels(0.5), YES, square_grid())]
+    assert peaks == sorted(spots, reverse=True)[:MAX_REGIONS]
+
+
+def test_a_small_gap_does_not_cut_a_scratch_in_two():
+    maps = np.zeros((1, SIZE, SIZE), np.float32)
+    maps[0, 30:33, 10:50] = 5
+    maps[0, 30:33, 28:31] = 0
+    assert len(find_regions(maps, levels(4), YES, square_grid())) == 1
+
+
+def test_tiles_that_are_ok_by_themselves_add_no_region():
+    preprocess = PreprocessConfig(size=SIZE, resize=ResizeRule.TILE, overlap_px=16)
+    grid = plan_tiles((SIZE, 112), preprocess)
+    maps = np.zeros((2, SIZE, SIZE), np.float32)
+    maps[0, 5, 5], maps[1, 50, 60] = 8, 9
+    (region,) = find_regions(maps, levels(4, 2), np.array([False, True]), grid)
+    assert region.box == (108, 50, 1, 1)
+
+
+def test_a_defect_in_the_overlap_of_two_tiles_is_one_region():
+    preprocess = PreprocessConfig(size=SIZE, resize=ResizeRule.TILE, overlap_px=16)
+    grid = plan_tiles((SIZE, 112), preprocess)
+    assert grid.lefts == (0, 48)
+    maps = np.zeros((2, SIZE, SIZE), np.float32)
+    maps[0, 20:24, 50:60] = 6
+    maps[1, 20:24, 2:12] = 7
+    (region,) = find_regions(maps, levels(4, 2), np.array([True, True]), grid)
+    assert region.box == (50, 20, 10, 4)
+    assert region.peak == 7
+
+
+def test_an_ng_tile_always_has_a_region():
+    maps = np.random.default_rng(0).random((1, SIZE, SIZE), np.float32)
+    (region,) = find_regions(maps, levels(100), YES, square_grid())
+    assert region.peak == maps.max()
+
+
+def test_an_ok_part_has_none():
+    maps = np.full((1, SIZE, SIZE), 9, np.float32)
+    assert find_regions(maps, levels(4), ~YES, square_grid()) == ()

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from edgeinspect.bundle import (
+    MANIFEST,
+    SCHEMA,
+    Manifest,
+    bundle_lock,
+    install_calibration,
+    new_bundle,
+    read_bundle,
+)
+from edgeinspect.config import Normalisation, Rule, RunConfig, to_dict
+from edgeinspect.errors import BundleError, NotCalibratedError, OutputError
+from tests.bundles import calibrate_stand_in, make_bundle
+
+MANIFEST_OF_NOTHING = Manifest(
+    tool_version="0", name="part", config=to_dict(RunConfig()), graph={"inputs": []}
+)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return make_bundle(tmp_path, calibrated=False)
+
+
+def edit_manifest(bundle: Path, **changes: object) -> None:
+    plain = json.loads((bundle / MANIFEST).read_text())
+    (bundle / MANIFEST).write_text(json.dumps({**plain, **changes}))
+
+
+def test_a_bundle_read_back_holds_what_was_put_into_it(tmp_path):
+    with new_bundle(tmp_path / "a.bundle", force=False) as draft:
+        (draft.folder / "card.md").write_text("hello")
+        draft.manifest = MANIFEST_OF_NOTHING
+    read = read_bundle(tmp_path / "a.bundle")
+    assert read.config == RunConfig()
+    assert read.manifest.graph == {"inputs": []}
+    assert list(read.manifest.files) == ["card.md"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bundle"]
+
+
+def test_nothing_is_left_of_a_bundle_whose_making_failed(tmp_path):
+    def fail_half_way() -> None:
+        with new_bundle(tmp_path / "a.bundle", force=False) as draft:
+            (draft.folder / "graph_fp32.onnx").write_bytes(b"half")
+            raise RuntimeError("export failed")
+
+    with pytest.raises(RuntimeError, match="export failed"):
+        fail_half_way()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path):
+    with pytest.raises(OutputError, match="no space"), new_bundle(tmp_path / "a", force=False):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_bundle_is_replaced_only_when_forced(bundle):
+    with pytest.raises(OutputError, match="--force"), new_bundle(bundle, force=False):
+        pass
+    assert read_bundle(bundle).name == "part"
+    with new_bundle(bundle, force=True) as draft:
+        draft.manifest = MANIFEST_OF_NOTHING
+    assert read_bundle(bundle).manifest.files == {}
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path):
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "beach.jpg").write_bytes(b"sand")
+    with (
+        pytest.raises(OutputError, match="not a bundle"),
+        new_bundle(tmp_path / "holiday", force=True),
+    ):
+        pass
+    assert (tmp_path / "holiday" / "beach.jpg").read_bytes() == b"sand"
+
+
+def test_a_missing_bundle_suggests_the_near_name(bundle):
+    with pytest.raises(BundleError, match=r"did you mean .*part\.bundle"):
+        read_bundle(bundle.with_name("prt.bundle"))
+
+
+def test_a_folder_without_manifest_is_not_a_bundle(tmp_path):
+    with pytest.raises(BundleError, match="not a bundle"):
+        read_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema": 1}', '{"schema": "new"}'])
+def test_a_damaged_manifest_is_named(bundle, text):
+    (bundle / MANIFEST).write_text(text)
+    with pytest.raises(BundleError, match=r"manifest\.json is damaged"):
+        read_bundle(bundle)
+
+
+def test_a_newer_schema_names_both_and_the_upgrade(bundle):
+    edit_manifest(bundle, schema=SCHEMA + 1)
+    with pytest.raises(BundleError, match=f"schema {SCHEMA + 1}.*up to {SCHEMA}") as caught:
+        read_bundle(bundle)
+    assert "pip install --upgrade edgeinspect" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["graph_fp32.onnx", "maps_fp32.onnx"])
+def test_a_truncated_file_is_named(bundle, name):
+    data = (bundle / name).read_bytes()
+    (bundle / name).write_bytes(data[:-1])
+    with pytest.raises(BundleError, match=f"{name} is damaged or incomplete"):
+        read_bundle(bundle)
+
+
+def test_a_missing_file_is_named(bundle):
+    (bundle / "maps_fp32.onnx").unlink()
+    with pytest.raises(BundleError, match=r"lacks maps_fp32\.onnx"):
+        read_bundle(bundle)
+
+
+def test_a_manifest_cannot_point_outside_its_folder(bundle):
+    edit_manifest(bundle, files={"../secret": "0"})
+    with pytest.raises(BundleError, match="damaged"):
+        read_bundle(bundle)
+
+
+def test_an_unknown_setting_in_the_manifest_is_an_error_of_the_bundle(bundle):
+    edit_manifest(bundle, config={**to_dict(RunConfig()), "colour": "red"})
+    with pytest.raises(BundleError, match="there is no setting colour"):
+        read_bundle(bundle)
+
+
+def test_a_bundle_without_calibration_says_what_to_type(bundle):
+    with pytest.raises(NotCalibratedError, match="edgeinspect calibrate"):
+        read_bundle(bundle).require_calibration()
+
+
+def test_a_precision_that_is_not_there_is_named(bundle):
+    with pytest.raises(BundleError, match=r"holds no graph_fp16\.onnx"):
+        read_bundle(bundle).graph_path("fp16")
+
+
+def test_recalibrating_replaces_the_calibration_and_leaves_the_graph(bundle):
+    before = read_bundle(bundle).manifest.files["graph_fp32.onnx"]
+    for rule in (Rule.PEAK, Rule.MAHALANOBIS):
+        calibration = calibrate_stand_in(bundle, rule, Normalisation.BLOCK, 1)
+        after = install_calibration(bundle, calibration)
+        assert after.require_calibration().rule is rule
+    assert after.manifest.files["graph_fp32.onnx"] == before
+    assert [p.name for p in bundle.glob("calibration-*")] == [after.manifest.calibration]
+
+
+def test_installing_the_same_calibration_twice_changes_nothing(bundle):
+    calibration = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.BLOCK, 1)
+    first = install_calibration(bundle, calibration).manifest
+    assert install_calibration(bundle, calibration).manifest == first
+
+
+def test_a_bundle_that_someone_else_changes_is_locked(bundle):
+    is_held, is_done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with bundle_lock(bundle):
+            is_held.set()
+            is_done.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    is_held.wait()
+    try:
+        with (
+            pytest.raises(BundleError, match="being changed by another process"),
+            bundle_lock(bundle, timeout_s=0),
+        ):
+            pass
+    finally:
+        is_done.set()
+        holder.join()
+    with bundle_lock(bundle, timeout_s=0):
+        assert read_bundle(bundle).calibration is None
+
+
+def test_a_failed_commit_leaves_the_old_calibration_current(bundle, monkeypatch):
+    old = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.BLOCK, 1)
+    install_calibration(bundle, old)
+    new = calibrate_stand_in(bundle, Rule.PAPER, Normalisation.BLOCK, 1)
+    replace = os.replace
+
+    def no_manifest(source: Path, target: Path) -> None:
+        if Path(target).name == MANIFEST:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", no_manifest)
+    with pytest.raises(OutputError, match="no space"):
+        install_calibration(bundle, new)
+    monkeypatch.undo()
+    assert read_bundle(bundle).require_calibration().rule is Rule.PEAK
