@@ -33,15 +33,15 @@ format: setup  ## bring the code into shape
 type: setup  ## mypy, strict
 	$(BIN)/mypy
 
-test: lint type  ## all that CI checks
+test: lint type $(DEMO)/ready  ## all that CI checks
 	$(BIN)/python -m pytest -n $(N_WORKERS) $(PYTEST_ARGS)
 
 demo: $(DEMO)/ready  ## synthetic parts, inspected: demo/index.html
 	$(DEMO)/bin/edgeinspect demo --out demo --force
+# The base install as users get it: plain pip, no extras.
 $(DEMO)/ready: pyproject.toml constraints.txt
 	test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
-	$(DEMO)/bin/python -m pip install --quiet "$(UV_VERSION)"
-	$(DEMO)/bin/uv pip install --python $(DEMO)/bin/python -c constraints.txt -e .
+	$(DEMO)/bin/python -m pip install --quiet -c constraints.txt -e .
 	touch $@
 
 bench: setup  ## the speed table; results into benchmarks/results

@@ -19,7 +19,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Diagnosis", "Gpu", "Machine", "Package", "diagnose", "read_machine"]
+__all__ = [
+    "Diagnosis",
+    "Gpu",
+    "Machine",
+    "Package",
+    "diagnose",
+    "read_gpus",
+    "read_jetson",
+    "read_machine",
+]
 
 NVIDIA_SMI_QUERY = "name,driver_version,compute_cap,memory.total"
 NVIDIA_SMI_SECONDS = 10.0  # a GPU that wakes up takes a few
