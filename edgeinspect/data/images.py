@@ -2,7 +2,7 @@
 
 First step of the flow. Every reader gets uint8 (H, W, 3) in RGB whatever the file holds (grey,
 alpha, 16 bit, an EXIF rotation), or an `ImageError` that says what is wrong with the file.
-A file that was cut off while it was written is refused rather than judged half grey.
+A file that was cut off while it was written is refused (`damage`), not judged half grey.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import contextlib
 import difflib
 import hashlib
 import re
-import struct
 import threading
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinspect.data.damage import PNG_START, refuse_damage
 from edgeinspect.errors import DataError, ImageError
 from edgeinspect.writing import write_atomically
 
@@ -42,13 +41,8 @@ __all__ = [
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 WHITE_LEVELS_16BIT = (1023, 4095, 16383, 65535)  # cameras of 10, 12, 14 and 16 bits
-MAX_PIXELS = 1 << 28  # a line scan of 16k x 16k; beyond it a header is more likely damaged
 
-_PNG_START = b"\x89PNG\r\n\x1a\n"
-_JPEG_START = b"\xff\xd8\xff"
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Frame headers: all SOFn but the markers DHT, JPG and DAC in between (ITU T.81, table B.1).
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def read_picture(path: Path, *, white_level_16bit: int = 65535) -> NDArray[np.uint8]:
@@ -79,7 +73,7 @@ def decode_pixels(data: bytes, *, name: str) -> NDArray[np.uint8] | NDArray[np.u
 
     Raises: ImageError, as `read_picture`.
     """
-    _refuse_damage(data, name)
+    refuse_damage(data, name)
     with _QUIET_OPENCV.hold():
         try:
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # drops alpha, applies EXIF
@@ -194,64 +188,8 @@ def _entries(folder: Path) -> list[Path]:
         raise DataError(f"{folder} cannot be read: {error.strerror or error}") from error
 
 
-def _refuse_damage(data: bytes, name: str) -> None:
-    """Refuse what OpenCV decodes half, or only after allocating what a damaged header asks for."""
-    if not data:
-        raise ImageError(f"{name} is empty (0 bytes)")
-    n_pixels, is_whole = 0, True
-    if data.startswith(_PNG_START):
-        n_pixels, is_whole = _walk_png(data)
-    elif data.startswith(_JPEG_START):
-        n_pixels, is_whole = _walk_jpeg(data)
-    if not is_whole:
-        raise ImageError(f"{name} is damaged or cut off", hint="copy it again")
-    if n_pixels > MAX_PIXELS:
-        raise ImageError(f"{name} claims {n_pixels} pixels; {MAX_PIXELS} is the most that is read")
-
-
-def _walk_png(data: bytes) -> tuple[int, bool]:
-    """(pixels of the header, whether every chunk up to the end has the checksum that it should).
-
-    Checked here because libpng itself prints about what it finds broken.
-    """
-    n_pixels, at = 0, len(_PNG_START)
-    while at + 12 <= len(data):
-        length, kind = struct.unpack(">I4s", data[at : at + 8])
-        end = at + 12 + length
-        checksum = zlib.crc32(memoryview(data)[at + 4 : end - 4])
-        if end > len(data) or checksum != int.from_bytes(data[end - 4 : end], "big"):
-            return n_pixels, False
-        if kind == b"IHDR":
-            width, height = struct.unpack(">II", data[at + 8 : at + 16])
-            n_pixels = width * height
-        if kind == b"IEND":
-            return n_pixels, True
-        at = end
-    return n_pixels, False
-
-
-def _walk_jpeg(data: bytes) -> tuple[int, bool]:
-    """(pixels of the frame, whether an end marker follows the scan).
-
-    The segments before the scan are stepped over: an EXIF thumbnail has an end marker of its own.
-    """
-    n_pixels, at = 0, 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        if marker in _JPEG_FRAMES and at + 9 <= len(data):
-            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-            n_pixels = height * width
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xDA:  # start of scan: inside it 0xFF 0xD9 can only be the end
-            return n_pixels, data.find(b"\xff\xd9", at) >= 0
-    return n_pixels, False
-
-
 def _may_have_16_bits(data: bytes) -> bool:
-    if data.startswith(_PNG_START):
+    if data.startswith(PNG_START):
         return len(data) > 24 and data[24] == 16
     return data.startswith(_TIFF_STARTS)
 

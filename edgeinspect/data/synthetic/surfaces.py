@@ -104,7 +104,7 @@ def _rolled(surface: Surface, rng: np.random.Generator, size_px: int) -> Field:
     grain = smooth_noise(rng, shape, (0.6 * unit, 1.2 * unit))
     grain = 0.7 * grain + 0.6 * smooth_noise(rng, shape, (1.0 * unit, 4.5 * unit))
     clouds = fractal_noise(rng, shape, coarsest_px=30 * unit, n_octaves=4, gain=0.65)
-    rolls = 0.7 * profile_noise(rng, size_px, 1.0 * unit) ** 3 / 3
+    rolls = 0.6 * np.clip(profile_noise(rng, size_px, 1.0 * unit) ** 3 / 3, -3, 3)
     rolls = rolls + 0.9 * profile_noise(rng, size_px, 6 * unit)
     fading = 0.7 + 0.4 * smooth_noise(rng, shape, (14 * unit, 70 * unit))
     y, x = _coordinates(size_px)
