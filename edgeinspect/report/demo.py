@@ -33,10 +33,11 @@ __all__ = ["PACKAGED_BUNDLE", "PAGE", "DemoPart", "demo_parts", "make_demo"]
 PACKAGED_BUNDLE = Path(__file__).parents[1] / "demo_bundle"
 PAGE = "index.html"
 PART_PX = 256
-SURFACE_SEED = 0  # the surface of the packaged bundle's training pictures
+# The packaged bundle was trained on: edgeinspect synth OUT --surface brushed --seed 0
+TRAINED_FINISH, TRAINED_SEED = "brushed", 0
 SEVERITIES = (0.5, 1.2)  # from what a person has to look for to what nobody overlooks
 COMMANDS = (
-    "edgeinspect synth metal",
+    "edgeinspect synth metal --surface brushed",
     "edgeinspect fit metal/train/good part.bundle --minutes 10",
     "edgeinspect run part.bundle metal/test --out results",
 )
@@ -96,12 +97,13 @@ def make_demo(
 
 def demo_parts(*, n_good: int, n_per_kind: int, seed: int) -> list[DemoPart]:
     """Good parts and every kind of defect from faint to strong, in a random order."""
+    from edgeinspect.data.synthetic.dataset import look_of
     from edgeinspect.data.synthetic.defects import DefectKind
     from edgeinspect.data.synthetic.pasting import paste_defect
-    from edgeinspect.data.synthetic.surfaces import Finish, draw_surface, render_surface
+    from edgeinspect.data.synthetic.surfaces import Finish, render_surface
 
-    rng = np.random.default_rng((SURFACE_SEED, 1 + seed))
-    surface = draw_surface(Finish.BRUSHED, np.random.default_rng(SURFACE_SEED))
+    rng = np.random.default_rng(seed)
+    surface = look_of(Finish(TRAINED_FINISH), TRAINED_SEED)
     made = [(render_surface(surface, rng, PART_PX), "good") for _ in range(n_good)]
     for kind in DefectKind:
         for severity in np.linspace(*SEVERITIES, n_per_kind):

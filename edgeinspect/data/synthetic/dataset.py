@@ -27,7 +27,7 @@ from edgeinspect.data.synthetic.surfaces import Finish, Surface, draw_surface, r
 from edgeinspect.errors import ConfigError, DataError, ImageError, OutputError
 from edgeinspect.writing import output_errors, temporary_sibling, write_atomically
 
-__all__ = ["MARKER", "SyntheticSet", "make_data_set", "paste_data_set"]
+__all__ = ["MARKER", "SyntheticSet", "look_of", "make_data_set", "paste_data_set"]
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def make_data_set(
     _check("size", size_px, *SIZES_PX)
     _check_pasting(severity, seed)
     finishes = FINISHES if finish is None else (finish,)
-    looks = [draw_surface(f, _stream(seed, LOOK, FINISHES.index(f))) for f in finishes]
+    looks = [look_of(finish, seed) for finish in finishes]
 
     def part(purpose: int, index: int) -> NDArray[np.uint8]:
         look: Surface = looks[index % len(looks)]
@@ -100,6 +100,11 @@ def make_data_set(
         n_test_good=n_test - n_defective,
         n_defects=writer.counts,
     )
+
+
+def look_of(finish: Finish, seed: int) -> Surface:
+    """What all parts of one finish share in the data sets of this seed."""
+    return draw_surface(finish, _stream(seed, LOOK, FINISHES.index(finish)))
 
 
 def paste_data_set(
