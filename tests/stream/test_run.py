@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgeinspect.bundle import Bundle, read_bundle
+from edgeinspect.config import ResizeRule
+from edgeinspect.errors import EngineError
+from edgeinspect.report.overlays import MAP_STEPS
+from edgeinspect.runtime.inspector import Inspector, Reason
+from edgeinspect.runtime.session import Session, open_session
+from edgeinspect.stream.records import Record
+from edgeinspect.stream.run import RunSummary, Save, run_stream
+from tests.bundles import make_bundle
+from tests.stream.made_frames import KINDS, MadeSource, read_records
+
+VERDICT_OF = {"good": "OK", "bad": "NG", "wide": "OK"}  # of the others: NOT-INSPECTED
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return read_bundle(make_bundle(tmp_path_factory.mktemp("bundle"), resize=ResizeRule.TILE))
+
+
+@pytest.fixture(scope="module")
+def session(bundle: Bundle) -> Session:
+    return open_session(bundle, threads=1)
+
+
+def run(inspector: Inspector, kinds: list[str], out: Path, save: Save = Save.NG) -> RunSummary:
+    return run_stream(inspector, MadeSource(kinds), out, save=save)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+@given(kinds=st.lists(st.sampled_from(KINDS), max_size=8), batch=st.integers(1, 5))
+def test_every_frame_gets_one_record_in_order_with_its_own_verdict(
+    tmp_path_factory, bundle, session, kinds, batch
+):
+    out = tmp_path_factory.mktemp("run")
+    summary = run(Inspector(bundle, session, batch=batch), kinds, out, Save.NONE)
+    records = read_records(out)
+    assert [record["seq"] for record in records] == list(range(len(kinds)))
+    wanted = [VERDICT_OF.get(kind, "NOT-INSPECTED") for kind in kinds]
+    assert [record["verdict"] for record in records] == wanted
+    assert [record["source"] for record in records] == [
+        f"line/{seq}_{kind}.png" for seq, kind in enumerate(kinds)
+    ]
+    assert summary.n_frames == summary.n_records == len(kinds)
+    assert sum(summary.n_by_verdict.values()) == len(kinds)
+
+
+def test_why_parts_were_not_inspected_is_counted(tmp_path, bundle, session):
+    summary = run(Inspector(bundle, session), ["broken", "small", "broken", "good"], tmp_path)
+    assert summary.n_by_reason == {Reason.UNREADABLE: 2, Reason.SIZE: 1}
+    reasons = [record["reason"] for record in read_records(tmp_path)]
+    assert reasons == ["unreadable", "size", "unreadable", None]
+
+
+def test_only_good_parts_are_all_ok(tmp_path, bundle, session):
+    inspector = Inspector(bundle, session)
+    assert run(inspector, ["good", "wide"], tmp_path / "a").is_all_ok
+    assert not run(inspector, ["good", "bad"], tmp_path / "b").is_all_ok
+    assert not run(inspector, ["good", "small"], tmp_path / "c").is_all_ok
+
+
+@pytest.mark.parametrize(
+    ("save", "kinds"), [(Save.NG, ["bad"]), (Save.ALL, ["good", "bad", "small"]), (Save.NONE, [])]
+)
+def test_pictures_are_saved_for_the_parts_asked_for(tmp_path, bundle, session, save, kinds):
+    run(Inspector(bundle, session), ["good", "bad", "small", "broken"], tmp_path, save)
+    saved = sorted(path.stem.split("_")[-1] for path in tmp_path.glob("overlays/*.jpg"))
+    assert saved == sorted(kinds)
+
+
+def test_the_saved_map_is_the_one_the_record_names_in_z_units(tmp_path, bundle, session):
+    inspector = Inspector(bundle, session)
+    source = MadeSource(["good", "bad"])
+    kept: list[Record] = []
+    run_stream(inspector, source, tmp_path, on_record=kept.append)
+    records = read_records(tmp_path)
+    assert records[0]["map"] is None
+    stored = cv2.imread(str(tmp_path / records[1]["map"]), cv2.IMREAD_UNCHANGED)
+    assert stored.dtype == np.uint16
+    anomaly_map = kept[1].inspection.anomaly_map
+    assert anomaly_map is not None
+    assert np.allclose(stored / MAP_STEPS, np.maximum(anomaly_map, 0), atol=1 / MAP_STEPS)
+
+
+def test_the_total_time_holds_the_parts_of_the_way(tmp_path, bundle, session):
+    run(Inspector(bundle, session, batch=4), ["good"] * 4, tmp_path)
+    for record in read_records(tmp_path):
+        latency = record["latency_ms"]
+        assert latency["infer"] > 0
+        assert latency["total"] >= latency["infer"] + latency["post"] - 0.01
+
+
+def test_a_run_that_is_stopped_ends_with_records_for_all_it_took(tmp_path, bundle, session):
+    stop = threading.Event()
+    summary = run_stream(
+        Inspector(bundle, session, batch=2),
+        MadeSource(["good"] * 50),
+        tmp_path,
+        stop=stop,
+        on_record=lambda record: stop.set() if record.frame.seq == 5 else None,
+    )
+    assert summary.is_interrupted
+    assert summary.n_frames == summary.n_records == len(read_records(tmp_path))
+    assert 6 <= summary.n_records < 50
+
+
+def test_a_session_that_fails_leaves_complete_records_and_no_thread(tmp_path, bundle, session):
+    class Failing:
+        name = "failing"
+        n_calls = 0
+
+        def infer(self, images: np.ndarray, tile: np.ndarray) -> object:
+            self.n_calls += 1
+            if self.n_calls > 2:
+                raise EngineError("the GPU fell off the bus")
+            return session.infer(images, tile)
+
+        def close(self) -> None:
+            pass
+
+    n_before = threading.active_count()
+    with pytest.raises(EngineError, match="fell off"):
+        run(Inspector(bundle, Failing()), ["good"] * 5, tmp_path)  # type: ignore[arg-type]
+    assert [record["seq"] for record in read_records(tmp_path)] == [0, 1]
+    assert threading.active_count() == n_before
+
+
+def test_the_summary_as_json_has_stable_keys(tmp_path, bundle, session):
+    plain = run(Inspector(bundle, session), ["good", "bad", "broken"], tmp_path).to_plain()
+    assert plain["verdicts"] == {"OK": 1, "NG": 1, "NOT-INSPECTED": 1}
+    assert plain["reasons"] == {"unreadable": 1}
+    assert (plain["records_in"], plain["records_out"]) == (3, 3)
+    assert set(plain["latency_ms"]) == {"p50", "p90", "p99"}

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeinspect.errors import DataError
+from edgeinspect.stream.sources import Frame, VideoSource, open_source, read_ahead
+from tests.bundles import good_picture
+from tests.stream.made_frames import MadeSource, make_pictures
+
+
+def make_video(path: Path, n_frames: int) -> Path:
+    """Frames of 64 x 48 px, each redder than the one before."""
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for i in range(n_frames):
+        bgr = np.zeros((48, 64, 3), np.uint8)
+        bgr[..., 2] = 60 * i
+        video.write(bgr)
+    video.release()
+    return path
+
+
+def names(text: str | Path) -> list[str]:
+    return [Path(frame.source).name for frame in open_source(str(text)).frames()]
+
+
+def test_a_folder_delivers_its_pictures_in_natural_order(tmp_path):
+    for name in ("part10.png", "part2.png", "part1.png"):
+        make_pictures(tmp_path / name[:-4], ["good"])
+    assert [f.source for f in open_source(str(tmp_path)).frames()] == [
+        str(tmp_path / f"part{i}" / "000_good.png") for i in (1, 2, 10)
+    ]
+
+
+def test_a_glob_delivers_what_matches_and_leaves_other_files(tmp_path):
+    make_pictures(tmp_path / "in", ["good", "bad", "good"])
+    (tmp_path / "in" / "002_notes.txt").write_text("no picture")
+    assert names(tmp_path / "in" / "00[02]*") == ["000_good.png", "002_good.png"]
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path):
+    folder = make_pictures(tmp_path / "in", ["good", "good"])
+    odd = (folder / "000_good.png").rename(folder / "part[1].png")
+    assert names(odd) == ["part[1].png"]
+
+
+def test_a_broken_picture_is_a_frame_with_its_error(tmp_path):
+    folder = make_pictures(tmp_path / "in", ["good", "broken", "good"])
+    frames = list(open_source(str(folder)).frames())
+    assert [frame.picture is None for frame in frames] == [False, True, False]
+    assert "001_broken.png" in str(frames[1].error)
+    assert [frame.seq for frame in frames] == [0, 1, 2]
+
+
+def test_a_video_delivers_its_frames_in_rgb(tmp_path):
+    source = open_source(str(make_video(tmp_path / "clip.avi", 4)))
+    assert source.n_frames == 4
+    frames = list(source.frames())
+    assert [Path(f.source).name for f in frames] == [f"clip.avi#{i}" for i in range(4)]
+    reds = [f.picture[..., 0].mean() for f in frames if f.picture is not None]
+    assert reds == pytest.approx([0, 60, 120, 180], abs=5)
+    assert all(f.picture[..., 2].mean() < 10 for f in frames if f.picture is not None)
+
+
+def test_a_file_that_only_claims_to_be_a_video_is_refused(tmp_path, capfd):
+    (tmp_path / "clip.avi").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match="no frame that can be read"):
+        VideoSource(tmp_path / "clip.avi")
+
+
+def test_a_missing_source_suggests_the_near_name(tmp_path):
+    make_pictures(tmp_path / "pictures", ["good"])
+    with pytest.raises(DataError, match=r"did you mean .*pictures\?"):
+        open_source(str(tmp_path / "picturs"))
+
+
+def test_an_empty_folder_and_a_glob_without_match_are_errors(tmp_path):
+    with pytest.raises(DataError, match="holds no pictures"):
+        open_source(str(tmp_path))
+    with pytest.raises(DataError, match="no picture matches"):
+        open_source(str(tmp_path / "*.png"))
+
+
+@given(n=st.integers(0, 12), depth=st.integers(1, 4))
+def test_reading_ahead_keeps_every_frame_and_their_order(n, depth):
+    frames = list(read_ahead(MadeSource(["broken"] * n), threading.Event(), depth=depth))
+    assert [frame.seq for frame in frames] == list(range(n))
+
+
+def test_reading_ahead_never_runs_further_than_its_depth():
+    source = MadeSource(["broken"] * 50)
+    stop = threading.Event()
+    ahead = read_ahead(source, stop, depth=3)
+    for _ in range(4):
+        next(ahead)
+    assert source.n_delivered <= 4 + 3 + 1  # one more is in the reader's hand
+    ahead.close()
+
+
+def test_what_a_source_raises_arrives_after_the_frames_before_it():
+    class Failing(MadeSource):
+        def frames(self) -> Generator[Frame, None, None]:
+            yield from super().frames()
+            raise DataError("the camera was unplugged")
+
+    ahead = read_ahead(Failing(["broken"] * 2), threading.Event())
+    assert [next(ahead).seq, next(ahead).seq] == [0, 1]
+    with pytest.raises(DataError, match="unplugged"):
+        next(ahead)
+
+
+def test_reading_ahead_ends_when_told_to_and_leaves_no_thread():
+    n_before = threading.active_count()
+    stop = threading.Event()
+    ahead = read_ahead(MadeSource(["broken"] * 50), stop)
+    next(ahead)
+    stop.set()
+    assert list(ahead) == []
+    assert threading.active_count() == n_before
+
+
+def test_white_of_a_16_bit_camera_comes_from_the_settings(tmp_path):
+    grey = good_picture(0)[..., 0].astype(np.uint16) * 16
+    cv2.imwrite(str(tmp_path / "deep.png"), grey)
+    (frame,) = open_source(str(tmp_path / "deep.png"), white_level_16bit=4095).frames()
+    assert frame.picture is not None
+    assert abs(frame.picture.mean() - good_picture(0).mean()) < 1
