@@ -2,8 +2,9 @@
 
 After the scores are known: a handful of pictures of each class, from its highest score to its
 lowest, run once more through both graphs. Everything is shown at the size the model saw, the
-reconstruction at the mask scale that the verdict came from. Residuals and heat maps have one
-colour scale for all sheets of an evaluation, so that good parts and defects can be compared.
+reconstruction at the mask scale that the verdict came from. Residuals have one grey scale for all
+sheets of an evaluation, so that good parts and defects can be compared; heat is coloured as in the
+overlays of `run`, yellow where a map speaks for NG.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from edgeinspect.bundle import Bundle
 from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import LabelledPicture, find_test
 from edgeinspect.data.tiling import cut_tiles, picture_from_tiles, resize_picture
-from edgeinspect.evaluation.baselines import grey_of
 from edgeinspect.evaluation.collecting import read_mask_at
 from edgeinspect.evaluation.results import Evaluation, PartResult
+from edgeinspect.report.overlays import blend_heat
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.runtime.session import MapSession, open_maps, open_session
 
@@ -32,13 +33,12 @@ __all__ = ["RowPictures", "draw_sheet", "picture_rows"]
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-COLUMNS = ("picture", "reconstruction", "residual", "heat map", "ground truth")
+N_COLUMNS = 5
 CELL_AREA_PX = 200 * 200
 CELL_LONGEST_PX = 360
 GAP_PX, HEADER_PX, CAPTION_PX = 8, 30, 22
 PAPER, INK, MUTED, NG_INK = (255, 255, 255), (29, 39, 51), (101, 113, 127), (190, 60, 30)
-TOP_QUANTILE = 0.9995  # of residuals and maps shown: what becomes the brightest colour
-HEAT_OPACITY = 0.85
+TOP_QUANTILE = 0.9995  # of the residuals shown: what becomes white
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,7 +46,8 @@ class RowPictures:
     """What one row shows, all at (h, w), the size that the model saw.
 
     `picture`, `reconstruction` uint8 (h, w, 3); `residual` (h, w) |O - I| in [0, 1];
-    `anomaly_map` (h, w) in z units; `mask` (h, w) bool, or None where none was drawn.
+    `anomaly_map` (h, w) in z units, speaking for NG from `map_level` on; `mask` (h, w) bool, or
+    None where none was drawn.
     """
 
     part: PartResult
@@ -54,6 +55,7 @@ class RowPictures:
     reconstruction: Picture
     residual: Floats
     anomaly_map: Floats
+    map_level: float
     mask: NDArray[np.bool_] | None
 
 
@@ -77,9 +79,8 @@ def picture_rows(
     ):
         rows = [_row_of(part, by_name[part.name], inspector, maps) for part in chosen]
     top_residual = _top([row.residual for row in rows])
-    top_z = _top([row.anomaly_map for row in rows])
     return {
-        label: draw_sheet(list(group), title=label, top_residual=top_residual, top_z=top_z)
+        label: draw_sheet(list(group), title=label, top_residual=top_residual)
         for label, group in itertools.groupby(rows, key=lambda row: row.part.label)
     }
 
@@ -102,7 +103,9 @@ def _row_of(
     picture = read_picture(labelled.path, white_level_16bit=white)
     grid = inspector.plan(picture)
     inspection = inspector(picture)
-    assert inspection.anomaly_map is not None, f"{part.name} was judged before"
+    anomaly_map, level = inspection.anomaly_map, inspection.map_level
+    assert anomaly_map is not None, f"{part.name} was judged before"
+    assert level is not None, f"{part.name} was judged before"
     tiles = cut_tiles(picture, grid)
     fused = list(_reconstruct(maps, tiles, part.scale, inspector.batch))
     reconstruction = picture_from_tiles(np.concatenate(fused), grid)
@@ -113,7 +116,8 @@ def _row_of(
         picture=shown,
         reconstruction=np.rint(reconstruction.clip(0, 1) * 255).astype(np.uint8),
         residual=residual.astype(np.float32),
-        anomaly_map=inspection.anomaly_map,
+        anomaly_map=anomaly_map,
+        map_level=level,
         mask=read_mask_at(labelled, grid),
     )
 
@@ -125,46 +129,36 @@ def _reconstruct(maps: MapSession, tiles: Picture, scale: int, batch: int) -> It
 
 
 def _top(maps: Sequence[Floats]) -> float:
-    """The value that is drawn in the brightest colour: nearly the largest of all maps."""
+    """The residual that is drawn white: nearly the largest of all."""
     highest = max((float(np.quantile(one, TOP_QUANTILE)) for one in maps), default=1.0)
     return max(highest, 1e-6)
 
 
-def draw_sheet(
-    rows: Sequence[RowPictures], *, title: str, top_residual: float, top_z: float
-) -> Picture:
-    """A sheet (H, W, 3): a header, then a row of five cells and a caption for each part.
+def draw_sheet(rows: Sequence[RowPictures], *, title: str, top_residual: float) -> Picture:
+    """A sheet (H, W, 3): a header, then a caption and a row of five cells for each part.
 
-    The residual runs from black (0) to white (`top_residual`), the heat map from blue (0) to
-    red (`top_z`).
+    The residual runs from black (0) to white (`top_residual`); a grey cell says that no ground
+    truth was drawn.
     """
-    cells = [_cells_of(row, top_residual, top_z) for row in rows]
+    cells = [_cells_of(row, top_residual) for row in rows]
     height = max(cell.shape[0] for row in cells for cell in row)
     width = max(cell.shape[1] for row in cells for cell in row)
-    sheet_width = GAP_PX + len(COLUMNS) * (width + GAP_PX)
-    bands = [_header(sheet_width, width, title, top_residual, top_z)]
+    sheet_width = GAP_PX + N_COLUMNS * (width + GAP_PX)
+    bands = [_header(sheet_width, width, title, top_residual)]
     for row, pictures in zip(rows, cells, strict=True):
         bands += [_caption(sheet_width, row.part), _band(sheet_width, height, width, pictures)]
     return np.concatenate(bands)
 
 
-def _cells_of(row: RowPictures, top_residual: float, top_z: float) -> list[Picture]:
+def _cells_of(row: RowPictures, top_residual: float) -> list[Picture]:
     grey = np.rint(np.clip(row.residual / top_residual, 0, 1) * 255).astype(np.uint8)
     if row.mask is None:
         truth = np.full((*row.residual.shape, 3), 235, np.uint8)
     else:
         truth = np.repeat(row.mask[..., None] * np.uint8(255), 3, axis=-1)
-    heat = _heat(row.picture, row.anomaly_map, top_z)
+    heat = blend_heat(row.picture, row.anomaly_map, level=row.map_level)
     residual = np.repeat(grey[..., None], 3, axis=-1)
     return [_to_cell(c) for c in (row.picture, row.reconstruction, residual, heat, truth)]
-
-
-def _heat(picture: Picture, anomaly_map: Floats, top_z: float) -> Picture:
-    """The map in colour over the picture's grey, from z = 0 to `top_z`."""
-    level = np.rint(np.clip(anomaly_map / top_z, 0, 1) * 255).astype(np.uint8)
-    colour = np.asarray(cv2.applyColorMap(level, cv2.COLORMAP_JET))[..., ::-1].astype(np.float32)
-    mixed = HEAT_OPACITY * colour + (1 - HEAT_OPACITY) * grey_of(picture)[..., None]
-    return np.rint(mixed).astype(np.uint8)
 
 
 def _to_cell(picture: Picture) -> Picture:
@@ -184,11 +178,10 @@ def _band(sheet_width: int, height: int, width: int, cells: Sequence[Picture]) -
     return band
 
 
-def _header(sheet_width: int, width: int, title: str, top_residual: float, top_z: float) -> Picture:
+def _header(sheet_width: int, width: int, title: str, top_residual: float) -> Picture:
     band = _paper(HEADER_PX, sheet_width)
-    ranges = {"residual": f" 0 to {top_residual:.2g}", "heat map": f" 0 to {top_z:.3g} z"}
-    for column, name in enumerate(COLUMNS):
-        text = (title if column == 0 else name) + ranges.get(name, "")
+    titles = (title, "reconstruction", f"residual, 0 to {top_residual:.2g}", "heat map", "truth")
+    for column, text in enumerate(titles):
         _write(band, text, GAP_PX + column * (width + GAP_PX), HEADER_PX - 8, INK, limit=width)
     return band
 

@@ -1,0 +1,79 @@
+"""Which parts are shown, and that a sheet shows them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeinspect.evaluation.results import PartResult
+from edgeinspect.evaluation.rows import RowPictures, choose_parts, draw_sheet
+from edgeinspect.runtime.inspector import Verdict
+
+WHITE = 255
+
+
+def part(score: float, *, label: str = "pit", name: str = "test/pit/0.png") -> PartResult:
+    return PartResult(
+        name=name,
+        label=label,
+        is_defect=label != "good",
+        verdict=Verdict.NG,
+        score=score,
+        local_score=score,
+        global_score=score,
+        scale=1,
+        equalised_score=score,
+        baselines={},
+        equalised_baselines={},
+    )
+
+
+def row(shape: tuple[int, int], *, masked: bool = True, name: str = "a.png") -> RowPictures:
+    return RowPictures(
+        part=part(1.0, name=name),
+        picture=np.full((*shape, 3), 90, np.uint8),
+        reconstruction=np.full((*shape, 3), 120, np.uint8),
+        residual=np.full(shape, 0.25, np.float32),
+        anomaly_map=np.zeros(shape, np.float32),
+        map_level=3.0,
+        mask=np.ones(shape, bool) if masked else None,
+    )
+
+
+@given(st.lists(st.floats(-9, 9), min_size=1, max_size=12, unique=True), st.integers(1, 6))
+def test_parts_run_from_the_highest_score_to_the_lowest(scores: list[float], n: int) -> None:
+    chosen = [p.score for p in choose_parts([part(s) for s in scores], n)]
+    assert chosen == sorted(chosen, reverse=True)
+    assert len(chosen) == min(n, len(scores))
+    assert chosen[0] == max(scores)
+    assert n == 1 or chosen[-1] == min(scores)
+
+
+def test_parts_without_a_score_are_not_shown() -> None:
+    parts = [part(float("nan")), part(1.0), part(2.0, label="good")]
+    assert [p.score for p in choose_parts(parts, 5)] == [1.0, 2.0]
+
+
+def test_the_five_cells_stand_side_by_side() -> None:
+    sheet = draw_sheet([row((64, 64))], title="pit", top_residual=0.5)
+    cells = [sheet[150, 8 + column * 208 + 100, 0] for column in range(5)]
+    assert cells[:3] == [90, 120, 128]
+    assert cells[4] == WHITE
+
+
+def test_a_missing_mask_is_grey_rather_than_black() -> None:
+    sheet = draw_sheet([row((64, 64), masked=False)], title="pit", top_residual=0.5)
+    assert sheet[150, 8 + 4 * 208 + 100].tolist() == [235, 235, 235]
+
+
+@pytest.mark.parametrize("shape", [(64, 600), (600, 64), (64, 64), (1, 64)])
+def test_parts_of_any_shape_fit_a_sheet(shape: tuple[int, int]) -> None:
+    sheet = draw_sheet([row(shape), row((64, 64))], title="pit", top_residual=0.5)
+    assert max(sheet.shape) < 5 * (360 + 8) + 100
+    assert sheet.dtype == np.uint8
+
+
+def test_a_long_or_foreign_name_does_not_stop_a_sheet() -> None:
+    draw_sheet([row((64, 64), name="傷/" + "x" * 400)], title="ß" * 90, top_residual=0.5)
