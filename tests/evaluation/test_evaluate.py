@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import logging
 from pathlib import Path
 
@@ -202,7 +203,8 @@ def test_a_score_that_is_not_finite_is_counted_and_left_out(
 ) -> None:
     put(make_parts(tmp_path) / "test/good/0.png", np.full((64, 64, 3), 220, np.uint8))
     monkeypatch.setattr(
-        "edgeinspect.evaluation.evaluate.open_session",
+        importlib.import_module("edgeinspect.evaluation.evaluate"),
+        "open_session",
         lambda *args, **options: BrightIsNan(open_session(*args, **options)),
     )
     got = evaluate(bundle, tmp_path, settings=QUICK)
