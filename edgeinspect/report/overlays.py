@@ -19,7 +19,7 @@ __all__ = ["blend_heat", "draw_overlay", "encode_jpeg", "encode_map", "heat_stre
 
 Picture = NDArray[np.uint8]
 
-SHORTEST_SIDE = 360  # px; smaller pictures are enlarged by whole factors so that text fits
+SHORTEST_SIDE = 360  # px; smaller pictures are enlarged so that text fits
 LONGEST_SIDE = 1600  # px; larger ones are shrunk, an overlay is to be looked at
 GREY_SHARE = 0.9  # of the picture's brightness where there is no heat
 STRONGEST = 0.8  # share of the heat's colour where the map is strongest
@@ -35,14 +35,14 @@ AIR_PX = 4  # between a region and its box
 BOX_COLOUR = (90, 230, 255)
 CAPTION_GROUND = (24, 26, 30)
 CAPTION_TEXT = (236, 238, 240)
-# (share of the scale, RGB): dark violet into red, orange, yellow, near white.
+# (share of the scale, RGB): dark violet into red, orange, yellow; never white, as metal may be.
 HEAT_STOPS = (
     (0.0, (60, 10, 90)),
     (0.3, (170, 20, 90)),
     (0.5, (230, 60, 40)),
     (0.7, (250, 140, 20)),
-    (0.88, (255, 220, 60)),
-    (1.0, (255, 250, 200)),
+    (0.88, (255, 205, 40)),
+    (1.0, (255, 240, 110)),
 )
 
 
@@ -126,9 +126,7 @@ def _heat_table() -> Picture:
 
 def _zoom(picture_hw: tuple[int, ...]) -> float:
     short, long = min(picture_hw), max(picture_hw)
-    if long > LONGEST_SIDE:
-        return LONGEST_SIDE / long
-    return float(max(1, min(math.ceil(SHORTEST_SIDE / short), LONGEST_SIDE // long)))
+    return min(max(1, math.ceil(SHORTEST_SIDE / short)), LONGEST_SIDE / long)
 
 
 def _draw_box(canvas: Picture, region: Region, factor: float) -> None:

@@ -38,7 +38,7 @@ __all__ = [
 
 RECORDS = "records.jsonl"
 FOLDERS = ("overlays", "maps")
-LONGEST_STEM = 80  # characters of a source's name in the names of files
+LONGEST_STEM = 120  # bytes of a source's name in the names of files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,4 +208,5 @@ def _printable(name: str) -> str:
 def _file_stem(frame: Frame) -> str:
     """`000012_name`: unique by the number, recognisable by the name."""
     stem = re.sub(r"[^\w.-]+", "_", Path(_printable(frame.source)).stem)
-    return f"{frame.seq:06d}_{stem[:LONGEST_STEM]}"
+    short = stem.encode()[:LONGEST_STEM].decode(errors="ignore")
+    return f"{frame.seq:06d}_{short}"
