@@ -40,7 +40,7 @@ from edgeinspect.runtime.session import MapSession, open_maps
 
 __all__ = ["MAX_PIXEL_TILES", "calibrate"]
 
-MAX_PIXEL_TILES = 16  # 38 MB of float64 sums and 19 MB of constants a tile position
+MAX_PIXEL_TILES = 16  # about 60 MB each while sums and folds are in memory (3 measures, 256 px)
 
 _log = logging.getLogger(__name__)
 

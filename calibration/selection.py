@@ -153,13 +153,8 @@ def select_candidate(selector: Selector, tried: list[Candidate]) -> Selection:
 
     If none ever does, the default stays: a ranking of guesses says nothing.
     """
-    for severity in SEVERITIES:
-        trials, n_pasted = selector.try_all(tried, severity)
-        best = max(trials, key=lambda trial: trial.auroc)
-        _log.debug("severity %g: best AUROC %.3f (%s)", severity, best.auroc, best.candidate.name)
-        if best.auroc >= TARGET_AUROC:
-            break
-    chosen, reason = _choose(trials, best)
+    severity, trials, n_pasted = _adapt_severity(selector, tried)
+    chosen, reason = _choose(trials)
     return Selection(
         chosen=chosen.candidate,
         reason=reason,
@@ -170,8 +165,31 @@ def select_candidate(selector: Selector, tried: list[Candidate]) -> Selection:
     )
 
 
-def _choose(trials: list[Trial], best: Trial) -> tuple[Trial, str]:
-    default = trials[0]
+def _adapt_severity(selector: Selector, tried: list[Candidate]) -> tuple[float, list[Trial], int]:
+    """The lowest severity at which the best candidate reaches the target, else the highest.
+
+    Found by bisection, since AUROC rises with severity: 3 or 4 of 8 are tried.
+    """
+    low, high = 0, len(SEVERITIES) - 1
+    found = {}
+    while low not in found:
+        middle = (low + high) // 2
+        found[middle] = selector.try_all(tried, SEVERITIES[middle])
+        best = _best(found[middle][0])
+        _log.debug("severity %g: best AUROC %.3f", SEVERITIES[middle], best.auroc)
+        if best.auroc >= TARGET_AUROC:
+            high = middle
+        else:
+            low = min(middle + 1, high)
+    return SEVERITIES[low], *found[low]
+
+
+def _best(trials: list[Trial]) -> Trial:
+    return max(trials, key=lambda trial: trial.auroc)
+
+
+def _choose(trials: list[Trial]) -> tuple[Trial, str]:
+    default, best = trials[0], _best(trials)
     if best.auroc < TARGET_AUROC:
         reason = f"no candidate reached {TARGET_AUROC:g}, not even with the strongest defects"
         _log.warning("%s: the default rule stays", reason)
