@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -115,15 +116,18 @@ def _show(result: Evaluation, out: Path) -> None:
         f" false rejects {_of(image.false_reject_rate)}"
     )
     typer.echo(f"pixels: AUROC {_short(pixel.auroc)}, AUPRO {_short(pixel.aupro)}")
-    left_out = [f"{counts[k]} {k.replace('_', ' ')}" for k in _LEFT_OUT if counts[k]]
-    typer.echo(
-        f"{counts['good']} good parts, {counts['defects']} defects"
-        + (f"; left out: {', '.join(left_out)}" if left_out else "")
-    )
+    notes = [f"; {counts[key]} {words}" for key, words in _NOTES.items() if counts[key]]
+    typer.echo(f"{counts['good']} good parts, {counts['defects']} defects{''.join(notes)}")
     typer.echo(f"figures, charts and picture rows: {out}")
 
 
-_LEFT_OUT = ("unreadable", "not_finite", "masks_missing")
+_NOTES = MappingProxyType(
+    {
+        "unreadable": "pictures could not be judged",
+        "not_finite": "scores were not finite",
+        "masks_missing": "defects without a mask",
+    }
+)
 
 
 def _score_lines(result: Evaluation) -> list[list[str]]:

@@ -141,6 +141,7 @@ def _read(
         yield _Waiting(
             labelled=labelled, name=name, picture=picture, equalised=equalised, grid=grid
         )
+    progress("test pictures", len(pictures), len(pictures))
 
 
 def _judge(

@@ -108,6 +108,7 @@ def evaluate_into(
                 runtime=settings.runtime,
                 threads=settings.threads,
                 batch=settings.batch,
+                on_progress=on_progress,
             )
         write_evaluation(evaluation, rows, folder)
     return evaluation

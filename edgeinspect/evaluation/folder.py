@@ -128,10 +128,12 @@ def roc_svg(evaluation: Evaluation) -> str:
     point = None
     if rate is not None and recall is not None and None not in (rate.value, recall.value):
         point = (float(rate.value or 0), float(recall.value or 0))
-    curves = [_curve("score of the verdict", used, defect, is_main=True, point=point)]
+    curves = [
+        _curve(f"score ({evaluation.bundle['rule']})", used, defect, is_main=True, point=point)
+    ]
     for label, scores in (
-        ("local", np.array([p.local_score for p in parts])),
-        ("global", np.array([p.global_score for p in parts])),
+        ("local score", np.array([p.local_score for p in parts])),
+        ("global score", np.array([p.global_score for p in parts])),
     ):
         if not np.array_equal(scores, used):
             curves.append(_curve(label, scores, defect))

@@ -101,4 +101,5 @@ def _read_features(
         picture = loaded.picture if equaliser is None else equaliser(loaded.picture)
         features.append(PictureFeatures.of(picture, loaded.grid, fill))
         kept.append(path)
+    progress(what, len(paths), len(paths))
     return features, kept

@@ -109,7 +109,10 @@ def measure_images(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelMetrics:
-    """How the map finds the drawn masks, over `n_pictures` with `n_regions` defect regions."""
+    """How the map finds the drawn masks, over `n_pictures` with `n_regions` defect regions.
+
+    Without intervals: the pixels of a picture are not independent of each other.
+    """
 
     auroc: float | None
     aupro: float | None

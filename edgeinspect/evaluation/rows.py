@@ -3,8 +3,8 @@
 After the scores are known: a handful of pictures of each class, from its highest score to its
 lowest, run once more through both graphs. Everything is shown at the size the model saw, the
 reconstruction at the mask scale that the verdict came from. Residuals have one grey scale for all
-sheets of an evaluation, so that good parts and defects can be compared; heat is coloured as in the
-overlays of `run`, yellow where a map speaks for NG.
+sheets of an evaluation, so that good parts and defects can be compared; heat begins earlier than in
+the overlays of `run`, so that a defect that was missed shows what it left in the map.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import LabelledPicture, find_test
 from edgeinspect.data.tiling import cut_tiles, picture_from_tiles, resize_picture
 from edgeinspect.evaluation.collecting import read_mask_at
+from edgeinspect.evaluation.reference import Progress
 from edgeinspect.evaluation.results import Evaluation, PartResult
 from edgeinspect.report.overlays import blend_heat
 from edgeinspect.runtime.inspector import Inspector, Verdict
@@ -38,6 +39,7 @@ CELL_AREA_PX = 200 * 200
 CELL_LONGEST_PX = 360
 GAP_PX, HEADER_PX, CAPTION_PX = 8, 30, 22
 PAPER, INK, MUTED, NG_INK = (255, 255, 255), (29, 39, 51), (101, 113, 127), (190, 60, 30)
+HEAT_SHARE = 0.5  # of the map's level for NG: where heat reaches the middle of its colours
 TOP_QUANTILE = 0.9995  # of the residuals shown: what becomes white
 
 
@@ -68,6 +70,7 @@ def picture_rows(
     runtime: str = "auto",
     threads: int | None = None,
     batch: int = 8,
+    on_progress: Progress | None = None,
 ) -> dict[str, Picture]:
     """One contact sheet (H, W, 3) a class, by its name; `evaluation` is of the same data."""
     chosen = choose_parts(evaluation.parts, n_per_class)
@@ -77,7 +80,11 @@ def picture_rows(
         Inspector(bundle, session, batch=batch) as inspector,
         open_maps(bundle, threads=threads) as maps,
     ):
-        rows = [_row_of(part, by_name[part.name], inspector, maps) for part in chosen]
+        rows = []
+        for part in chosen:
+            rows.append(_row_of(part, by_name[part.name], inspector, maps))
+            if on_progress is not None:
+                on_progress("picture rows", len(rows), len(chosen))
     top_residual = _top([row.residual for row in rows])
     return {
         label: draw_sheet(list(group), title=label, top_residual=top_residual)
@@ -156,7 +163,7 @@ def _cells_of(row: RowPictures, top_residual: float) -> list[Picture]:
         truth = np.full((*row.residual.shape, 3), 235, np.uint8)
     else:
         truth = np.repeat(row.mask[..., None] * np.uint8(255), 3, axis=-1)
-    heat = blend_heat(row.picture, row.anomaly_map, level=row.map_level)
+    heat = blend_heat(row.picture, row.anomaly_map, level=HEAT_SHARE * row.map_level)
     residual = np.repeat(grey[..., None], 3, axis=-1)
     return [_to_cell(c) for c in (row.picture, row.reconstruction, residual, heat, truth)]
 
@@ -180,7 +187,8 @@ def _band(sheet_width: int, height: int, width: int, cells: Sequence[Picture]) -
 
 def _header(sheet_width: int, width: int, title: str, top_residual: float) -> Picture:
     band = _paper(HEADER_PX, sheet_width)
-    titles = (title, "reconstruction", f"residual, 0 to {top_residual:.2g}", "heat map", "truth")
+    residual = f"residual, 0 to {top_residual:.2g}"
+    titles = (title, "reconstruction", residual, "heat map", "ground truth")
     for column, text in enumerate(titles):
         _write(band, text, GAP_PX + column * (width + GAP_PX), HEADER_PX - 8, INK, limit=width)
     return band

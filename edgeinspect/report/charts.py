@@ -103,7 +103,7 @@ def _legend(
     curves: Sequence[Curve], colours: Sequence[str], *, right: float, bottom: float
 ) -> list[str]:
     """Lines of label and area, upwards from the corner, on a paper-coloured plate."""
-    step, width = 17, 178
+    step, width = 17, 186
     top = bottom - step * len(curves)
     plate = (
         f'<rect x="{_n(right - width)}" y="{_n(top - 4)}" width="{width}"'

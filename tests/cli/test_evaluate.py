@@ -33,7 +33,7 @@ def test_the_tables_name_the_score_the_baselines_and_the_classes(
     assert result.exit_code == 0
     first = [line.split("  ")[0] for line in result.stdout.splitlines()]
     assert {"score", "smooth fill", "nearest neighbour", "class", "line", "spot"} <= set(first)
-    assert "3 masks missing" in result.stdout
+    assert "6 good parts, 7 defects; 3 defects without a mask" in result.stdout
     assert (tmp_path / "out/metrics.json").is_file()
 
 

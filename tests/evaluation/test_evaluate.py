@@ -235,5 +235,5 @@ def test_progress_names_each_step_and_counts(place: Path, bundle: Bundle) -> Non
         on_progress=lambda what, done, total: seen.append((what, done, total)),
     )
     n_test = N_GOOD + N_SPOT + N_LINE
-    assert ("test pictures", n_test - 1, n_test) in seen
+    assert ("test pictures", n_test, n_test) in seen
     assert ("good pictures", 0, N_TRAIN) in seen
