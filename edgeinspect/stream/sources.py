@@ -70,6 +70,11 @@ class Source(Protocol):
         """How many to expect; None if that is not known."""
         ...
 
+    @property
+    def is_live(self) -> bool:
+        """Whether frames come when they happen (a camera), not when they are asked for."""
+        ...
+
     def frames(self) -> Generator[Frame, None, None]:
         """The frames, in order; may be called once."""
         ...
@@ -77,6 +82,8 @@ class Source(Protocol):
 
 class PictureSource:
     """Picture files; one that cannot be read is a frame with an error."""
+
+    is_live = False
 
     def __init__(self, paths: list[Path], *, white_level_16bit: int) -> None:
         self._paths = paths
@@ -108,6 +115,8 @@ class PictureSource:
 class VideoSource:
     """The frames of a video file, as OpenCV decodes them."""
 
+    is_live = False
+
     def __init__(self, path: Path) -> None:
         """Raises: DataError if it cannot be opened as a video, or holds no frame."""
         import cv2
@@ -130,7 +139,7 @@ class VideoSource:
 
     def frames(self) -> Generator[Frame, None, None]:
         seq = 0
-        frame: Frame | None = _delivered_now(self._first)
+        frame: Frame | None = self._first
         try:
             while frame is not None:
                 yield frame
@@ -155,14 +164,6 @@ class VideoSource:
             started_s=started_s,
             decode_ms=1e3 * (time.perf_counter() - started_s),
         )
-
-
-def _delivered_now(frame: Frame) -> Frame:
-    """A frame that was decoded to see whether there is one; its time begins now."""
-    ago_s = frame.decode_ms / 1e3
-    return dataclasses.replace(
-        frame, time_s=time.time() - ago_s, started_s=time.perf_counter() - ago_s
-    )
 
 
 def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
@@ -204,7 +205,9 @@ def read_ahead(
 ) -> Generator[Frame, None, None]:
     """The frames of a source, read by a thread that is at most `depth` frames ahead.
 
-    Ends early once `stop` is set. What the source raises is raised here, in its place.
+    Ends early once `stop` is set. What the source raises is raised here, in its place. Unless
+    the source is live, a frame's time begins when it is taken, less what decoding took: that a
+    file was read early is no latency of the part.
     """
     waiting: queue.Queue[object] = queue.Queue(maxsize=depth)
     is_done = threading.Event()
@@ -220,10 +223,18 @@ def read_ahead(
             if isinstance(item, BaseException):
                 raise item
             assert isinstance(item, Frame)
-            yield item
+            yield item if source.is_live else _delivered_now(item)
     finally:
         is_done.set()
         reader.join()
+
+
+def _delivered_now(frame: Frame) -> Frame:
+    """A frame that was decoded before anyone asked for it: its decoding ends now."""
+    ago_s = frame.decode_ms / 1e3
+    return dataclasses.replace(
+        frame, time_s=time.time() - ago_s, started_s=time.perf_counter() - ago_s
+    )
 
 
 def _read_all(source: Source, waiting: queue.Queue[object], is_done: threading.Event) -> None:

@@ -27,8 +27,9 @@ def picture_of(kind: str, seed: int) -> np.ndarray:
 class MadeSource:
     """Frames of the kinds asked for; `delivered` counts those that were taken from it."""
 
-    def __init__(self, kinds: Sequence[str]) -> None:
+    def __init__(self, kinds: Sequence[str], *, is_live: bool = False) -> None:
         self.kinds = kinds
+        self.is_live = is_live
         self.n_delivered = 0
 
     @property

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -102,6 +104,18 @@ def test_reading_ahead_never_runs_further_than_its_depth():
         next(ahead)
     assert source.n_delivered <= 4 + 3 + 1  # one more is in the reader's hand
     ahead.close()
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_only_a_live_frame_is_older_than_its_decoding(is_live):
+    source = MadeSource(["broken"], is_live=is_live)
+    (made,) = source.frames()
+    old = dataclasses.replace(made, started_s=made.started_s - 60, time_s=made.time_s - 60)
+    source.frames = lambda: (frame for frame in [old])  # type: ignore[method-assign]
+    (taken,) = read_ahead(source, threading.Event())
+    age_s = time.perf_counter() - taken.started_s
+    assert (age_s >= 60) is is_live
+    assert age_s >= taken.decode_ms / 1e3
 
 
 def test_what_a_source_raises_arrives_after_the_frames_before_it():
