@@ -143,7 +143,7 @@ class Golden:
     def load(cls, path: Path) -> Golden:
         """Read what `save` wrote. Raises: BundleError if it is not there or damaged."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             prefix = "constants."
             given = {k: v for k, v in arrays.items() if k.startswith(prefix)}
@@ -227,7 +227,7 @@ def _largest(expected: Floats, actual: Floats) -> float:
 def _compare_maps(expected: Floats, actual: Floats) -> tuple[NDArray[np.float64], ...]:
     """Errors and correlations (n,) of maps (n, H, W), worst case where a map is not finite."""
     left, right = (m.reshape(len(m), -1).astype(np.float64) for m in (expected, actual))
-    is_finite = np.isfinite(left).all(axis=1) & np.isfinite(right).all(axis=1)
+    is_finite = (~np.isfinite([left, right])).sum(axis=(0, 2)) == 0
     left, right = (np.where(is_finite[:, None], m, 0) for m in (left, right))
     if not len(left):
         return np.zeros(0), np.ones(0)
@@ -255,7 +255,7 @@ def _ties(statistics: Floats, constants: RuleConstants, share: float) -> NDArray
     n_maps = constants.map_mean.shape[1] * constants.map_mean.shape[2]
     z = (statistics.astype(np.float64) - constants.stat_mean) * constants.stat_inv_std
     peaks = np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
-    by_map = np.sort(peaks.reshape(len(peaks), n_maps, -1).max(axis=2), axis=1)
+    by_map: NDArray[np.float64] = np.sort(peaks.reshape(len(peaks), n_maps, -1).max(axis=2), axis=1)
     if n_maps == 1:
         return np.zeros(len(peaks), np.bool_)
     best, second = by_map[:, -1], by_map[:, -2]

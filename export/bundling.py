@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from edgeinspect import __version__
 from edgeinspect.bundle import Bundle, Manifest, new_bundle, read_bundle
@@ -20,12 +19,12 @@ from edgeinspect.config import RunConfig, to_dict, with_settings
 from edgeinspect.errors import ConfigError, ExportError
 from edgeinspect.export.card import write_card
 from edgeinspect.export.golden import golden_images, make_golden
-from edgeinspect.export.graph import MAPS_OUTPUTS, InspectionGraph, MapsGraph
-from edgeinspect.export.onnx_graph import GraphIO, describe_graph, write_graph
+from edgeinspect.export.graph import MAPS_OUTPUTS, SCORE_OUTPUTS, InspectionGraph
+from edgeinspect.export.onnx_graph import GraphIO, describe_graph, export_graph, write_part
 from edgeinspect.model.generator import Generator
 from edgeinspect.parity import FP32_BUDGET, Golden, ParityReport, compare_maps, compare_outputs
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeMaps, OnnxRuntimeSession
-from edgeinspect.scoring import RuleInputs, ScoreOutputs, top_k
+from edgeinspect.scoring import RuleInputs, top_k
 from edgeinspect.training.checkpoint import load_generator
 from edgeinspect.training.run_folder import RunFolder
 
@@ -33,6 +32,9 @@ __all__ = ["export_run", "write_bundle"]
 
 log = logging.getLogger(__name__)
 
+Floats = NDArray[np.float32]
+
+SCORES, MAPS = "graph_fp32.onnx", "maps_fp32.onnx"
 _PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
 _SECTION = "scoring."
 
@@ -79,9 +81,10 @@ def write_bundle(
     with new_bundle(path, force=force) as draft:
         images, names = golden_images(pictures or [], config.preprocess)
         graph = InspectionGraph(generator, config).eval()
-        golden = make_golden(graph, images, names, config)
+        golden, error_maps = make_golden(graph, images, names, config)
         golden.save(draft.folder / "golden.npz")
-        parity = _write_graphs(graph, golden, config, draft.folder)
+        _write_graphs(graph, golden, draft.folder)
+        parity = _check_graphs(golden, error_maps, draft.folder)
         card = write_card(
             name,
             config,
@@ -101,30 +104,25 @@ def write_bundle(
     return read_bundle(path)
 
 
-def _write_graphs(
-    graph: InspectionGraph, golden: Golden, config: RunConfig, folder: Path
-) -> ParityReport:
-    """Write both graphs and hold them to PyTorch. Raises: ExportError beyond the budget."""
-    scores_path, maps_path = folder / "graph_fp32.onnx", folder / "maps_fp32.onnx"
-    log.info("exporting the scoring graph")
-    write_graph(graph, score_io(golden), scores_path)
-    with OnnxRuntimeSession(scores_path, golden.constants, threads=None) as session:
+def _write_graphs(graph: InspectionGraph, golden: Golden, folder: Path) -> None:
+    """Export once, and cut the scoring graph and the error maps' graph out of it."""
+    log.info("exporting the graph")
+    io = graph_io(golden)
+    model = export_graph(graph, io)
+    parts = {SCORES: (list(io.inputs), SCORE_OUTPUTS), MAPS: (["image"], MAPS_OUTPUTS)}
+    for name, (inputs, outputs) in parts.items():
+        write_part(model, folder / name, inputs=inputs, outputs=outputs, axes=io.axes)
+
+
+def _check_graphs(golden: Golden, error_maps: Floats, folder: Path) -> ParityReport:
+    """Hold both graphs to PyTorch. Raises: ExportError beyond the budget."""
+    with OnnxRuntimeSession(folder / SCORES, golden.constants, threads=None) as session:
         outputs = session.infer(golden.images, golden.tile)
     report = compare_outputs(golden, outputs, golden.constants, FP32_BUDGET)
-    _require(report, scores_path.name)
-
-    log.info("exporting the error maps' graph")
-    maps = MapsGraph(graph.reconstruction.generator, config).eval()
-    write_graph(maps, maps_io(golden), maps_path)
-    _require(_compare_map_graph(maps, maps_path, golden.images), maps_path.name)
+    _require(report, SCORES)
+    with OnnxRuntimeMaps(folder / MAPS, threads=None) as maps:
+        _require(compare_maps(error_maps, maps.error_maps(golden.images), FP32_BUDGET), MAPS)
     return report
-
-
-def _compare_map_graph(maps: nn.Module, path: Path, images: NDArray[np.uint8]) -> ParityReport:
-    with torch.inference_mode():
-        expected = maps(torch.from_numpy(images))[0].numpy()
-    with OnnxRuntimeMaps(path, threads=None) as session:
-        return compare_maps(expected, session.error_maps(images), FP32_BUDGET)
 
 
 def _require(report: ParityReport, name: str) -> None:
@@ -135,29 +133,24 @@ def _require(report: ParityReport, name: str) -> None:
         )
 
 
-def score_io(golden: Golden) -> GraphIO:
-    """Inputs and outputs of the scoring graph, with examples of two images and tile positions."""
+def graph_io(golden: Golden) -> GraphIO:
+    """Inputs and outputs of the whole graph, with examples of two images and tile positions."""
     inputs = {"image": torch.from_numpy(golden.images[:2]), "tile": torch.tensor([0, 1]).int()}
     constants = RuleInputs.from_constants(golden.constants)._asdict()
     for name in ("map_mean", "map_inv_std"):
         constants[name] = constants[name].repeat(2, 1, 1, 1, 1)
     axes = {"image": {0: "batch"}, "tile": {0: "batch"}}
     axes |= {name: {0: "tiles"} for name in ("map_mean", "map_inv_std")}
-    return GraphIO(inputs={**inputs, **constants}, outputs=ScoreOutputs._fields, axes=axes)
-
-
-def maps_io(golden: Golden) -> GraphIO:
-    """Input and outputs of the error maps' graph."""
-    image = torch.from_numpy(golden.images[:2])
-    return GraphIO(inputs={"image": image}, outputs=MAPS_OUTPUTS, axes={"image": {0: "batch"}})
+    outputs = SCORE_OUTPUTS + MAPS_OUTPUTS
+    return GraphIO(inputs={**inputs, **constants}, outputs=outputs, axes=axes)
 
 
 def _graph_facts(config: RunConfig, folder: Path) -> dict[str, Any]:
     """What the manifest says about the graphs."""
     n_pixels = config.generator.size**2
     return {
-        "scores": describe_graph(folder / "graph_fp32.onnx"),
-        "maps": describe_graph(folder / "maps_fp32.onnx"),
+        "scores": describe_graph(folder / SCORES),
+        "maps": describe_graph(folder / MAPS),
         "top_k": {s.value: top_k(s, n_pixels) for s in config.scoring.statistics},
     }
 

@@ -19,9 +19,9 @@ from edgeinspect.constants import RuleConstants
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.data.synthetic.surfaces import Finish, draw_surface, render_surface
 from edgeinspect.errors import ImageError
-from edgeinspect.export.graph import InspectionGraph
+from edgeinspect.export.graph import MAPS_OUTPUTS, SCORE_OUTPUTS, InspectionGraph
 from edgeinspect.parity import Golden
-from edgeinspect.scoring import RuleInputs, ScoreOutputs
+from edgeinspect.scoring import RuleInputs
 
 __all__ = ["N_PICTURES", "golden_images", "make_golden", "neutral_constants"]
 
@@ -35,15 +35,20 @@ Images = NDArray[np.uint8]
 
 def make_golden(
     graph: InspectionGraph, images: Images, names: Sequence[str], config: RunConfig
-) -> Golden:
-    """PyTorch's answers to images (B, H, W, 3) under constants that change nothing."""
+) -> tuple[Golden, NDArray[np.float32]]:
+    """PyTorch's answers to images (B, H, W, 3) under constants that change nothing.
+
+    Returns: the golden outputs, and the error maps (B, K, I, H, W).
+    """
     constants = neutral_constants(config)
     tile = np.zeros(len(images), np.int32)
     inputs = (torch.from_numpy(images), torch.from_numpy(tile))
     with torch.inference_mode():
-        outputs = ScoreOutputs(*graph(*inputs, *RuleInputs.from_constants(constants)))
-    arrays = {name: value.numpy() for name, value in outputs._asdict().items()}
-    return Golden(images=images, tile=tile, names=tuple(names), constants=constants, **arrays)
+        outputs = graph(*inputs, *RuleInputs.from_constants(constants))
+    arrays = {n: v.numpy() for n, v in zip(SCORE_OUTPUTS + MAPS_OUTPUTS, outputs, strict=True)}
+    scores = {name: arrays[name] for name in SCORE_OUTPUTS}
+    golden = Golden(images=images, tile=tile, names=tuple(names), constants=constants, **scores)
+    return golden, arrays["error_maps"]
 
 
 def neutral_constants(config: RunConfig) -> RuleConstants:

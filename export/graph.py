@@ -1,7 +1,8 @@
-"""What is exported: uint8 image and rule constants in, scores and map out, in one module.
+"""What is exported, as one module: image and rule constants in; scores, map and error maps out.
 
-image -> [0, 1] -> equalised -> generator -> fused -> scored. `MapsGraph` is the same up to the
-error maps, which calibration needs before there are constants.
+image (uint8) -> [0, 1] -> equalised -> generator -> fused -> error maps -> scored. It is exported
+once and cut into the bundle's two graphs (`export.bundling`): the scoring graph, and the one that
+ends with un-normalised error maps, which calibration needs before there are constants.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from edgeinspect.model.equalise import equalise
 from edgeinspect.model.fusion import fuse_reconstructions
 from edgeinspect.model.generator import Generator
 from edgeinspect.model.masks import block_masks
-from edgeinspect.scoring import RuleInputs, ScoringPath, error_maps
+from edgeinspect.scoring import RuleInputs, ScoreOutputs, ScoringPath, error_maps
 
-__all__ = ["MAPS_OUTPUTS", "InspectionGraph", "MapsGraph"]
+__all__ = ["MAPS_OUTPUTS", "SCORE_OUTPUTS", "InspectionGraph"]
 
+SCORE_OUTPUTS = ScoreOutputs._fields
 MAPS_OUTPUTS = ("error_maps", "reconstructions")
 
 
-class _Reconstruction(nn.Module):
-    """Images as decoded to images in [0, 1] and their fused reconstructions."""
+class InspectionGraph(nn.Module):
+    """A trained generator with all that comes before and after it."""
 
     masks: Tensor
 
@@ -30,25 +32,12 @@ class _Reconstruction(nn.Module):
         super().__init__()
         self.generator = generator
         self.equalisation = config.preprocess.equalise
-        self.register_buffer("masks", block_masks(config.generator), persistent=False)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, H, W, 3) uint8 to (B, 3, H, W) and (B, I, 3, H, W), float32."""
-        images = equalise((image.float() / 255).permute(0, 3, 1, 2), self.equalisation)
-        return images, fuse_reconstructions(self.generator(images), self.masks)
-
-
-class InspectionGraph(nn.Module):
-    """The bundle's `graph_fp32.onnx`. Outputs as `scoring.ScoreOutputs`."""
-
-    def __init__(self, generator: Generator, config: RunConfig) -> None:
-        super().__init__()
-        self.reconstruction = _Reconstruction(generator, config)
         self.scoring = ScoringPath(
             measures=config.scoring.measures,
             statistics=config.scoring.statistics,
             blur_px=config.scoring.blur_px,
         )
+        self.register_buffer("masks", block_masks(config.generator), persistent=False)
 
     def forward(
         self,
@@ -62,24 +51,18 @@ class InspectionGraph(nn.Module):
         precision: Tensor,
         rule: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Image (B, H, W, 3) uint8, tile (B,) int32, and `RuleInputs` one by one."""
+        """Answer as `SCORE_OUTPUTS`, then `MAPS_OUTPUTS`.
+
+        Args:
+            image: (B, H, W, 3), uint8 RGB. tile: (B,), int32. The rest as `RuleInputs`.
+        Returns: the six of `ScoreOutputs`; error maps (B, K, I, H, W), un-normalised; and the
+            reconstructions (B, I, H, W, 3), cut to [0, 1] to be looked at.
+        """
         constants = RuleInputs(
             map_mean, map_inv_std, stat_mean, stat_inv_std, stat_weight, precision, rule
         )
-        images, recons = self.reconstruction(image)
-        return tuple(self.scoring(images, recons, tile, constants))
-
-
-class MapsGraph(nn.Module):
-    """The bundle's `maps_fp32.onnx`: un-normalised error maps, and the reconstructions to see."""
-
-    def __init__(self, generator: Generator, config: RunConfig) -> None:
-        super().__init__()
-        self.reconstruction = _Reconstruction(generator, config)
-        self.measures = config.scoring.measures
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, H, W, 3) uint8 to (B, K, I, H, W), and (B, I, H, W, 3) cut to [0, 1]."""
-        images, recons = self.reconstruction(image)
-        shown = torch.clamp(recons, 0, 1).permute(0, 1, 3, 4, 2)
-        return error_maps(images, recons, self.measures), shown
+        images = equalise((image.float() / 255).permute(0, 3, 1, 2), self.equalisation)
+        recons = fuse_reconstructions(self.generator(images), self.masks)
+        errors = error_maps(images, recons, self.scoring.measures)
+        scores = self.scoring.score_maps(errors, tile, constants)
+        return (*scores, errors, torch.clamp(recons, 0, 1).permute(0, 1, 3, 4, 2))

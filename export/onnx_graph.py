@@ -11,7 +11,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,15 @@ from edgeinspect.errors import ExportError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["IR_VERSION", "OPSET", "GraphIO", "check_operators", "describe_graph", "write_graph"]
+__all__ = [
+    "IR_VERSION",
+    "OPSET",
+    "GraphIO",
+    "check_operators",
+    "describe_graph",
+    "export_graph",
+    "write_part",
+]
 
 log = logging.getLogger(__name__)
 
@@ -53,26 +61,8 @@ class GraphIO:
     axes: Mapping[str, Mapping[int, str]]
 
 
-def write_graph(module: nn.Module, graph: GraphIO, path: Path) -> None:
-    """Export, simplify, check and write a module in evaluation mode.
-
-    Costs 5 to 30 s. Raises: ExportError if the exporter fails, or TensorRT would refuse it.
-    """
-    import onnx
-
-    try:
-        model = _simplify(_export(module, graph))
-        _name_axes(model, graph.axes)
-        onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # the exporter's and checkers' errors share no narrower base
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ExportError(f"{path.name} could not be made: {first}", hint=_HINT) from error
-    check_operators(model, path.name)
-    onnx.save(model, path)
-    log.debug("%s: %d nodes, %d bytes", path.name, len(model.graph.node), path.stat().st_size)
-
-
-def _export(module: nn.Module, graph: GraphIO) -> onnx.ModelProto:
+def export_graph(module: nn.Module, graph: GraphIO) -> onnx.ModelProto:
+    """A module in evaluation mode as ONNX; 5 to 30 s. Raises: ExportError if that fails."""
     dims = {
         name: torch.export.Dim(name, min=1, max=MAX_LENGTH)
         for axes in graph.axes.values()
@@ -81,7 +71,7 @@ def _export(module: nn.Module, graph: GraphIO) -> onnx.ModelProto:
     shapes = tuple(
         {axis: dims[dim] for axis, dim in graph.axes.get(name, {}).items()} for name in graph.inputs
     )
-    with torch.no_grad(), _quiet():
+    with _failing_as("the graph"), torch.no_grad(), _quiet():
         program = torch.onnx.export(
             module,
             tuple(graph.inputs.values()),
@@ -92,9 +82,44 @@ def _export(module: nn.Module, graph: GraphIO) -> onnx.ModelProto:
             dynamic_shapes=shapes,
             verbose=False,
         )
-    assert program is not None
-    model: onnx.ModelProto = program.model_proto
+        assert program is not None
+        model: onnx.ModelProto = program.model_proto
     return model
+
+
+def write_part(
+    model: onnx.ModelProto,
+    path: Path,
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+) -> None:
+    """Write the part of a model between these inputs and outputs, simplified and checked.
+
+    Raises: ExportError if that fails, or TensorRT would refuse the part.
+    """
+    import onnx
+    import onnx.utils
+
+    with _failing_as(path.name):
+        part = onnx.utils.Extractor(model).extract_model(list(inputs), list(outputs))
+        part = _simplify(part)
+        _name_axes(part, axes)
+        onnx.checker.check_model(part, full_check=True)
+    check_operators(part, path.name)
+    onnx.save(part, path)
+    log.debug("%s: %d nodes, %d bytes", path.name, len(part.graph.node), path.stat().st_size)
+
+
+@contextlib.contextmanager
+def _failing_as(name: str) -> Iterator[None]:
+    """Turn whatever the exporter and its tools raise into an ExportError."""
+    try:
+        yield
+    except Exception as error:  # their errors share no narrower base
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExportError(f"{name} could not be made: {first}", hint=_HINT) from error
 
 
 def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,0 +1,311 @@
+"""How fast each preset and form is on one CPU core, as a ratio to the unoptimised model.
+
+    python benchmarks/cpu_reference.py --presets tiny,edge --rounds 20 \
+        --out benchmarks/results/cpu_reference.json
+
+The unoptimised model of a preset is fixed for ever: form `all`, decoder like the encoder, no
+fill, no merging, eager FP32 PyTorch, the six passes one after another, scoring outside. All
+variants of a preset run in one process, once a round in an order drawn anew each time, so that
+whatever else the machine does hits all of them alike. Weights are random: speed does not depend
+on them. A ratio above 1 means faster; its interval is a paired bootstrap over the rounds.
+
+`fill_and_scoring_share` is how much of a graph's time goes when the smooth fill and everything
+after fusion are taken out of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgeinspect.config import Form, GeneratorConfig, Prior, RunConfig, preset, to_dict
+from edgeinspect.export.bundling import graph_io
+from edgeinspect.export.golden import golden_images, make_golden, neutral_constants
+from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph
+from edgeinspect.export.onnx_graph import GraphIO, export_graph, write_part
+from edgeinspect.model.fusion import fuse_reconstructions
+from edgeinspect.model.generator import Generator, join_patches
+from edgeinspect.scoring import RuleInputs
+from edgeinspect.writing import write_atomically
+
+N_WARM_UP = 2
+N_BOOTSTRAP = 2000
+SEED = 0
+PACKAGES = ("edgeinspect", "torch", "onnxruntime", "onnx", "onnxscript", "onnxsim", "timm", "numpy")
+
+Run = Callable[[], object]
+Times = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One thing that is timed; `bare` is its twin without fill and scoring."""
+
+    variant: str
+    config: RunConfig
+    run: Run
+    bare: Run | None = None
+
+
+class BareGraph(nn.Module):
+    """An inspection graph that ends with the fused reconstructions."""
+
+    def __init__(self, generator: Generator, masks: Tensor) -> None:
+        super().__init__()
+        self.generator = generator
+        self.register_buffer("masks", masks, persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        images = (image.float() / 255).permute(0, 3, 1, 2)
+        return fuse_reconstructions(self.generator(images), self.get_buffer("masks"))
+
+
+def main() -> None:
+    options = _parse()
+    torch.set_num_threads(1)
+    load_before = os.getloadavg()
+    cases: list[dict[str, Any]] = []
+    for name in options.presets.split(","):
+        with prepared(preset(name), [Form(f) for f in options.forms.split(",")]) as found:
+            cases += [{"preset": name, **row} for row in measure(found, options.rounds)]
+        for row in (c for c in cases if c["preset"] == name):
+            print(_line(row), flush=True)
+    report = {
+        "hardware": {**_hardware(), "load_before": load_before, "load_after": os.getloadavg()},
+        "versions": {p: metadata.version(p) for p in PACKAGES}
+        | {"python": platform.python_version()},
+        "rounds": options.rounds,
+        "threads": 1,
+        "cases": cases,
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(options.out, (json.dumps(report, indent=1) + "\n").encode())
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--presets", default="nano,tiny,edge,paper", help="names, with commas")
+    parser.add_argument("--forms", default="all,visible,cross", help="names, with commas")
+    parser.add_argument("--rounds", type=int, default=20, help="times each variant runs")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cpu_reference.json"))
+    return parser.parse_args()
+
+
+@contextmanager
+def prepared(config: RunConfig, forms: Sequence[Form]) -> Iterator[list[Case]]:
+    """All cases of a preset, the baseline first."""
+    with tempfile.TemporaryDirectory() as folder:
+        cases = [baseline(config)]
+        for form in forms:
+            cases += cases_of_form(with_generator(config, form=form), Path(folder))
+        yield cases
+
+
+def with_generator(config: RunConfig, **changes: Any) -> RunConfig:
+    return dataclasses.replace(config, generator=dataclasses.replace(config.generator, **changes))
+
+
+def make_generator(config: GeneratorConfig) -> Generator:
+    torch.manual_seed(SEED)
+    generator = Generator(config).eval()
+    nn.init.normal_(generator.head.weight, std=0.02)  # zeros would leave subnormal numbers
+    return generator
+
+
+def baseline(config: RunConfig) -> Case:
+    """The unoptimised model: see the top of this file."""
+    g = config.generator
+    plain = with_generator(
+        config,
+        form=Form.ALL,
+        prior=Prior.NONE,
+        merge=0,
+        decoder_width=None,
+        decoder_mlp_ratio=None,
+    )
+    assert g.mask_scales == (1, 2, 4), "the baseline has six passes"
+    graph = InspectionGraph(make_generator(plain.generator), plain).eval()
+    image, tile, constants = _inputs(plain)
+
+    def run() -> object:
+        with torch.inference_mode():
+            images = (image.float() / 255).permute(0, 3, 1, 2)
+            passes = [one_pass(graph.generator, images, p) for p in range(g.n_passes)]
+            recons = torch.stack(passes, dim=1).reshape(1, g.n_scales, 2, 3, g.size, g.size)
+            fused = fuse_reconstructions(recons, graph.masks)
+            return graph.scoring(images, fused, tile, constants)
+
+    return Case(variant="eager-six-passes", config=plain, run=run)
+
+
+def one_pass(generator: Generator, images: Tensor, number: int) -> Tensor:
+    """One masked reconstruction (1, 3, H, W), without a fill."""
+    config = generator.config
+    tables = generator.masks.tables(torch.tensor([[number]]))
+    pixels = generator.head(generator.form(generator.encoder, images, tables))
+    residual = join_patches(pixels, config.size // config.patch, config.patch)
+    seen = torch.where(tables.removed[0] > 0, residual, images)
+    smoothed: Tensor = generator.smooth(seen)
+    return smoothed
+
+
+def cases_of_form(config: RunConfig, folder: Path) -> list[Case]:
+    """Eager in one batch, and ONNX Runtime with its twin without fill and scoring."""
+    graph = InspectionGraph(make_generator(config.generator), config).eval()
+    image, tile, constants = _inputs(config)
+
+    def eager() -> object:
+        with torch.inference_mode():
+            return graph(image, tile, *constants)[: len(SCORE_OUTPUTS)]
+
+    onnx = _export_whole(graph, config, folder / f"{config.generator.form.value}.onnx")
+    feeds = {"image": image.numpy(), "tile": tile.numpy()}
+    feeds |= neutral_constants(config).as_inputs()
+    bare = _export_bare(config, folder / f"{config.generator.form.value}_bare.onnx")
+    return [
+        Case(variant="eager-batch", config=config, run=eager),
+        Case(
+            variant="onnxruntime-fp32",
+            config=config,
+            run=lambda: onnx.run(None, feeds),
+            bare=lambda: bare.run(None, {"image": feeds["image"]}),
+        ),
+    ]
+
+
+def _inputs(config: RunConfig) -> tuple[Tensor, Tensor, RuleInputs]:
+    images, _ = golden_images([], config.preprocess)
+    constants = RuleInputs.from_constants(neutral_constants(config))
+    return torch.from_numpy(images[:1]), torch.zeros(1, dtype=torch.int32), constants
+
+
+def _export_whole(graph: InspectionGraph, config: RunConfig, path: Path) -> Any:
+    images, names = golden_images([], config.preprocess)
+    golden, _ = make_golden(graph, images, names, config)
+    io = graph_io(golden)
+    write_part(
+        export_graph(graph, io), path, inputs=list(io.inputs), outputs=SCORE_OUTPUTS, axes=io.axes
+    )
+    return _open(path)
+
+
+def _export_bare(config: RunConfig, path: Path) -> Any:
+    plain = with_generator(config, prior=Prior.NONE)
+    generator = make_generator(plain.generator)
+    graph = BareGraph(generator, InspectionGraph(generator, plain).masks).eval()
+    image = torch.from_numpy(golden_images([], config.preprocess)[0][:2])
+    io = GraphIO(inputs={"image": image}, outputs=("recons",), axes={"image": {0: "batch"}})
+    write_part(export_graph(graph, io), path, inputs=["image"], outputs=["recons"], axes=io.axes)
+    return _open(path)
+
+
+def _open(path: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def measure(cases: Sequence[Case], n_rounds: int) -> list[dict[str, Any]]:
+    """Time all cases, interleaved; the first is the baseline."""
+    runs = [case.run for case in cases] + [case.bare for case in cases if case.bare]
+    times = np.empty((len(runs), n_rounds))
+    rng = np.random.default_rng(SEED)
+    for i in range(-N_WARM_UP, n_rounds):
+        for k in rng.permutation(len(runs)):
+            start = time.perf_counter()
+            runs[k]()
+            times[k, max(i, 0)] = (time.perf_counter() - start) * 1e3
+    bare = iter(times[len(cases) :])
+    return [
+        _row(case, times[k], times[0], next(bare) if case.bare else None)
+        for k, case in enumerate(cases)
+    ]
+
+
+def _row(case: Case, times: Times, base: Times, bare: Times | None) -> dict[str, Any]:
+    ratio, interval = compare(base, times)
+    row = {
+        "form": case.config.generator.form.value,
+        "variant": case.variant,
+        "settings": _changes(case.config),
+        "batch": 1,
+        "p50_ms": round(float(np.percentile(times, 50)), 3),
+        "p95_ms": round(float(np.percentile(times, 95)), 3),
+        "ratio_to_baseline": round(ratio, 3),
+        "ratio_ci95": [round(v, 3) for v in interval],
+    }
+    if bare is not None:
+        left, interval = compare(bare, times)
+        row["fill_and_scoring_share"] = round(1 - left, 3)
+        row["fill_and_scoring_share_ci95"] = [round(1 - v, 3) for v in reversed(interval)]
+    return row | {"times_ms": [round(float(t), 3) for t in times]}
+
+
+def compare(first: Times, second: Times) -> tuple[float, tuple[float, float]]:
+    """Ratio of the medians first : second, and 95 % of it by resampling rounds in pairs."""
+    rng = np.random.default_rng(SEED)
+    picks = rng.integers(0, len(first), (N_BOOTSTRAP, len(first)))
+    ratios = np.median(first[picks], axis=1) / np.median(second[picks], axis=1)
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return float(np.median(first) / np.median(second)), (float(low), float(high))
+
+
+def _changes(config: RunConfig) -> dict[str, Any]:
+    """What of the generator differs from its preset."""
+    own = to_dict(config.generator)
+    usual = to_dict(preset(config.preset).generator)
+    return {key: value for key, value in own.items() if value != usual[key]}
+
+
+def _hardware() -> dict[str, Any]:
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    fields = dict(line.split("\t: ", 1) for line in text.splitlines() if "\t: " in line)
+    flags = set(fields.get("flags", "").split())
+    return {
+        "cpu": fields.get("model name", platform.processor()),
+        "cores": os.cpu_count(),
+        "flags": sorted(flags & {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "fma"}),
+        "system": platform.platform(),
+        "matmul_gflop_per_s": _roof(),
+    }
+
+
+def _roof(n: int = 1024, n_times: int = 10) -> float:
+    """The best rate of a large FP32 matrix product on one core."""
+    a = torch.rand(n, n)
+    best = float("inf")
+    for _ in range(n_times):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return round(2 * n**3 / best / 1e9, 1)
+
+
+def _line(row: dict[str, Any]) -> str:
+    share = row.get("fill_and_scoring_share")
+    low, high = row["ratio_ci95"]
+    return (
+        f"{row['preset']:<6} {row['form']:<8} {row['variant']:<18} {row['p50_ms']:9.1f} ms"
+        f"  {row['ratio_to_baseline']:5.2f} [{low:.2f}, {high:.2f}]"
+        + ("" if share is None else f"  fill and scoring {100 * share:.1f} %")
+    )
+
+
+if __name__ == "__main__":
+    main()

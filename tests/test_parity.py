@@ -1,0 +1,139 @@
+"""Parity of outputs: what is within the budgets, what is not, and how that reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeinspect.constants import RuleConstants
+from edgeinspect.errors import BundleError
+from edgeinspect.parity import FP16_BUDGET, FP32_BUDGET, Golden, compare_maps, compare_outputs
+
+SIZE, N_IMAGES, N_MAPS, N_EACH = 16, 3, 4, 2
+
+
+def make_golden() -> Golden:
+    rng = np.random.default_rng(0)
+    n_statistics = N_MAPS * N_EACH
+    statistics = rng.uniform(1, 2, (N_IMAGES, n_statistics)).astype(np.float32)
+    statistics[:, 3] = 4  # map 1 wins by far
+    scores = {n: statistics.max(axis=1) for n in ("score", "local_score", "global_score")}
+    return Golden(
+        images=rng.integers(0, 256, (N_IMAGES, SIZE, SIZE, 3), dtype=np.uint8),
+        tile=np.zeros(N_IMAGES, np.int32),
+        names=("a.png", "grüße.png", "noise"),
+        constants=RuleConstants.neutral(
+            n_measures=2, n_scales=2, size=SIZE, n_statistics=n_statistics
+        ),
+        scale=np.ones(N_IMAGES, np.int32),
+        anomaly_map=rng.gamma(2, 1, (N_IMAGES, SIZE, SIZE)).astype(np.float32),
+        statistics=statistics,
+        **scores,
+    )
+
+
+GOLDEN = make_golden()
+
+
+def compare(budget: Any = FP32_BUDGET, score_unit: float = 1.0, **changes: Any) -> Any:
+    actual = dataclasses.replace(GOLDEN, **changes)
+    return compare_outputs(GOLDEN, actual, GOLDEN.constants, budget, score_unit=score_unit)
+
+
+def test_equal_outputs_are_within_the_budget() -> None:
+    report = compare()
+    assert report.is_within
+    assert (report.score_error, report.map_error, report.map_correlation) == (0, 0, 1)
+    assert (report.n_images, report.n_ties, report.n_scale_changes) == (N_IMAGES, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["score", "local_score", "global_score"])
+def test_each_score_counts(name: str) -> None:
+    report = compare(**{name: getattr(GOLDEN, name) + np.float32(2e-4)})
+    assert report.problems == ("scores differ by 0.0002 of 0.0001",)
+
+
+def test_a_score_counts_in_units_of_the_distance_to_the_threshold() -> None:
+    shifted = GOLDEN.score + np.float32(2e-4)
+    assert compare(score=shifted, score_unit=10).is_within
+    assert not compare(score=shifted, score_unit=0.1).is_within
+
+
+@given(factor=st.floats(0, 5))
+def test_a_map_counts_by_its_own_high_percentile(factor: float) -> None:
+    peak = np.percentile(GOLDEN.anomaly_map[1].astype(np.float64), 99.9)
+    other = GOLDEN.anomaly_map.astype(np.float64)
+    other[1, 2, 3] += factor * 1e-3 * peak
+    report = compare_maps(GOLDEN.anomaly_map, other, FP32_BUDGET)
+    assert report.map_error == pytest.approx(factor * 1e-3, abs=1e-9)
+    assert report.is_within == (report.map_error <= 1e-3)
+
+
+def test_half_precision_is_held_to_the_correlation_of_maps() -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 1, GOLDEN.anomaly_map.shape).astype(np.float32)
+    assert compare(FP16_BUDGET, anomaly_map=GOLDEN.anomaly_map + noise * 0.01).is_within
+    report = compare(FP16_BUDGET, anomaly_map=GOLDEN.anomaly_map + noise)
+    assert "maps correlate by" in report.problems[0]
+
+
+def test_another_scale_is_a_problem() -> None:
+    report = compare(scale=np.array([1, 0, 1], np.int32))
+    assert report.problems == ("1 of 3 images change their scale",)
+
+
+def test_scale_and_map_are_not_compared_where_two_maps_are_equally_good() -> None:
+    statistics = GOLDEN.statistics.copy()
+    statistics[1, 6] = statistics[1, 3]
+    tied = dataclasses.replace(GOLDEN, statistics=statistics)
+    scale, maps = GOLDEN.scale.copy(), GOLDEN.anomaly_map.copy()
+    scale[1], maps[1] = 0, 0
+    actual = dataclasses.replace(tied, scale=scale, anomaly_map=maps)
+    report = compare_outputs(tied, actual, GOLDEN.constants, FP32_BUDGET)
+    assert report.is_within
+    assert report.n_ties == 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["global_score", "anomaly_map"])
+def test_what_is_not_finite_is_beyond_every_budget(name: str, bad: float) -> None:
+    array = getattr(GOLDEN, name).copy()
+    array[(1,) * array.ndim] = bad
+    assert not compare(FP16_BUDGET, **{name: array}).is_within
+
+
+def test_empty_maps_are_compared_by_a_floor() -> None:
+    empty = np.zeros((1, SIZE, SIZE), np.float32)
+    assert compare_maps(empty, empty + np.float32(1e-7), FP32_BUDGET).is_within
+    assert not compare_maps(empty, empty + np.float32(1e-3), FP32_BUDGET).is_within
+
+
+def test_golden_outputs_survive_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "golden.npz"
+    GOLDEN.save(path)
+    again = Golden.load(path)
+    assert again.names == GOLDEN.names
+    assert again.images.dtype == np.uint8
+    assert np.array_equal(again.anomaly_map, GOLDEN.anomaly_map)
+    assert np.array_equal(again.constants.map_inv_std, GOLDEN.constants.map_inv_std)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip file", b"PK\x03\x04 half of one"])
+def test_damaged_golden_outputs_are_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "golden.npz"
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="cannot be read as golden outputs"):
+        Golden.load(path)
+
+
+def test_golden_outputs_that_lack_an_array_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "golden.npz"
+    np.savez(path, images=GOLDEN.images, names=np.array(GOLDEN.names))
+    with pytest.raises(BundleError, match="cannot be read"):
+        Golden.load(path)
