@@ -1,0 +1,82 @@
+"""The README's commands do what it says: executed in order, on small synthetic data."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+# What makes a command quick without changing what it does; each must be found in the README.
+SMALLER = {
+    "synth metal": "synth metal --n-good 60 --n-test 12 --size 128",
+    "metal --out run --minutes 10": "metal --out run --steps 2 --preset nano --set size=128",
+    "--minutes 10": "--steps 2 --preset nano --set size=128 --false-reject-rate 0.1",
+}
+SOME_NG = 1  # what `run` leaves with when there are defects among the parts
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_work_in_order(tmp_path: Path) -> None:
+    for language, text in _executed_blocks():
+        if language == "python":
+            assert re.search(r"\.png (OK|NG) ", _run([sys.executable, "-c", text], tmp_path))
+            continue
+        for line in text.splitlines():
+            command = shlex.split(_smaller(line))
+            assert command[0] == "edgeinspect"
+            _run([sys.executable, "-m", *command], tmp_path)
+    assert (tmp_path / "results" / "records.jsonl").stat().st_size > 0
+    assert (tmp_path / "evaluation" / "metrics.json").stat().st_size > 0
+
+
+def test_every_substitution_is_still_used() -> None:
+    for text in SMALLER:
+        assert text in README
+
+
+def test_the_two_commands_of_a_fresh_machine_come_first() -> None:
+    first = re.search(r"```sh\n(.*?)```", README, re.DOTALL)
+    assert first is not None
+    assert [line.split("#")[0].strip() for line in first[1].splitlines()] == [
+        "make demo",
+        "make test",
+    ]
+
+
+def test_every_extra_has_its_row() -> None:
+    extras = importlib.metadata.metadata("edgeinspect").get_all("Provides-Extra")
+    assert set(re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE)) == set(extras or [])
+
+
+def test_links_lead_to_files_of_the_repository() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def _executed_blocks() -> list[tuple[str, str]]:
+    """(language, text) of the blocks below the comment that promises their execution."""
+    pattern = r"<!-- executed by tests/test_readme.py -->\n```(\w+)\n(.*?)```"
+    blocks = re.findall(pattern, README, re.DOTALL)
+    assert len(blocks) >= 4
+    return blocks
+
+
+def _smaller(line: str) -> str:
+    for text, quick in SMALLER.items():
+        if text in line:
+            return line.replace(text, quick)
+    return line
+
+
+def _run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    allowed = {0, SOME_NG} if "run" in command[3:4] else {0}
+    assert done.returncode in allowed, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
