@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.config import GeneratorConfig, Normalisation
 
-__all__ = ["MapConstants", "MapSums", "block_sides_px", "map_constants"]
+__all__ = ["MapConstants", "MapSums", "block_sides_px", "floored_spread", "map_constants"]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -108,8 +108,8 @@ def _by_block(sums: MapSums, block_sides: tuple[int, ...]) -> tuple[Doubles, Dou
     and sees visible pixels all around either way.
     """
     count = sums.count.sum()
-    mean = block_average(sums.total.sum(axis=0, keepdims=True) / count, block_sides)
-    square = block_average(sums.squares.sum(axis=0, keepdims=True) / count, block_sides)
+    mean = _block_average(sums.total.sum(axis=0, keepdims=True) / count, block_sides)
+    square = _block_average(sums.squares.sum(axis=0, keepdims=True) / count, block_sides)
     return mean, square - mean * mean
 
 
@@ -118,11 +118,11 @@ def _by_pixel(sums: MapSums, block_sides: tuple[int, ...]) -> tuple[Doubles, Dou
     count = sums.count[:, None, None, None, None]
     mean = sums.total / count
     variance = np.maximum(sums.squares / count - mean * mean, 0) * count / np.maximum(count - 1, 1)
-    usual = block_average(variance, block_sides)
+    usual = _block_average(variance, block_sides)
     return mean, (count * variance + PRIOR_PICTURES * usual) / (count + PRIOR_PICTURES)
 
 
-def block_average(maps: Doubles, block_sides: tuple[int, ...]) -> Doubles:
+def _block_average(maps: Doubles, block_sides: tuple[int, ...]) -> Doubles:
     """Maps (T, K, I, H, W) averaged over the blocks of each scale, repeated to full size."""
     averaged = np.empty_like(maps)
     height, width = maps.shape[-2:]

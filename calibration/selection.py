@@ -27,7 +27,7 @@ from edgeinspect.data.synthetic.pasting import paste_defect
 from edgeinspect.data.tiling import cut_tiles
 from edgeinspect.runtime.session import MapSession
 
-__all__ = ["Selection", "Selector", "Trial", "compare_auroc", "select_candidate"]
+__all__ = ["Selection", "Selector", "Trial", "choose_trial", "compare_auroc", "select_candidate"]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -154,7 +154,7 @@ def select_candidate(selector: Selector, tried: list[Candidate]) -> Selection:
     If none ever does, the default stays: a ranking of guesses says nothing.
     """
     severity, trials, n_pasted = _adapt_severity(selector, tried)
-    chosen, reason = _choose(trials)
+    chosen, reason = choose_trial(trials)
     return Selection(
         chosen=chosen.candidate,
         reason=reason,
@@ -188,7 +188,8 @@ def _best(trials: list[Trial]) -> Trial:
     return max(trials, key=lambda trial: trial.auroc)
 
 
-def _choose(trials: list[Trial]) -> tuple[Trial, str]:
+def choose_trial(trials: list[Trial]) -> tuple[Trial, str]:
+    """The best trial, or the first (the default) where it is as good; and why."""
     default, best = trials[0], _best(trials)
     if best.auroc < TARGET_AUROC:
         reason = f"no candidate reached {TARGET_AUROC:g}, not even with the strongest defects"

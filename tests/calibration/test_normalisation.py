@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from edgeinspect.calibration.normalisation import (
-    SPREAD_FLOOR_SHARE,
     MapConstants,
     MapSums,
     block_sides_px,
+    floored_spread,
     map_constants,
 )
 from edgeinspect.calibration.statistics import normalise
@@ -89,12 +89,12 @@ def test_a_spread_that_differs_by_place_survives_the_prior() -> None:
     assert inv_std[..., 8:].mean() > 3 * inv_std[..., :8].mean()
 
 
-def test_a_place_that_never_varies_gets_a_share_of_the_usual_spread() -> None:
-    maps = random_maps(6, 400)
-    maps[..., :8, :] = 0.02
-    spread = 1 / constants_of(maps, Normalisation.PIXEL).map_inv_std
-    usual = np.sqrt((spread**2).mean(axis=(-2, -1), keepdims=True))
-    assert (spread[..., :8, :] > 0.9 * SPREAD_FLOOR_SHARE * usual).all()
+def test_a_place_that_hardly_varies_gets_a_tenth_of_the_usual_spread() -> None:
+    variance = np.ones((4, 4))
+    variance[0, 0], variance[1, 1] = 1e-9, 0.25
+    spread = floored_spread(variance)
+    assert spread[0, 0] == pytest.approx(0.1 * np.sqrt(variance.mean()))
+    assert spread[1, 1] == 0.5
 
 
 @pytest.mark.parametrize("how", [Normalisation.BLOCK, Normalisation.PIXEL])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from edgeinspect.calibration import selection
 from edgeinspect.calibration.candidates import Candidate
 from edgeinspect.calibration.crossfit import crossfit, sum_maps
 from edgeinspect.calibration.good_maps import MapCache, collect_good_maps
+from edgeinspect.calibration.normalisation import MapConstants
 from edgeinspect.calibration.selection import (
     SEVERITIES,
     Selector,
+    Trial,
+    choose_trial,
     compare_auroc,
     select_candidate,
 )
@@ -112,15 +116,29 @@ def test_a_default_that_is_best_stays(selector: Selector) -> None:
     assert (found.chosen, found.reason) == (SEEING, "the default was best")
 
 
-def test_a_tie_goes_to_the_default(selector: Selector) -> None:
-    twin = Candidate(
-        rule=Rule.PEAK,
-        measures=(Measure.SSIM,),
-        statistics=(Statistic.MAX, Statistic.TOP_01_PERCENT),
-        normalisation=Normalisation.BLOCK,
+@pytest.mark.parametrize(("lead", "chosen"), [(0.029, BLIND), (0.031, SEEING)])
+def test_a_lead_within_its_standard_error_leaves_the_default(
+    lead: float, chosen: Candidate
+) -> None:
+    default = Trial(candidate=BLIND, auroc=0.8, lead=0, lead_error=0)
+    better = Trial(candidate=SEEING, auroc=0.8 + lead, lead=lead, lead_error=0.03)
+    assert choose_trial([default, better])[0].candidate == chosen
+
+
+def test_copies_are_normalised_by_the_constants_of_their_own_fold(selector: Selector) -> None:
+    fit = selector.fits[Normalisation.BLOCK]
+    shape = (1, 2, 1, SIZE, SIZE)
+    marked = tuple(
+        MapConstants(
+            map_mean=np.full(shape, 1000 * k, np.float32), map_inv_std=np.ones(shape, np.float32)
+        )
+        for k in range(4)
     )
-    found = select_candidate(selector, [twin, SEEING])
-    assert found.chosen == twin
+    fits = {Normalisation.BLOCK: dataclasses.replace(fit, fold_constants=marked)}
+    rows, picture = dataclasses.replace(selector, fits=fits).pasted_statistics(0.5)
+    is_changed = (rows[Normalisation.BLOCK] != fit.statistics).any(axis=1)
+    largest = rows[Normalisation.BLOCK][is_changed, 3]
+    assert np.round(-largest / 1000).tolist() == fit.fold[picture[is_changed]].tolist()
 
 
 def test_severity_rises_only_until_the_best_reaches_the_target(selector: Selector) -> None:
