@@ -1,7 +1,7 @@
 """Pictures for people: heat over the grey picture, boxes around regions, verdict and score.
 
-Drawn for the records of a run, the demo and the evaluation. The same map level is the middle of
-the colour scale everywhere, so yellow begins to speak for NG in every picture.
+Drawn for the records of a run, the demo and the evaluation. The map's level is the middle of the
+colour scale in every picture: up to orange a pixel is odd, from red on it speaks for NG.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Picture = NDArray[np.uint8]
 SHORTEST_SIDE = 360  # px; smaller pictures are enlarged so that text fits
 LONGEST_SIDE = 1600  # px; larger ones are shrunk, an overlay is to be looked at
 GREY_SHARE = 0.9  # of the picture's brightness where there is no heat
-STRONGEST = 0.8  # share of the heat's colour where the map is strongest
+STRONGEST = 0.9  # share of the heat's colour where the map is strongest
 MAP_STEPS = 256  # of the 16-bit map in one z unit
 JPEG_QUALITY = 90
 
@@ -35,14 +35,12 @@ AIR_PX = 4  # between a region and its box
 BOX_COLOUR = (90, 230, 255)
 CAPTION_GROUND = (24, 26, 30)
 CAPTION_TEXT = (236, 238, 240)
-# (share of the scale, RGB): dark violet into red, orange, yellow; never white, as metal may be.
+# (share of the scale, RGB): yellow, orange, red. All bright, as defects and metal are dark.
 HEAT_STOPS = (
-    (0.0, (60, 10, 90)),
-    (0.3, (170, 20, 90)),
-    (0.5, (230, 60, 40)),
-    (0.7, (250, 140, 20)),
-    (0.88, (255, 205, 40)),
-    (1.0, (255, 240, 110)),
+    (0.0, (255, 225, 40)),
+    (0.25, (255, 165, 10)),
+    (0.5, (250, 75, 15)),
+    (1.0, (225, 0, 50)),
 )
 
 
@@ -73,7 +71,7 @@ def blend_heat(picture: Picture, anomaly_map: NDArray[np.float32], *, level: flo
     strength = _array(cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR))
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] * GREY_SHARE
     colour = _heat_table()[np.rint(255 * strength).astype(np.uint8)].astype(np.float32)
-    share = STRONGEST * np.sqrt(strength)[..., None]
+    share = STRONGEST * np.cbrt(strength)[..., None]
     return np.asarray(np.rint(grey * (1 - share) + colour * share), np.uint8)
 
 

@@ -5,8 +5,10 @@ z of one statistic lies above the threshold. Brought back from z to the map, the
 winning map's `max` is the level at which one pixel alone rejects. A faint, broad defect may be
 NG by the mean of its largest pixels without one such pixel: then the level is that of the
 statistic that won, which the map's maximum always reaches. The other rules do not point at
-pixels: there the level is half of the map's maximum. Tiles that are OK by themselves add no
-region.
+pixels: there the level is half of the map's maximum.
+
+A region is what is connected above a share of that level and reaches it somewhere, so that a
+scratch is one region from end to end. Tiles that are OK by themselves add none.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ __all__ = ["MAX_REGIONS", "MapLevels", "Region", "find_regions"]
 
 MAX_REGIONS = 50  # the strongest; a part that is wrong all over needs no longer list
 SHARE_OF_MAXIMUM = 0.5  # for rules that do not point at pixels
+SHARE_OF_LEVEL = 0.6  # how far down a region reaches around the pixels above the level
 BRIDGE_PX = 4  # gaps up to here (resized px) do not part a region: a scratch stays one
 
 Floats = NDArray[np.float32]
@@ -96,20 +99,25 @@ def find_regions(
         return ()
     import cv2
 
-    lowest = np.minimum(levels, maps.max(axis=(1, 2)))
-    above = (maps >= lowest[:, None, None]) & is_ng[:, None, None]
-    mask = stitch_tiles(above.astype(np.uint8), grid)
+    high = np.minimum(levels, maps.max(axis=(1, 2)))
+    low = np.where(high > 0, SHARE_OF_LEVEL * high, high)
+    reached = stitch_tiles(_above(maps, high, is_ng), grid)
+    mask = stitch_tiles(_above(maps, low, is_ng), grid)
     stitched = stitch_tiles(maps, grid)
     kernel = np.ones((BRIDGE_PX + 1, BRIDGE_PX + 1), np.uint8)
-    wide = cv2.dilate(mask, kernel)
-    n_labels, labels, boxes, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
-    labels = np.where(mask, labels, 0)
-    places = [_slices(boxes[label]) for label in range(1, n_labels)]
+    wide = cv2.dilate(mask.astype(np.uint8), kernel)
+    _, components, boxes, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+    labels = np.where(mask, components, 0)
+    places = {int(label): _slices(boxes[label]) for label in np.unique(labels[reached])}
     regions = [
-        _region(stitched, labels[place] == label, place, grid)
-        for label, place in enumerate(places, start=1)
+        _region(stitched, labels[place] == label, place, grid) for label, place in places.items()
     ]
     return tuple(sorted(regions, key=lambda region: -region.peak)[:MAX_REGIONS])
+
+
+def _above(maps: Floats, levels: Floats, is_ng: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels (n, size, size) of the tiles that count, from each tile's level on."""
+    return np.asarray((maps >= levels[:, None, None]) & is_ng[:, None, None])
 
 
 def _slices(box: NDArray[Any]) -> tuple[slice, slice]:

@@ -56,6 +56,15 @@ def test_a_small_gap_does_not_cut_a_scratch_in_two():
     assert len(find_regions(maps, levels(4), YES, square_grid())) == 1
 
 
+def test_a_region_reaches_down_to_a_share_of_the_level_but_must_reach_it_somewhere():
+    maps = np.zeros((1, SIZE, SIZE), np.float32)
+    maps[0, 10, 5:30] = 3
+    maps[0, 10, 20] = 5
+    maps[0, 50, 5:30] = 3
+    (region,) = find_regions(maps, levels(4), YES, square_grid())
+    assert region.box == (5, 10, 25, 1)
+
+
 def test_tiles_that_are_ok_by_themselves_add_no_region():
     preprocess = PreprocessConfig(size=SIZE, resize=ResizeRule.TILE, overlap_px=16)
     grid = plan_tiles((SIZE, 112), preprocess)
