@@ -37,6 +37,7 @@ __all__ = [
     "BundleDraft",
     "Manifest",
     "bundle_lock",
+    "check_target",
     "install_calibration",
     "new_bundle",
     "read_bundle",
@@ -178,13 +179,23 @@ def read_manifest(path: Path) -> Manifest:
 def _manifest(path: Path, plain: dict[str, Any]) -> Manifest:
     try:
         manifest = Manifest(**plain)
-        names = [*manifest.files, *([manifest.calibration] if manifest.calibration else [])]
-        is_sound = isinstance(manifest.config, dict) and all(n == Path(n).name for n in names)
-    except (TypeError, AttributeError) as error:
+    except TypeError as error:
         raise BundleError(f"{path / MANIFEST} is damaged: {error}", hint=_COPY_HINT) from error
-    if not is_sound or (manifest.calibration or MANIFEST) not in [*manifest.files, MANIFEST]:
+    if not _is_sound(manifest):
         raise BundleError(f"{path / MANIFEST} is damaged", hint=_COPY_HINT)
     return manifest
+
+
+def _is_sound(manifest: Manifest) -> bool:
+    """Whether its fields have their types, and its files lie in its folder."""
+    parts = (manifest.config, manifest.graph, manifest.files, manifest.provenance)
+    if not all(isinstance(part, dict) for part in parts) or not isinstance(manifest.name, str):
+        return False
+    names_and_hashes = (*manifest.files, *manifest.files.values())
+    if not all(isinstance(text, str) for text in names_and_hashes):
+        return False
+    has_calibration = manifest.calibration is None or manifest.calibration in list(manifest.files)
+    return has_calibration and all(name == Path(name).name for name in manifest.files)
 
 
 def _check_files(path: Path, manifest: Manifest) -> None:
@@ -229,7 +240,7 @@ def new_bundle(path: Path, *, force: bool) -> Iterator[BundleDraft]:
         cannot be written.
     """
     path = Path(path)
-    _check_target(path, force=force)
+    check_target(path, force=force)
     draft = BundleDraft(folder=temporary_sibling(path))
     try:
         with output_errors(path):
@@ -244,7 +255,8 @@ def new_bundle(path: Path, *, force: bool) -> Iterator[BundleDraft]:
         shutil.rmtree(draft.folder, ignore_errors=True)
 
 
-def _check_target(path: Path, *, force: bool) -> None:
+def check_target(path: Path, *, force: bool) -> None:
+    """Refuse a place where `new_bundle` could not write. Raises: OutputError."""
     if not os.path.lexists(path):
         return
     if not (path / MANIFEST).is_file():

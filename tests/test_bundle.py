@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import errno
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -26,9 +29,14 @@ MANIFEST_OF_NOTHING = Manifest(
 )
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("original"), calibrated=False)
+
+
 @pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    return make_bundle(tmp_path, calibrated=False)
+def bundle(tmp_path: Path, original: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "part.bundle"))
 
 
 def edit_manifest(bundle: Path, **changes: object) -> None:
@@ -99,6 +107,14 @@ def test_a_damaged_manifest_is_named(bundle, text):
     (bundle / MANIFEST).write_text(text)
     with pytest.raises(BundleError, match=r"manifest\.json is damaged"):
         read_bundle(bundle)
+
+
+@pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(Manifest)])
+@pytest.mark.parametrize("junk", [None, 3, "x", [], ["x"], {}, {"x": 1}], ids=repr)
+def test_no_junk_in_a_manifest_is_more_than_an_error_of_the_bundle(bundle, key, junk):
+    edit_manifest(bundle, **{key: junk})
+    with contextlib.suppress(BundleError):
+        assert read_bundle(bundle).path == bundle
 
 
 def test_a_newer_schema_names_both_and_the_upgrade(bundle):
