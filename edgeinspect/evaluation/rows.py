@@ -148,12 +148,11 @@ def draw_sheet(rows: Sequence[RowPictures], *, title: str, top_residual: float) 
     truth was drawn.
     """
     cells = [_cells_of(row, top_residual) for row in rows]
-    height = max(cell.shape[0] for row in cells for cell in row)
     width = max(cell.shape[1] for row in cells for cell in row)
     sheet_width = GAP_PX + N_COLUMNS * (width + GAP_PX)
     bands = [_header(sheet_width, width, title, top_residual)]
     for row, pictures in zip(rows, cells, strict=True):
-        bands += [_caption(sheet_width, row.part), _band(sheet_width, height, width, pictures)]
+        bands += [_caption(sheet_width, row.part), _band(sheet_width, width, pictures)]
     return np.concatenate(bands)
 
 
@@ -177,8 +176,8 @@ def _to_cell(picture: Picture) -> Picture:
     return np.asarray(cv2.resize(picture, size, interpolation=how), dtype=np.uint8)
 
 
-def _band(sheet_width: int, height: int, width: int, cells: Sequence[Picture]) -> Picture:
-    band = _paper(height, sheet_width)
+def _band(sheet_width: int, width: int, cells: Sequence[Picture]) -> Picture:
+    band = _paper(max(cell.shape[0] for cell in cells), sheet_width)
     for column, cell in enumerate(cells):
         left = GAP_PX + column * (width + GAP_PX) + (width - cell.shape[1]) // 2
         band[: cell.shape[0], left : left + cell.shape[1]] = cell

@@ -77,3 +77,11 @@ def test_parts_of_any_shape_fit_a_sheet(shape: tuple[int, int]) -> None:
 
 def test_a_long_or_foreign_name_does_not_stop_a_sheet() -> None:
     draw_sheet([row((64, 64), name="傷/" + "x" * 400)], title="ß" * 90, top_residual=0.5)
+
+
+def test_a_low_row_takes_no_more_room_than_it_needs() -> None:
+    tall, low = row((64, 16)), row((16, 64))
+    alone = [draw_sheet([one], title="", top_residual=0.5).shape[0] for one in (tall, low)]
+    both = draw_sheet([tall, low], title="", top_residual=0.5).shape[0]
+    assert alone[0] > alone[1]
+    assert both == sum(alone) - 30  # one header
