@@ -84,13 +84,14 @@ class PictureFeatures:
     def of(cls, picture: NDArray[np.uint8], grid: TileGrid, fill: SmoothFill) -> PictureFeatures:
         """Features of a picture (H, W, 3); only the fill looks at it tile by tile."""
         grey = grey_of(picture)
-        images = grey_of(cut_tiles(picture, grid)) / np.float32(255)
+        tiles = cut_tiles(picture, grid)  # one at a time: a large picture has thousands
+        errors = [fill.errors(grey_of(tile)[None] / np.float32(255))[0] for tile in tiles]
         return cls(
             mean=float(grey.mean()),
             spread=float(grey.std()),
             small=_reduced(grey, NEAREST_SIDE_PX),
             medium=_reduced(grey, PCA_SIDE_PX),
-            fill_errors=np.asarray(fill.errors(images).max(axis=0)),
+            fill_errors=np.max(errors, axis=0),
         )
 
 
