@@ -34,7 +34,7 @@ Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 TARGET_AUROC = 0.75
-SEVERITIES = (0.05, 0.15, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
+SEVERITIES = (0.05, 0.15, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 MAX_PASTED = 64  # pictures; more cost time and hardly sharpen the ranking
 
 _log = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ def select_candidate(selector: Selector, tried: list[Candidate]) -> Selection:
 def _adapt_severity(selector: Selector, tried: list[Candidate]) -> tuple[float, list[Trial], int]:
     """The lowest severity at which the best candidate reaches the target, else the highest.
 
-    Found by bisection, since AUROC rises with severity: 3 or 4 of 8 are tried.
+    Found by bisection, since AUROC rises with severity: 3 or 4 of 9 are tried.
     """
     low, high = 0, len(SEVERITIES) - 1
     found = {}
@@ -192,13 +192,16 @@ def choose_trial(trials: list[Trial]) -> tuple[Trial, str]:
     """The best trial, or the first (the default) where it is as good; and why."""
     default, best = trials[0], _best(trials)
     if best.auroc < TARGET_AUROC:
-        reason = f"no candidate reached {TARGET_AUROC:g}, not even with the strongest defects"
-        _log.warning("%s: the default rule stays", reason)
+        reason = (
+            f"the default stays: no candidate reached {TARGET_AUROC:g}, not even with the"
+            " strongest defects"
+        )
+        _log.warning("%s", reason)
         return default, reason
     if best is default:
         return default, "the default was best"
     if best.lead <= best.lead_error:
-        return default, "nothing was better than the default by more than its standard error"
+        return default, "the default stays: nothing was better by more than its standard error"
     return best, f"better than the default by {best.lead:.3f} +- {best.lead_error:.3f}"
 
 
