@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import importlib
 import logging
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -17,7 +17,7 @@ from edgeinspect.cli import main as front
 from edgeinspect.cli.main import COMMANDS, build_app, main, trouble_as_one_line
 from edgeinspect.errors import DataError
 
-HELP_BUDGET_S = 0.3
+HELP_BUDGET_S = 0.3  # of CPU time: it waits for nothing, and other tests run beside this one
 HEAVY = {"numpy", "cv2", "onnxruntime", "jinja2", "torch", "timm", "rich"}
 
 
@@ -49,14 +49,8 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
 
 
 def test_help_is_there_before_a_person_waits() -> None:
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "edgeinspect", "--help"], check=True, capture_output=True
-        )
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < HELP_BUDGET_S
+    costs = [_cpu_seconds([sys.executable, "-m", "edgeinspect", "--help"]) for _ in range(5)]
+    assert min(costs) < HELP_BUDGET_S
 
 
 def test_only_the_command_that_was_asked_for_is_imported() -> None:
@@ -120,6 +114,14 @@ def test_a_warning_is_told_once_and_named_as_one(capsys: pytest.CaptureFixture[s
     logging.getLogger("edgeinspect.somewhere").info("step")
     logging.getLogger("edgeinspect.somewhere").debug("detail")
     assert capsys.readouterr().err == "warning: blurred a.png\nstep\n"
+
+
+def _cpu_seconds(command: list[str]) -> float:
+    """User and system time of a process that is run to its end."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def _modules_after(call: str, *, whole_names: bool = False) -> set[str]:
