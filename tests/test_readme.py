@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text()
 SMALLER = {
     "synth metal": "synth metal --n-good 60 --n-test 12 --size 128",
     "metal --out run --minutes 10": "metal --out run --steps 2 --preset nano --set size=128",
-    "--minutes 10": "--steps 2 --preset nano --set size=128 --false-reject-rate 0.1",
+    "--minutes 10": "--steps 2 --preset nano --set size=128",
 }
 SOME_NG = 1  # what `run` leaves with when there are defects among the parts
 
