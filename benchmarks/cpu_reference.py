@@ -37,10 +37,11 @@ from torch import Tensor, nn
 from edgeinspect.config import Form, GeneratorConfig, Prior, RunConfig, preset, to_dict
 from edgeinspect.export.bundling import graph_io
 from edgeinspect.export.golden import golden_images, make_golden, neutral_constants
-from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph
-from edgeinspect.export.onnx_graph import GraphIO, export_graph, write_part
+from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph, select_reconstructions
+from edgeinspect.export.onnx_graph import GraphIO, cut_part, export_graph
 from edgeinspect.model.fusion import fuse_reconstructions
 from edgeinspect.model.generator import Generator, join_patches
+from edgeinspect.model.masks import block_masks
 from edgeinspect.scoring import RuleInputs
 from edgeinspect.writing import write_atomically
 
@@ -66,14 +67,13 @@ class Case:
 class BareGraph(nn.Module):
     """An inspection graph that ends with the fused reconstructions."""
 
-    def __init__(self, generator: Generator, masks: Tensor) -> None:
+    def __init__(self, whole: InspectionGraph) -> None:
         super().__init__()
-        self.generator = generator
-        self.register_buffer("masks", masks, persistent=False)
+        self.whole = whole
 
     def forward(self, image: Tensor) -> Tensor:
         images = (image.float() / 255).permute(0, 3, 1, 2)
-        return fuse_reconstructions(self.generator(images), self.get_buffer("masks"))
+        return select_reconstructions(self.whole.generator(images), self.whole.is_removed_first)
 
 
 def main() -> None:
@@ -141,6 +141,7 @@ def baseline(config: RunConfig) -> Case:
     )
     assert g.mask_scales == (1, 2, 4), "the baseline has six passes"
     graph = InspectionGraph(make_generator(plain.generator), plain).eval()
+    masks = block_masks(plain.generator)
     image, tile, constants = _inputs(plain)
 
     def run() -> object:
@@ -148,7 +149,7 @@ def baseline(config: RunConfig) -> Case:
             images = (image.float() / 255).permute(0, 3, 1, 2)
             passes = [one_pass(graph.generator, images, p) for p in range(g.n_passes)]
             recons = torch.stack(passes, dim=1).reshape(1, g.n_scales, 2, 3, g.size, g.size)
-            fused = fuse_reconstructions(recons, graph.masks)
+            fused = fuse_reconstructions(recons, masks)
             return graph.scoring(images, fused, tile, constants)
 
     return Case(variant="eager-six-passes", config=plain, run=run)
@@ -199,23 +200,22 @@ def _export_whole(graph: InspectionGraph, config: RunConfig, path: Path) -> Any:
     images, names = golden_images([], config.preprocess)
     golden, _ = make_golden(graph, images, names, config)
     io = graph_io(golden)
-    write_part(
-        export_graph(graph, io), path, inputs=list(io.inputs), outputs=SCORE_OUTPUTS, axes=io.axes
-    )
-    return _open(path)
+    return _open(graph, io, path, outputs=SCORE_OUTPUTS)
 
 
 def _export_bare(config: RunConfig, path: Path) -> Any:
     plain = with_generator(config, prior=Prior.NONE)
-    generator = make_generator(plain.generator)
-    graph = BareGraph(generator, InspectionGraph(generator, plain).masks).eval()
+    graph = BareGraph(InspectionGraph(make_generator(plain.generator), plain)).eval()
     image = torch.from_numpy(golden_images([], config.preprocess)[0][:2])
     io = GraphIO(inputs={"image": image}, outputs=("recons",), axes={"image": {0: "batch"}})
-    write_part(export_graph(graph, io), path, inputs=["image"], outputs=["recons"], axes=io.axes)
-    return _open(path)
+    return _open(graph, io, path, outputs=("recons",))
 
 
-def _open(path: Path) -> Any:
+def _open(module: nn.Module, io: GraphIO, path: Path, *, outputs: Sequence[str]) -> Any:
+    """An ONNX Runtime session on one core."""
+    model = export_graph(module, io)
+    part = cut_part(model, path.name, inputs=list(io.inputs), outputs=outputs, axes=io.axes)
+    path.write_bytes(part.SerializeToString())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -275,7 +275,8 @@ def _changes(config: RunConfig) -> dict[str, Any]:
 
 def _hardware() -> dict[str, Any]:
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    fields = dict(line.split("\t: ", 1) for line in text.splitlines() if "\t: " in line)
+    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in pairs}
     flags = set(fields.get("flags", "").split())
     return {
         "cpu": fields.get("model name", platform.processor()),

@@ -2,6 +2,7 @@
 
     graph.py       generator, fusion and scoring as the two modules that are exported
     onnx_graph.py  torch -> ONNX (the one place that knows torch's exporter)
+    weights.py     one file of weights for both graphs
     golden.py      a few images and PyTorch's answers, which every runtime is held to
     card.py        what people should know about the model
     bundling.py    all of it, in order

@@ -20,7 +20,13 @@ from edgeinspect.errors import ConfigError, ExportError
 from edgeinspect.export.card import write_card
 from edgeinspect.export.golden import golden_images, make_golden
 from edgeinspect.export.graph import MAPS_OUTPUTS, SCORE_OUTPUTS, InspectionGraph
-from edgeinspect.export.onnx_graph import GraphIO, describe_graph, export_graph, write_part
+from edgeinspect.export.onnx_graph import (
+    GraphIO,
+    cut_part,
+    describe_graph,
+    export_graph,
+    save_graphs,
+)
 from edgeinspect.model.generator import Generator
 from edgeinspect.parity import FP32_BUDGET, Golden, ParityReport, compare_maps, compare_outputs
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeMaps, OnnxRuntimeSession
@@ -34,7 +40,7 @@ log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
-SCORES, MAPS = "graph_fp32.onnx", "maps_fp32.onnx"
+SCORES, MAPS, WEIGHTS = "graph_fp32.onnx", "maps_fp32.onnx", "weights_fp32.bin"
 _PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
 _SECTION = "scoring."
 
@@ -109,9 +115,12 @@ def _write_graphs(graph: InspectionGraph, golden: Golden, folder: Path) -> None:
     log.info("exporting the graph")
     io = graph_io(golden)
     model = export_graph(graph, io)
-    parts = {SCORES: (list(io.inputs), SCORE_OUTPUTS), MAPS: (["image"], MAPS_OUTPUTS)}
-    for name, (inputs, outputs) in parts.items():
-        write_part(model, folder / name, inputs=inputs, outputs=outputs, axes=io.axes)
+    ends = {SCORES: (list(io.inputs), SCORE_OUTPUTS), MAPS: (["image"], MAPS_OUTPUTS)}
+    parts = {
+        name: cut_part(model, name, inputs=inputs, outputs=outputs, axes=io.axes)
+        for name, (inputs, outputs) in ends.items()
+    }
+    save_graphs(parts, folder, weights=WEIGHTS)
 
 
 def _check_graphs(golden: Golden, error_maps: Floats, folder: Path) -> ParityReport:

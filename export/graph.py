@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from edgeinspect.config import RunConfig
 from edgeinspect.model.equalise import equalise
-from edgeinspect.model.fusion import fuse_reconstructions
 from edgeinspect.model.generator import Generator
 from edgeinspect.model.masks import block_masks
 from edgeinspect.scoring import RuleInputs, ScoreOutputs, ScoringPath, error_maps
 
-__all__ = ["MAPS_OUTPUTS", "SCORE_OUTPUTS", "InspectionGraph"]
+__all__ = ["MAPS_OUTPUTS", "SCORE_OUTPUTS", "InspectionGraph", "select_reconstructions"]
 
 SCORE_OUTPUTS = ScoreOutputs._fields
 MAPS_OUTPUTS = ("error_maps", "reconstructions")
@@ -26,7 +25,7 @@ MAPS_OUTPUTS = ("error_maps", "reconstructions")
 class InspectionGraph(nn.Module):
     """A trained generator with all that comes before and after it."""
 
-    masks: Tensor
+    is_removed_first: Tensor
 
     def __init__(self, generator: Generator, config: RunConfig) -> None:
         super().__init__()
@@ -37,7 +36,8 @@ class InspectionGraph(nn.Module):
             statistics=config.scoring.statistics,
             blur_px=config.scoring.blur_px,
         )
-        self.register_buffer("masks", block_masks(config.generator), persistent=False)
+        is_removed_first = block_masks(config.generator)[:, 0, None] > 0  # (I, 1, H, W)
+        self.register_buffer("is_removed_first", is_removed_first, persistent=False)
 
     def forward(
         self,
@@ -62,7 +62,18 @@ class InspectionGraph(nn.Module):
             map_mean, map_inv_std, stat_mean, stat_inv_std, stat_weight, precision, rule
         )
         images = equalise((image.float() / 255).permute(0, 3, 1, 2), self.equalisation)
-        recons = fuse_reconstructions(self.generator(images), self.masks)
+        recons = select_reconstructions(self.generator(images), self.is_removed_first)
         errors = error_maps(images, recons, self.scoring.measures)
         scores = self.scoring.score_maps(errors, tile, constants)
         return (*scores, errors, torch.clamp(recons, 0, 1).permute(0, 1, 3, 4, 2))
+
+
+def select_reconstructions(recons: Tensor, is_removed_first: Tensor) -> Tensor:
+    """Eq. 6 as a selection: what `fuse_reconstructions` computes, with an eighth of the masks.
+
+    Args:
+        recons: (B, I, 2, 3, H, W).
+        is_removed_first: (I, 1, H, W), bool, where the first complement removed the image.
+    Returns: (B, I, 3, H, W).
+    """
+    return torch.where(is_removed_first, recons[:, :, 0], recons[:, :, 1])

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeinspect.errors import ExportError
+from edgeinspect.export.weights import move_weights
 
 if TYPE_CHECKING:
     import onnx
@@ -29,9 +30,10 @@ __all__ = [
     "OPSET",
     "GraphIO",
     "check_operators",
+    "cut_part",
     "describe_graph",
     "export_graph",
-    "write_part",
+    "save_graphs",
 ]
 
 log = logging.getLogger(__name__)
@@ -87,29 +89,36 @@ def export_graph(module: nn.Module, graph: GraphIO) -> onnx.ModelProto:
     return model
 
 
-def write_part(
+def cut_part(
     model: onnx.ModelProto,
-    path: Path,
+    name: str,
     *,
     inputs: Sequence[str],
     outputs: Sequence[str],
     axes: Mapping[str, Mapping[int, str]],
-) -> None:
-    """Write the part of a model between these inputs and outputs, simplified and checked.
+) -> onnx.ModelProto:
+    """The part of a model between these inputs and outputs, simplified and checked.
 
     Raises: ExportError if that fails, or TensorRT would refuse the part.
     """
     import onnx
     import onnx.utils
 
-    with _failing_as(path.name):
+    with _failing_as(name):
         part = onnx.utils.Extractor(model).extract_model(list(inputs), list(outputs))
         part = _simplify(part)
         _name_axes(part, axes)
         onnx.checker.check_model(part, full_check=True)
-    check_operators(part, path.name)
-    onnx.save(part, path)
-    log.debug("%s: %d nodes, %d bytes", path.name, len(part.graph.node), path.stat().st_size)
+    check_operators(part, name)
+    return part
+
+
+def save_graphs(models: Mapping[str, onnx.ModelProto], folder: Path, *, weights: str) -> None:
+    """Write models by file name, and their weights into one file of the name `weights`."""
+    move_weights(models.values(), folder / weights)
+    for name, model in models.items():
+        (folder / name).write_bytes(model.SerializeToString(deterministic=True))
+        log.debug("%s: %d nodes", name, len(model.graph.node))
 
 
 @contextlib.contextmanager
@@ -117,8 +126,13 @@ def _failing_as(name: str) -> Iterator[None]:
     """Turn whatever the exporter and its tools raise into an ExportError."""
     try:
         yield
+    except (ExportError, ModuleNotFoundError):
+        raise
     except Exception as error:  # their errors share no narrower base
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the exporter wraps what went wrong in advice
+            cause = cause.__cause__
+        first = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
         raise ExportError(f"{name} could not be made: {first}", hint=_HINT) from error
 
 
