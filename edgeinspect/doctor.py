@@ -19,6 +19,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeinspect.errors import EngineError
+from edgeinspect.runtime.onnxruntime_session import pick_provider
+from edgeinspect.runtime.session import RUNTIMES
+
 __all__ = [
     "Diagnosis",
     "Gpu",
@@ -73,6 +77,14 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeState:
+    """One value of `--runtime`: `lacks` says what it needs, None when it is ready."""
+
+    name: str
+    lacks: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
     """All that `doctor` shows. `cuda` is the newest CUDA that the driver serves."""
 
@@ -80,7 +92,7 @@ class Diagnosis:
     machine: Machine
     gpus: tuple[Gpu, ...]
     cuda: str | None
-    onnxruntime_providers: tuple[str, ...]
+    runtimes: tuple[RuntimeState, ...]
     packages: tuple[Package, ...]
     notes: tuple[str, ...]
 
@@ -104,7 +116,7 @@ def diagnose(*, root: Path = Path("/"), gpu_query: Callable[[], str] | None = No
         machine=machine,
         gpus=gpus,
         cuda=_driver_cuda(),
-        onnxruntime_providers=_providers(),
+        runtimes=tuple(_runtime_state(name) for name in RUNTIMES if name != "auto"),
         packages=packages,
         notes=tuple(_notes(machine, gpus, packages, root)),
     )
@@ -238,13 +250,18 @@ def _driver_cuda() -> str | None:
     return None if failed else f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
-def _providers() -> tuple[str, ...]:
-    """ONNX Runtime's execution providers as it names them; none if it cannot be imported."""
+def _runtime_state(name: str) -> RuntimeState:
+    """Whether a session could be opened with this runtime, in the session's own words."""
     try:
         import onnxruntime
-    except ImportError:
-        return ()
-    return tuple(onnxruntime.get_available_providers())
+
+        provider = pick_provider(name)
+    except ImportError as error:
+        return RuntimeState(name=name, lacks=f"{error}; run: pip install onnxruntime")
+    except EngineError as error:
+        return RuntimeState(name=name, lacks=str(error))
+    has_it = provider in onnxruntime.get_available_providers()
+    return RuntimeState(name=name, lacks=None if has_it else f"ONNX Runtime has no {provider}")
 
 
 def _n_cores() -> int:

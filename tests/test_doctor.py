@@ -10,8 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from edgeinspect import doctor as doctor_module
+from edgeinspect.bundle import read_bundle
 from edgeinspect.cli.main import build_app
 from edgeinspect.doctor import diagnose, read_gpus, read_jetson, read_machine
+from edgeinspect.runtime.session import RUNTIMES, open_session
+from tests.bundles import make_bundle
 
 ORIN_RELEASE = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n"
 ORIN_CPU = "processor : 0\nmodel name : ARMv8 Processor rev 1 (v8l)\nFeatures : fp asimd asimddp\n"
@@ -105,6 +108,21 @@ def test_a_missing_package_comes_with_its_command(
     assert packages["numpy"].version == "2.0"
     assert packages["torch"].version is None
     assert packages["torch"].install == 'pip install "edgeinspect[train]"'
+
+
+def test_each_runtime_is_ready_or_says_what_it_lacks() -> None:
+    states = {state.name: state.lacks for state in diagnose(gpu_query=lambda: "").runtimes}
+    assert states.keys() == set(RUNTIMES) - {"auto"}
+    assert states["onnxruntime"] is None
+    assert states["tensorrt"] is not None
+
+
+def test_a_runtime_that_was_found_can_be_opened(tmp_path: Path) -> None:
+    bundle = read_bundle(make_bundle(tmp_path))
+    for state in diagnose(gpu_query=lambda: "").runtimes:
+        if state.lacks is None:
+            with open_session(bundle, runtime=state.name) as session:
+                assert session.name == state.name
 
 
 def test_the_table_and_the_json_tell_the_same() -> None:

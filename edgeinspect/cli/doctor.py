@@ -31,7 +31,7 @@ def doctor(
         typer.echo(json.dumps(diagnosis.to_dict(), indent=2))
         return
     for name, value in _lines(diagnosis):
-        typer.echo(f"{name:<24}{value}")
+        typer.echo(f"{name:<26}{value}")
 
 
 def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
@@ -54,7 +54,8 @@ def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     if not diagnosis.gpus:
         yield "GPU", "none that nvidia-smi shows"
     yield "CUDA (of the driver)", diagnosis.cuda or "none"
-    yield "ONNX Runtime runs on", ", ".join(diagnosis.onnxruntime_providers) or "nothing"
+    for runtime in diagnosis.runtimes:
+        yield f"runtime {runtime.name}", runtime.lacks or "ready"
     yield from _package_lines(diagnosis)
     for note in diagnosis.notes:
         yield "note", note
