@@ -46,21 +46,23 @@ _REFUSED = frozenset({"Attention", "If", "Loop", "NonZero", "Scan", "Unique"})
 _HINT = "a limit of these settings or of this torch; please report it with the run's settings"
 _CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
+Axes = Mapping[str, Mapping[int, str]]  # {input: {axis: name of an axis of any length}}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphIO:
-    """Names of a graph's inputs and outputs, and the axes that may have any length.
+    """Names of a graph's inputs and outputs, and their dynamic axes.
 
     Attributes:
         inputs: an example tensor of each input by name, in the order of the module's forward;
             a dynamic axis is 2 or longer in it.
         outputs: names, in the order of the module's answer.
-        axes: {input: {axis: name of the axis}}.
+        axes: those that may have any length.
     """
 
     inputs: Mapping[str, Tensor]
     outputs: tuple[str, ...]
-    axes: Mapping[str, Mapping[int, str]]
+    axes: Axes
 
 
 def export_graph(module: nn.Module, graph: GraphIO) -> onnx.ModelProto:
@@ -86,7 +88,20 @@ def export_graph(module: nn.Module, graph: GraphIO) -> onnx.ModelProto:
         )
         assert program is not None
         model: onnx.ModelProto = program.model_proto
+    _require_axes(model, graph.axes)
     return model
+
+
+def _require_axes(model: onnx.ModelProto, axes: Axes) -> None:
+    """The exporter fixes, without a word, an axis whose length some code reads as a number."""
+    for value in model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        for axis, name in axes.get(value.name, {}).items():
+            if dims[axis].HasField("dim_value"):
+                length = dims[axis].dim_value
+                raise ExportError(
+                    f"the {name} of {value.name} became fixed at {length}", hint=_HINT
+                )
 
 
 def cut_part(
@@ -95,7 +110,7 @@ def cut_part(
     *,
     inputs: Sequence[str],
     outputs: Sequence[str],
-    axes: Mapping[str, Mapping[int, str]],
+    axes: Axes,
 ) -> onnx.ModelProto:
     """The part of a model between these inputs and outputs, simplified and checked.
 
@@ -151,7 +166,7 @@ def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def _name_axes(model: onnx.ModelProto, axes: Mapping[str, Mapping[int, str]]) -> None:
+def _name_axes(model: onnx.ModelProto, axes: Axes) -> None:
     """Give dynamic axes the names asked for; the tools invent one where two inputs share one."""
     for value in model.graph.input:
         for axis, name in axes.get(value.name, {}).items():
@@ -164,7 +179,7 @@ def check_operators(model: onnx.ModelProto, name: str) -> None:
         raise ExportError(f"{name} has IR {model.ir_version}, opset {model.opset_import}")
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type in _REFUSED or node.op_type.startswith("Scatter"):
+        if node.op_type in _REFUSED or node.op_type.startswith(("Scatter", "Sequence")):
             raise ExportError(f"{name} needs {node.op_type}, which engines refuse", hint=_HINT)
         if node.op_type == "TopK":
             _check_top_k(node, constants, name)

@@ -25,7 +25,7 @@ def make_model(kind: str, k: int | None = 3, *, opset: int = 20, ir: int = 10) -
     return helper.make_model(graph, ir_version=ir, opset_imports=opsets)
 
 
-@pytest.mark.parametrize("kind", ["ScatterND", "ScatterElements", "If", "NonZero", "Attention"])
+@pytest.mark.parametrize("kind", ["ScatterND", "ScatterElements", "If", "NonZero", "Attention", "SequenceAt"])
 def test_operators_that_engines_refuse_are_named(kind: str) -> None:
     with pytest.raises(ExportError, match=f"part needs {kind}, which engines refuse"):
         check_operators(make_model(kind), "part")
@@ -59,6 +59,16 @@ class Branching(torch.nn.Module):
 def test_a_module_that_cannot_be_exported_is_an_export_error() -> None:
     with pytest.raises(ExportError, match="the graph could not be made"):
         export_graph(Branching(), IO)
+
+
+class Fixed(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.repeat(len(x), 1)
+
+
+def test_a_batch_that_became_fixed_is_an_export_error() -> None:
+    with pytest.raises(ExportError, match="the batch of x became fixed at 2"):
+        export_graph(Fixed(), IO)
 
 
 def test_a_part_that_is_not_there_is_an_export_error() -> None:
