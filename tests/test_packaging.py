@@ -103,7 +103,7 @@ def test_modules_of_the_box_import_without_training_packages(base: Path) -> None
 import importlib, pkgutil, edgeinspect
 for found in pkgutil.walk_packages(edgeinspect.__path__, "edgeinspect."):
     top = found.name.split(".")[1]
-    if top not in ("training", "model", "scoring", "export", "__main__"):
+    if top not in ("fitting", "training", "model", "scoring", "export", "__main__"):
         importlib.import_module(found.name)
 """
     assert _python(base, code) == ""
