@@ -159,7 +159,7 @@ def one_pass(generator: Generator, images: Tensor, number: int) -> Tensor:
     """One masked reconstruction (1, 3, H, W), without a fill."""
     config = generator.config
     tables = generator.masks.tables(torch.tensor([[number]]))
-    pixels = generator.head(generator.form(generator.encoder, images, tables))
+    pixels = generator.head(generator.form(generator.encoder, images, None, tables))
     residual = join_patches(pixels, config.size // config.patch, config.patch)
     seen = torch.where(tables.removed[0] > 0, residual, images)
     smoothed: Tensor = generator.smooth(seen)

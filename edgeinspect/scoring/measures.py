@@ -4,9 +4,10 @@ The first step of scoring. `l1`, `l2` and `signed` are means over the three colo
 `msgms` compare luminance. SSIM: Wang et al. 2004; gradient magnitude similarity at several
 sizes: arXiv 1308.3052 and 2007.08176.
 
-Formulations are the ones that ONNX Runtime runs fastest on one core (share of the time: `benchmarks/cpu_reference.py`):
-windows as separable depthwise convolutions, 3 x 3 gradients as sums of shifted maps, halving as
-sums of every second pixel, because its AveragePool and one-channel convolutions are slow.
+Formulations are the ones that ONNX Runtime runs fastest on one core: windows as separable
+depthwise convolutions, 3 x 3 gradients as sums of shifted maps, halving as sums of every second
+pixel, because its AveragePool and one-channel convolutions are slow. What scoring costs with the
+fill is in `benchmarks/cpu_reference.py`.
 """
 
 from __future__ import annotations
