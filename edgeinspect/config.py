@@ -152,7 +152,8 @@ class GeneratorConfig:
             step = 2 * block * self.patch
             if self.size < step or self.size % step:
                 raise ConfigError(
-                    f"size is {self.size} px, which mask blocks of {block * self.patch} px do not halve",
+                    f"size is {self.size} px, which mask blocks of {block * self.patch} px do not"
+                    " halve",
                     hint=f"use a multiple of {2 * max(self.mask_scales) * self.patch} px",
                 )
         if self.merge > self.most_mergeable:
@@ -289,7 +290,9 @@ class PreprocessConfig:
         if self.scale is not None and self.scale <= 0:
             raise ConfigError(f"scale is {self.scale}: it must be above 0")
         if self.scale is not None and self.resize is ResizeRule.SQUASH:
-            raise ConfigError("scale was set, but whole pictures are resized", hint="set resize=tile")
+            raise ConfigError(
+                "scale was set, but whole pictures are resized", hint="set resize=tile"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -476,14 +479,37 @@ def _at_least(config: Any, **lowest: float) -> None:
             raise ConfigError(f"{name} is {getattr(config, name)}: it must be at least {low}")
 
 
+def _small(name: str, generator: GeneratorConfig) -> RunConfig:
+    """A preset that trains on a CPU in minutes: consistency alone, at a higher rate.
+
+    The other two losses cost three quarters of a step (docs/decisions/0004).
+    """
+    return RunConfig(
+        preset=name,
+        generator=generator,
+        losses=LossConfig(adversarial=0.0, latent=0.0),
+        optimiser=OptimiserConfig(learning_rate=5e-4),
+    )
+
+
 PRESETS: Mapping[str, RunConfig] = types.MappingProxyType(
     {
-        name: RunConfig(preset=name, generator=generator)
-        for name, generator in {
-            "paper": GeneratorConfig(form=Form.ALL, width=512, depth=7, decoder_depth=6),
-            "edge": GeneratorConfig(width=384, depth=6, decoder_depth=6),
-            "tiny": GeneratorConfig(width=192, depth=4, decoder_depth=2),
-            "nano": GeneratorConfig(width=128, depth=3, decoder_depth=1),
-        }.items()
+        "paper": RunConfig(
+            preset="paper",
+            generator=GeneratorConfig(form=Form.ALL, width=512, depth=7, decoder_depth=6),
+        ),
+        "edge": RunConfig(
+            preset="edge",
+            generator=GeneratorConfig(width=384, depth=6, decoder_width=192, decoder_depth=2),
+        ),
+        "tiny": _small(
+            "tiny",
+            GeneratorConfig(
+                width=192, depth=4, decoder_width=128, decoder_depth=2, decoder_mlp_ratio=2.0
+            ),
+        ),
+        "nano": _small(
+            "nano", GeneratorConfig(width=128, depth=3, decoder_width=64, decoder_depth=1)
+        ),
     }
 )

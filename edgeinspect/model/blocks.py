@@ -35,7 +35,8 @@ class TokenEmbedding(nn.Module):
 
     def embed_removed(self) -> Tensor:
         """The token of a removed patch, whose input is 0: (D,). The same for every image."""
-        bias: Tensor = self.patches.proj.bias
+        bias = self.patches.proj.bias
+        assert bias is not None
         return bias
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from timm.layers import LayerNormFp32
@@ -29,7 +30,7 @@ class Encoder(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.embedding = TokenEmbedding(size=config.size, patch=config.patch, width=config.width)
-        self.blocks = nn.ModuleList(
+        self.blocks: Sequence[SelfBlock] = nn.ModuleList(  # type: ignore[assignment]
             SelfBlock(
                 config.width,
                 config.mlp_ratio,

@@ -13,7 +13,7 @@ LEAST_SPREAD = 0.01  # an empty picture is not blown up into noise
 
 
 def equalise(images: Tensor, how: Equalisation) -> Tensor:
-    """(B, 3, H, W) in [0, 1] -> the same, as it was or with mean 0.5 and standard deviation 0.17."""
+    """(B, 3, H, W) in [0, 1] -> the same, as it was or with mean 0.5 and spread 0.17."""
     if how is Equalisation.NONE:
         return images
     centred = images - images.mean(dim=(1, 2, 3), keepdim=True)

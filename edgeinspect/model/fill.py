@@ -61,7 +61,7 @@ class _ScaleFill(nn.Module):
     def _mean_cells(self, images: Tensor) -> Tensor:
         """Means of cells of reduce x reduce pixels (a pooling that ONNX Runtime does fast)."""
         g = self.reduce
-        n, c, h, w = images.shape
+        _n, c, h, w = images.shape
         return images.reshape(-1, c, h // g, g, w // g, g).mean(dim=(3, 5))
 
     def _weighted_sum(self, x: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class _ScaleFill(nn.Module):
 
 
 def _times_rows(matrix: Tensor, x: Tensor, block: int) -> Tensor:
-    """`matrix` (k, block) applied to every block of rows: (..., n * block, W) -> (..., n * k, W)."""
+    """`matrix` (k, block) on every block of rows: (..., n * block, W) -> (..., n * k, W)."""
     return (matrix @ x.unflatten(-2, (-1, block))).flatten(-3, -2)
 
 

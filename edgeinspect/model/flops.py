@@ -35,13 +35,21 @@ def count_flops(config: GeneratorConfig) -> GeneratorFlops:
     n_values = config.patch**2 * 3
     encoder, n_first, n_last = _encoder(config)
     return GeneratorFlops(
-        embedding=2 * config.n_tokens * n_values * config.width,
+        embedding=2 * config.n_tokens * n_values * (config.width + _fill_width(config)),
         encoder=config.n_passes * encoder,
         decoder=config.n_passes * _decoder(config, n_first, n_last),
         head=config.n_passes * 2 * n_head * config.width_of_decoder * n_values,
         smoothing=config.n_passes * 2 * 9 * 3 * 3 * config.size**2,
         fill=_fill(config) if config.prior is Prior.FILL else 0,
     )
+
+
+def _fill_width(config: GeneratorConfig) -> int:
+    """Summed widths to which the fills of all scales are embedded."""
+    if config.prior is Prior.NONE:
+        return 0
+    width = config.width if config.form is Form.ALL else config.width_of_decoder
+    return config.n_scales * width
 
 
 def _encoder(config: GeneratorConfig) -> tuple[int, int, int]:

@@ -1,26 +1,54 @@
 """The three forms of the generator: which tokens are encoded, and which are decoded.
 
-Each form turns the tokens of an image into the pixels of its removed tokens, for all passes as
-one batch. They share one interface, so that training, scoring and export know no form:
+Each form decodes the removed tokens of an image, for all passes as one batch. They share one
+interface, so that training, scoring and export know no form:
 
-    form(encoder, images, tables) -> (B * Q, N, D), decoded tokens in every place
+    form(encoder, images, fill, tables) -> (B * Q, n, D), the tokens that it decodes
+    form.place(pixels, tables)          -> (B * Q, N, P), their pixels in every token's place
 
-Places that a form does not compute hold zeros; fusion never reads them (eq. 6).
+`fill` is the prior of the Q/2 scales, (B, Q/2, 3, H, W), or None. Where there is one, a removed
+token starts from the embedding of its fill: without it a new network spends its first hundreds
+of steps on finding out where its tokens are (docs/decisions/0003). Places that a form does not
+decode hold zeros; fusion never reads them (eq. 6).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from timm.layers import LayerNormFp32
+from timm.layers import LayerNormFp32, PatchEmbed
 from torch import Tensor, nn
 
-from edgeinspect.config import Form, GeneratorConfig
+from edgeinspect.config import Form, GeneratorConfig, Prior
 from edgeinspect.model.blocks import CrossBlock, SelfBlock, position_table
 from edgeinspect.model.encoder import Encoder
 from edgeinspect.model.masks import MaskTables, gather_tokens, place_tokens
 from edgeinspect.model.merging import attention_bias
 
 __all__ = ["AllForm", "CrossForm", "VisibleForm", "make_form"]
+
+
+class FillEmbedding(nn.Module):
+    """Embeds the prior of each scale: (B, Q/2, 3, H, W) -> (B, Q/2, N, width)."""
+
+    def __init__(self, config: GeneratorConfig, width: int) -> None:
+        super().__init__()
+        self.patches = PatchEmbed(config.size, config.patch, 3, width)
+
+    def forward(self, fill: Tensor) -> Tensor:
+        return embed_each(self.patches, (fill - 0.5) * 4)
+
+
+def embed_each(embed: Callable[[Tensor], Tensor], fill: Tensor) -> Tensor:
+    """An embedding of (B', 3, H, W) on the prior of every scale."""
+    return embed(fill.flatten(0, 1)).unflatten(0, (-1, fill.shape[1]))
+
+
+def fill_embedding(config: GeneratorConfig) -> FillEmbedding | None:
+    """For decoders that are given the prior, else None."""
+    has_fill = config.prior is Prior.FILL
+    return FillEmbedding(config, config.width_of_decoder) if has_fill else None
 
 
 class _SelfAttendingForm(nn.Module):
@@ -36,6 +64,10 @@ class _SelfAttendingForm(nn.Module):
         )
         self.norm = LayerNormFp32(width)
 
+    def place(self, pixels: Tensor, tables: MaskTables) -> Tensor:
+        """Every token was decoded."""
+        return pixels
+
     def decode(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B', N, decoder width) and the first encoder block's output (B', N, width)."""
         for block in self.blocks[:-1]:
@@ -47,13 +79,18 @@ class _SelfAttendingForm(nn.Module):
 
 
 class AllForm(_SelfAttendingForm):
-    """The paper's: removed pixels are 0, and all tokens go through all blocks."""
+    """The paper's: all tokens go through all blocks; removed pixels are 0, or their prior."""
 
-    def forward(self, encoder: Encoder, images: Tensor, tables: MaskTables) -> Tensor:
+    def forward(
+        self, encoder: Encoder, images: Tensor, fill: Tensor | None, tables: MaskTables
+    ) -> Tensor:
         embedding = encoder.embedding
         tokens = embedding.embed(images).unsqueeze(1)  # (B, 1, N, D)
+        instead = embedding.embed_removed()
+        if fill is not None:
+            instead = embed_each(embedding.embed, fill).repeat_interleave(2, dim=1)
         removed = tables.token_removed[..., None]  # (Q, N, 1)
-        tokens = torch.where(removed, embedding.embed_removed(), tokens) + embedding.position
+        tokens = torch.where(removed, instead, tokens) + embedding.position
         n, width = tokens.shape[-2:]
         protected = tables.token_removed.expand(images.shape[0], -1, -1).reshape(-1, n)
         encoded = encoder.encode(tokens.reshape(-1, n, width), protected)
@@ -68,13 +105,19 @@ class VisibleForm(_SelfAttendingForm):
         width = config.width_of_decoder
         self.mask_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.position = nn.Parameter(position_table(config.size // config.patch, width))
+        self.fill_embedding = fill_embedding(config)
 
-    def forward(self, encoder: Encoder, images: Tensor, tables: MaskTables) -> Tensor:
+    def forward(
+        self, encoder: Encoder, images: Tensor, fill: Tensor | None, tables: MaskTables
+    ) -> Tensor:
         tokens = gather_tokens(encoder.embedding(images), tables.visible)
         encoded = encoder.encode(tokens)
         x = _with_last(self.narrow(encoded.latents), self.mask_token)
         skip = _with_last(encoded.first, torch.zeros_like(encoded.first[:1, :1]))
         x = place_tokens(x, tables.place_visible) + self.position
+        if self.fill_embedding is not None and fill is not None:
+            prior = self.fill_embedding(fill).repeat_interleave(2, dim=1)  # (B, Q, N, D)
+            x = x + (prior * tables.token_removed[..., None]).flatten(0, 1)
         return self.decode(x, place_tokens(skip, tables.place_visible))
 
 
@@ -90,6 +133,7 @@ class CrossForm(nn.Module):
         width = config.width_of_decoder
         self.mask_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.position = nn.Parameter(position_table(config.size // config.patch, width))
+        self.fill_embedding = fill_embedding(config)
         self.norm_skip = LayerNormFp32(config.width)
         self.blocks = nn.ModuleList(
             CrossBlock(width, config.width, config.mlp_ratio_of_decoder)
@@ -97,26 +141,47 @@ class CrossForm(nn.Module):
         )
         self.norm = LayerNormFp32(width)
 
-    def forward(self, encoder: Encoder, images: Tensor, tables: MaskTables) -> Tensor:
+    def forward(
+        self, encoder: Encoder, images: Tensor, fill: Tensor | None, tables: MaskTables
+    ) -> Tensor:
         tokens = gather_tokens(encoder.embedding(images), tables.visible)
         encoded = encoder.encode(tokens)
         context = encoded.latents
         bias = _bias(encoded.sizes)
-        queries = gather_tokens(self.mask_token + self.position, tables.masked.flatten(0, -2))
-        x = queries if tables.masked.dim() == 3 else queries.repeat(images.shape[0], 1, 1)
+        x = self._queries(images.shape[0], fill, tables)
         for block in self.blocks[:-1]:
             x = block(x, context, bias)
         context = torch.cat([context, self.norm_skip(encoded.first)], dim=1)
         bias = _bias(encoded.sizes, encoded.first_sizes)
-        x = self.norm(self.blocks[-1](x, context, bias))
-        return place_tokens(_with_last(x, torch.zeros_like(x[:1, :1])), tables.place_masked)
+        out: Tensor = self.norm(self.blocks[-1](x, context, bias))
+        return out
+
+    def place(self, pixels: Tensor, tables: MaskTables) -> Tensor:
+        """Removed tokens to their places, zeros between them."""
+        return place_tokens(
+            _with_last(pixels, torch.zeros_like(pixels[:1, :1])), tables.place_masked
+        )
+
+    def _queries(self, batch: int, fill: Tensor | None, tables: MaskTables) -> Tensor:
+        """(B * Q, N/2, D): a mask token at each removed place, with its fill if there is one."""
+        places = gather_tokens(self.mask_token + self.position, tables.masked.flatten(0, -2))
+        if tables.masked.dim() == 2:
+            places = places.repeat(batch, 1, 1)
+        if self.fill_embedding is None or fill is None:
+            return places
+        prior = self.fill_embedding(fill)  # (B, Q/2, N, D)
+        scale = torch.arange(tables.n_passes, device=prior.device)[:, None] // 2
+        return places + gather_tokens(prior.flatten(1, 2), tables.masked + scale * prior.shape[2])
 
 
 def make_form(config: GeneratorConfig) -> AllForm | VisibleForm | CrossForm:
     """The form that the configuration names."""
-    kinds = {Form.ALL: AllForm, Form.VISIBLE: VisibleForm, Form.CROSS: CrossForm}
-    form: AllForm | VisibleForm | CrossForm = kinds[config.form](config)
-    return form
+    kinds: dict[Form, Callable[[GeneratorConfig], AllForm | VisibleForm | CrossForm]] = {
+        Form.ALL: AllForm,
+        Form.VISIBLE: VisibleForm,
+        Form.CROSS: CrossForm,
+    }
+    return kinds[config.form](config)
 
 
 def _with_last(tokens: Tensor, last: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class Generator(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.constant_(self.head.bias, 0.0 if self.fill else 0.5)
         nn.init.dirac_(self.smooth.weight)
-        nn.init.zeros_(self.smooth.bias)
+        self.smooth.bias.data.zero_()  # type: ignore[union-attr]
 
     def forward(self, images: Tensor, scales: Tensor | None = None) -> Tensor:
         """Reconstruct both complements of all scales, or of one scale an image.
@@ -56,12 +56,14 @@ class Generator(nn.Module):
         """
         passes = None if scales is None else 2 * scales[:, None] + scales.new_tensor([0, 1])
         tables = self.masks.tables(passes)
-        pixels = self.head(self.form(self.encoder, images, tables))
+        fill = None if self.fill is None else self._fill_of(images, scales)
+        pixels = self.head(self.form(self.encoder, images, fill, tables))
+        pixels = self.form.place(pixels, tables)
         side = self.config.size // self.config.patch
         residual = join_patches(pixels, side, self.config.patch)  # (B * Q, 3, H, W)
         residual = residual.unflatten(0, (-1, tables.n_passes))
-        if self.fill is not None:
-            residual = residual + self._fill_of_passes(self.fill(images), scales)
+        if fill is not None:
+            residual = residual + fill.repeat_interleave(2, dim=1)  # both complements share it
         seen = torch.where(tables.removed > 0, residual, images.unsqueeze(1))
         joined = self.smooth(seen.flatten(0, 1))
         size = self.config.size
@@ -72,15 +74,19 @@ class Generator(nn.Module):
         masks = self.masks.removed.unflatten(0, (-1, 2))  # (I, 2, 1, H, W)
         return (self(images) * masks).sum(dim=2)
 
-    @staticmethod
-    def _fill_of_passes(fill: Tensor, scales: Tensor | None) -> Tensor:
-        """(B, I, 3, H, W) -> (B, Q, 3, H, W): both complements of a scale share its fill."""
-        if scales is not None:
-            fill = fill[torch.arange(len(fill), device=fill.device), scales].unsqueeze(1)
-        return fill.repeat_interleave(2, dim=1)
+    def _fill_of(self, images: Tensor, scales: Tensor | None) -> Tensor:
+        """The prior of all scales, or of each image's one: (B, I or 1, 3, H, W)."""
+        assert self.fill is not None
+        fill: Tensor = self.fill(images)
+        if scales is None:
+            return fill
+        return fill[torch.arange(len(fill), device=fill.device), scales].unsqueeze(1)
 
 
 def join_patches(pixels: Tensor, side: int, patch: int) -> Tensor:
-    """(B', side * side, patch * patch * 3) -> (B', 3, side * patch, side * patch)."""
-    grid = pixels.reshape(-1, side, side, patch, patch, 3)
-    return grid.permute(0, 5, 1, 3, 2, 4).reshape(-1, 3, side * patch, side * patch)
+    """(B', side * side, 3 * patch * patch) -> (B', 3, side * patch, side * patch).
+
+    Channel first within a token: rows of pixels stay together, which moves ten times as fast.
+    """
+    grid = pixels.reshape(-1, side, side, 3, patch, patch)
+    return grid.permute(0, 3, 1, 4, 2, 5).reshape(-1, 3, side * patch, side * patch)

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from edgeinspect.config import GeneratorConfig
 
-__all__ = ["BlockMasks", "MaskTables", "block_masks", "gather_tokens", "place_tokens", "token_masks"]
+__all__ = [
+    "BlockMasks",
+    "MaskTables",
+    "block_masks",
+    "gather_tokens",
+    "place_tokens",
+    "token_masks",
+]
 
 
 def token_masks(n_side: int, mask_scales: tuple[int, ...]) -> Tensor:

@@ -29,7 +29,7 @@ def merge_matrix(keys: Tensor, r: int, protected: Tensor | None = None) -> Tenso
         protected: (B, N) bool, tokens that are neither merged away nor merged into.
     Returns: (B, N - r, N), ones and zeros; each column sums to 1.
     """
-    batch, n, _ = keys.shape
+    _batch, n, _ = keys.shape
     unit = F.normalize(keys, dim=-1)
     similarity = unit[:, 0::2] @ unit[:, 1::2].mT  # (B, Na, Nb)
     if protected is not None:

@@ -27,7 +27,14 @@ from edgeinspect.model.generator import Generator
 from edgeinspect.training.run_folder import RunFolder
 from edgeinspect.writing import output_errors, temporary_sibling
 
-__all__ = ["TrainingState", "has_checkpoint", "load_generator", "load_last", "save_best", "save_last"]
+__all__ = [
+    "TrainingState",
+    "has_checkpoint",
+    "load_generator",
+    "load_last",
+    "save_best",
+    "save_last",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,14 +11,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from edgeinspect.errors import NonFiniteLossError
+from edgeinspect.model.discriminator import Discriminator
+from edgeinspect.model.encoder import Encoder
 from edgeinspect.model.equalise import equalise
 from edgeinspect.training.checkpoint import (
     TrainingState,
@@ -37,6 +41,7 @@ from edgeinspect.training.losses import (
 )
 from edgeinspect.training.networks import (
     Networks,
+    Reconstructor,
     build_networks,
     learning_rate,
     make_optimiser,
@@ -72,7 +77,7 @@ class Trainer:
         self.plain: Networks = build_networks(self.config)
         optimiser = self.config.optimiser
         movers = [n for n in (self.plain.reconstructor, self.plain.latent_encoder) if n]
-        self.optimisers = {"generator": make_optimiser(movers, optimiser)}
+        self.optimisers: dict[str, Optimizer] = {"generator": make_optimiser(movers, optimiser)}
         if self.plain.discriminator is not None:
             judge = make_optimiser([self.plain.discriminator], optimiser)
             self.optimisers["discriminator"] = judge
@@ -105,7 +110,6 @@ class Trainer:
                 state = replace(
                     state, step=state.step + 1, seconds=before + time.monotonic() - started
                 )
-                self._refuse_non_finite(losses, state.step)
                 journal.step(state.step, losses)
                 is_last = state.step == self.n_steps
                 if state.step % every == 0 or is_last:
@@ -140,11 +144,12 @@ class Trainer:
         )
         losses = {"learning_rate": rate}
         if self.networks.discriminator is not None:
-            losses["discriminator"] = self._move_discriminator(images, fused.detach())
+            losses["discriminator"] = self._move_discriminator(step, images, fused.detach())
         terms = self._generator_terms(images, fused, latents)
         total = self._weighted(terms)
-        self._move(self.optimisers["generator"], total, self._generator_networks())
         losses |= {name: float(term.detach()) for name, term in terms.items()}
+        self._refuse_non_finite(losses, step)
+        self._move(self.optimisers["generator"], total, self._generator_networks())
         return {**losses, "total": float(total.detach())}
 
     def _generator_terms(
@@ -165,12 +170,14 @@ class Trainer:
             fake: Tensor = judge.middle_features(fused)  # type: ignore[operator]
             return adversarial_loss(real, fake)
 
-    def _move_discriminator(self, images: Tensor, fakes: Tensor) -> float:
+    def _move_discriminator(self, step: int, images: Tensor, fakes: Tensor) -> float:
         assert self.networks.discriminator is not None
         logits, _ = self.networks.discriminator(torch.cat([images, fakes]))
         loss = discriminator_loss(*logits.chunk(2))
+        value = float(loss.detach())
+        self._refuse_non_finite({"discriminator": value}, step)
         self._move(self.optimisers["discriminator"], loss, [self.networks.discriminator])
-        return float(loss.detach())
+        return value
 
     def _weighted(self, terms: dict[str, Tensor]) -> Tensor:
         """Eq. 5, with eq. 1 inside."""
@@ -184,15 +191,16 @@ class Trainer:
         }
         return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
 
-    def _move(
-        self, optimiser: torch.optim.Optimizer, loss: Tensor, networks: list[nn.Module]
-    ) -> None:
+    def _move(self, optimiser: Optimizer, loss: Tensor, networks: list[nn.Module]) -> None:
         optimiser.zero_grad()
         self.fabric.backward(loss)
         if self.config.optimiser.clip_norm:
             for network in networks:
                 self.fabric.clip_gradients(
-                    network, optimiser, max_norm=self.config.optimiser.clip_norm
+                    network,
+                    optimiser,
+                    max_norm=self.config.optimiser.clip_norm,
+                    error_if_nonfinite=False,  # with 16-mixed the scaler skips such a step
                 )
         optimiser.step()
 
@@ -208,10 +216,12 @@ class Trainer:
             return
         wrapped = {n: self.fabric.setup_module(m) for n, m in self.plain.named().items()}
         for name, optimiser in self.optimisers.items():
-            self.optimisers[name] = self.fabric.setup_optimizers(optimiser)
+            self.optimisers[name] = cast(Optimizer, self.fabric.setup_optimizers(optimiser))
         self.networks = Networks(
-            wrapped["generator"], wrapped.get("latent_encoder"), wrapped.get("discriminator")
-        )  # type: ignore[arg-type]
+            cast(Reconstructor, wrapped["generator"]),
+            cast("Encoder | None", wrapped.get("latent_encoder")),
+            cast("Discriminator | None", wrapped.get("discriminator")),
+        )
         self._is_set_up = True
 
     def _batches(self, first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -265,7 +275,7 @@ class Trainer:
         bad = [name for name, value in losses.items() if not np.isfinite(value)]
         if bad:
             raise NonFiniteLossError(
-                f"step {step}: {', '.join(bad)} is not finite; the last checkpoint of"
+                f"step {step + 1}: {', '.join(bad)} is not finite; the last checkpoint of"
                 f" {self.run.path} is still good",
                 hint="lower learning_rate, or set precision=32-true, and start anew",
             )

@@ -33,6 +33,7 @@ class ConsistencyLoss(nn.Module):
     """
 
     window: Tensor
+    luminance: Tensor
 
     def __init__(self, config: LossConfig, size: int) -> None:
         super().__init__()

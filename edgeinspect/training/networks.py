@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,10 +69,10 @@ def build_networks(config: RunConfig) -> Networks:
     return Networks(reconstructor, latent, judge)
 
 
-def make_optimiser(networks: list[nn.Module], config: OptimiserConfig) -> torch.optim.AdamW:
+def make_optimiser(networks: Sequence[nn.Module], config: OptimiserConfig) -> torch.optim.AdamW:
     """AdamW; matrices decay, biases, norms, positions and single tokens do not."""
     parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.dim() >= 2 and p.shape[0] > 1]},
         {"params": [p for p in parameters if p.dim() < 2 or p.shape[0] == 1], "weight_decay": 0.0},
     ]

@@ -63,9 +63,7 @@ class GoodImages(Dataset[Tensor]):
     def _resized(self, i: int) -> NDArray[np.uint8]:
         if i in self._cache:
             return self._cache[i]
-        picture = read_picture(
-            self.paths[i], white_level_16bit=self.preprocess.white_level_16bit
-        )
+        picture = read_picture(self.paths[i], white_level_16bit=self.preprocess.white_level_16bit)
         height, width = picture.shape[:2]
         resized = resize_picture(picture, plan_tiles((height, width), self.preprocess))
         if self._cached_bytes + resized.nbytes <= MAX_CACHE_BYTES:
@@ -91,7 +89,7 @@ def augment(
     if angle or shift.any():
         centre = (left + size / 2, top + size / 2)
         matrix = cv2.getRotationMatrix2D(centre, angle, 1.0)
-        matrix[:, 2] += shift - (left, top)
+        matrix[:, 2] += shift - np.array((left, top), float)
         image = cv2.warpAffine(
             picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
         )

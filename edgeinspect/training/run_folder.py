@@ -1,9 +1,9 @@
 """The folder a training writes and export reads.
 
-    RUN/run.json        settings, number of steps, pictures with their hashes: fixed at the start
-    RUN/metrics.jsonl   one line every few steps: losses, rate; and each look at held-out images
-    RUN/pictures/       reconstructions of held-out images, as training goes on
-    RUN/checkpoints/    `training.checkpoint`
+RUN/run.json        settings, number of steps, pictures with their hashes: fixed at the start
+RUN/metrics.jsonl   one line every few steps: losses, rate; and each look at held-out images
+RUN/pictures/       reconstructions of held-out images, as training goes on
+RUN/checkpoints/    `training.checkpoint`
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, plan: Plan, *, force: bool = False) -> RunFolder:
-        """Start a new run. Raises: OutputError if there is something else, or a run and no force."""
+        """Start a new run. Raises: OutputError if anything is there, or a run and no force."""
         refuse_foreign(path, force=force)
         with output_errors(path):
             if path.exists():

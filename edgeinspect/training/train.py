@@ -108,7 +108,10 @@ def _launch(config: RunConfig, device: str) -> Fabric:
         precision = _mixed() if device != "cpu" and torch.cuda.is_available() else "32-true"
     try:
         fabric = Fabric(
-            accelerator=device, devices=n_local, num_nodes=n_nodes, precision=precision  # type: ignore[arg-type]
+            accelerator=device,
+            devices=n_local,
+            num_nodes=n_nodes,
+            precision=precision,  # type: ignore[arg-type]
         )
         fabric.launch()
     except (ValueError, RuntimeError, OSError) as error:
@@ -131,12 +134,11 @@ def _mixed() -> str:
 
 def _finish(state: TrainingState) -> TrainingState:
     """Say so when the generator is not yet better than no generator."""
-    if state.error is not None and state.fill_error is not None:
-        if state.error >= state.fill_error:
-            _log.warning(
-                "on held-out good pictures the generator's error (%.4f) does not beat the smooth"
-                " fill's (%.4f): train longer, or the surface has nothing to learn",
-                state.error,
-                state.fill_error,
-            )
+    if state.error is not None and state.fill_error is not None and state.error >= state.fill_error:
+        _log.warning(
+            "on held-out good pictures the generator's error (%.4f) does not beat the smooth"
+            " fill's (%.4f): train longer, or the surface has nothing to learn",
+            state.error,
+            state.fill_error,
+        )
     return state

@@ -18,12 +18,13 @@ from tests.model.settings import small
 @pytest.mark.parametrize("form", list(Form))
 def test_the_count_equals_that_of_torch(form, decoder_width, merge):
     config = small(form, decoder_width=decoder_width, merge=merge)
+    generator = Generator(config).eval()
     with (
         torch.no_grad(),
         sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False) as counter,
     ):
-        Generator(config).eval()(torch.rand(1, 3, 64, 64))
+        generator(torch.rand(1, 3, 64, 64))
     assert count_flops(config).total == counter.get_total_flops()
 
 
@@ -31,9 +32,7 @@ def test_a_block_costs_what_the_hand_count_says():
     deeper = dataclasses.replace(preset("tiny").generator, form=Form.ALL, depth=5)
     n, width = 256, 192
     block = 24 * n * width**2 + 4 * n * n * width
-    more = count_flops(deeper).encoder - count_flops(
-        dataclasses.replace(deeper, depth=4)
-    ).encoder
+    more = count_flops(deeper).encoder - count_flops(dataclasses.replace(deeper, depth=4)).encoder
     assert more == 6 * block
 
 

@@ -79,5 +79,5 @@ def test_gradients_reach_every_parameter(form, decoder_width, merge):
 
 def test_joined_patches_are_the_image_that_was_cut():
     image = torch.rand(2, 3, 8, 8)
-    cut = image.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 4, 5, 1).reshape(2, 4, 48)
+    cut = image.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).reshape(2, 4, 48)
     assert torch.equal(join_patches(cut, 2, 4), image)

@@ -17,7 +17,7 @@ cases = st.tuples(st.integers(4, 17), st.integers(0, 2**16), st.floats(0, 1)).ma
 
 
 def merged_by_the_definition(keys, tokens, sizes, r):
-    """Bipartite soft matching, token by token: returns the set of (mean, size) that must come out."""
+    """Bipartite soft matching, token by token; what must come out, sorted: (*mean, size)."""
     unit = keys / keys.norm(dim=-1, keepdim=True)
     even, odd = range(0, len(keys), 2), range(1, len(keys), 2)
     proposals = []

@@ -1,0 +1,176 @@
+"""`fit`: good pictures in, calibrated bundle out; train, export and calibrate as one.
+
+The pictures are divided by this module: some train, some select the best checkpoint, some
+calibrate; neighbouring files stay together. No picture has two uses. At the end the bundle is
+tried on synthetic defects, pasted onto the pictures that selected, to say what it finds.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeinspect.bundle import check_target
+from edgeinspect.calibration.calibrate import calibrate
+from edgeinspect.calibration.thresholds import smallest_supported_rate
+from edgeinspect.config import RunConfig
+from edgeinspect.constants import Calibration
+from edgeinspect.data.images import read_picture
+from edgeinspect.data.layout import find_good
+from edgeinspect.data.loading import survey_pictures
+from edgeinspect.data.splits import split_neighbours
+from edgeinspect.data.synthetic.pasting import FAINTEST, PER_SEVERITY, paste_defect
+from edgeinspect.errors import DataError
+from edgeinspect.export import export_run
+from edgeinspect.runtime.inspector import Inspector, Verdict, open_inspector
+from edgeinspect.training.checkpoint import TrainingState
+from edgeinspect.training.loop import Progress
+from edgeinspect.training.planning import Duration
+from edgeinspect.training.train import train
+
+__all__ = ["DetectionTrial", "Fit", "Split", "fit", "split_good", "try_detection"]
+
+CALIBRATION_SHARE = 0.3
+USUAL_RATE = 0.01
+FEWEST_PICTURES = 40  # 12 of them calibrate, the fewest that cross-fitting takes
+SEVERITIES = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
+N_PASTED = 16  # defects a severity
+FOUND_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Which pictures do what."""
+
+    training: list[Path]
+    selection: list[Path]
+    calibration: list[Path]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionTrial:
+    """Synthetic defects of one strength: `contrast` in gray ranges (1st to 99th percentile) of the
+    part around them, `area_px` the median area in pixels of the picture.
+    """
+
+    severity: float
+    contrast: float
+    area_px: float
+    n_pasted: int
+    n_found: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """What `fit` made, and what to expect of it."""
+
+    split: Split
+    training: TrainingState
+    calibration: Calibration
+    trials: tuple[DetectionTrial, ...]
+
+    @property
+    def faintest_found(self) -> DetectionTrial | None:
+        """The weakest defects of which, and of all stronger ones, at least 9 in 10 were found."""
+        found = None
+        for trial in reversed(self.trials):
+            if trial.n_found < FOUND_SHARE * trial.n_pasted:
+                break
+            found = trial
+        return found
+
+
+def fit(
+    good_dir: Path,
+    bundle: Path,
+    run: Path,
+    config: RunConfig,
+    duration: Duration,
+    *,
+    false_reject_rate: float | None = None,
+    select: bool = False,
+    device: str = "auto",
+    force: bool = False,
+    on_split: Callable[[Split], None] | None = None,
+    on_step: Callable[[Progress], None] | None = None,
+) -> Fit:
+    """Make a calibrated bundle of a folder of good pictures.
+
+    Args:
+        run: folder for the training run, which is kept.
+        false_reject_rate: None takes 1 %, or the smallest that the pictures support.
+        select: choose the rule on synthetic defects, see `calibrate`.
+    Raises: DataError if there are fewer than 40 readable pictures; what `train`, `export_run` and
+        `calibrate` raise. The bundle is there only if all went well.
+    """
+    check_target(bundle, force=force)  # before minutes are spent
+    split = split_good(find_good(good_dir), config.optimiser.holdout)
+    rate = false_reject_rate or max(USUAL_RATE, smallest_supported_rate(len(split.calibration)))
+    if on_split is not None:
+        on_split(split)
+    state = train(
+        good_dir, run, config, duration, only=split.training + split.selection, device=device,
+        force=force, on_step=on_step,
+    )  # fmt: skip
+    export_run(run, bundle, force=force)
+    seed = config.optimiser.seed
+    with _removed_on_error(bundle):
+        calibration = calibrate(
+            bundle, split.calibration, false_reject_rate=rate, select=select, seed=seed
+        )
+    with open_inspector(bundle) as inspector:
+        trials = try_detection(inspector, split.selection, seed=seed)
+    return Fit(split=split, training=state, calibration=calibration, trials=trials)
+
+
+@contextmanager
+def _removed_on_error(bundle: Path) -> Iterator[None]:
+    """A bundle that could not be calibrated is not what was asked for."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(bundle, ignore_errors=True)
+        raise
+
+
+def split_good(paths: list[Path], holdout: float) -> Split:
+    """About three in ten pictures calibrate; of the rest, `holdout` selects the checkpoint."""
+    readable = list(survey_pictures(paths).paths)
+    if len(readable) < FEWEST_PICTURES:
+        raise DataError(
+            f"{len(readable)} good pictures can be read, and fit divides them among training,"
+            " selection and calibration",
+            hint=f"give at least {FEWEST_PICTURES}; a few hundred are better",
+        )
+    rest, calibration = split_neighbours(readable, CALIBRATION_SHARE)
+    training, selection = split_neighbours(rest, holdout)
+    return Split(training=training, selection=selection, calibration=calibration)
+
+
+def try_detection(
+    inspector: Inspector, pictures: list[Path], *, seed: int
+) -> tuple[DetectionTrial, ...]:
+    """Paste defects of growing strength onto good pictures and count how many become NG."""
+    return tuple(_try(inspector, pictures, severity, seed) for severity in SEVERITIES)
+
+
+def _try(inspector: Inspector, pictures: list[Path], severity: float, seed: int) -> DetectionTrial:
+    areas, n_found = [], 0
+    for i in range(N_PASTED):
+        rng = np.random.default_rng((seed, i))
+        picture = read_picture(pictures[i % len(pictures)])
+        pasted = paste_defect(picture, rng, severity=severity)
+        areas.append(int(pasted.mask.sum()))
+        n_found += inspector(pasted.picture).verdict is Verdict.NG
+    return DetectionTrial(
+        severity=severity,
+        contrast=FAINTEST + PER_SEVERITY * severity,
+        area_px=float(np.median(areas)),
+        n_pasted=N_PASTED,
+        n_found=n_found,
+    )

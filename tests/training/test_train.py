@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from edgeinspect.config import ResizeRule
+from edgeinspect.errors import (
+    ConfigError,
+    DataError,
+    NonFiniteLossError,
+    OutputError,
+    TrainingError,
+)
+from edgeinspect.training.checkpoint import load_generator
+from edgeinspect.training.loop import Trainer
+from edgeinspect.training.planning import Duration
+from edgeinspect.training.run_folder import RunFolder
+from edgeinspect.training.train import resume, train
+from tests.training.settings import SMALL, small_config, write_good
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_good(tmp_path_factory.mktemp("data") / "good")
+
+
+@pytest.fixture(scope="module")
+def finished(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with all losses, trained to its end."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    train(good, out, small_config(), Duration(steps=STEPS), device="cpu")
+    return out
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    folder = run / "checkpoints" / "last"
+    return {
+        f"{file.name}:{name}": tensor
+        for file in sorted(folder.glob("*.safetensors"))
+        for name, tensor in load_file(file).items()
+    }
+
+
+def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def stop_at(step: int):
+    def on_step(progress):
+        if progress.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return on_step
+
+
+def test_a_run_holds_settings_metrics_pictures_and_checkpoints(finished):
+    records = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert records[-1].keys() == {"step", "holdout_l1", "fill_l1"}
+    assert len(records[-1]["holdout_l1"]) == 2
+    assert list((finished / "pictures").glob("step-*.png"))
+    assert RunFolder.open(finished).plan.n_steps == STEPS
+    assert not list(finished.rglob("*.tmp"))
+
+
+def test_training_and_held_out_pictures_are_told_apart_by_hash(finished):
+    plan = RunFolder.open(finished).plan
+    assert len(plan.training) == 4
+    assert len(plan.holdout) == 2
+    assert not plan.training.keys() & plan.holdout.keys()
+
+
+def test_the_best_generator_is_loaded_for_inference(finished):
+    generator, config, provenance = load_generator(finished)
+    assert not generator.training
+    assert generator(torch.rand(1, 3, 64, 64)).shape == (1, 2, 2, 3, 64, 64)
+    assert config.preprocess.resize is ResizeRule.SQUASH
+    assert provenance["training"]["best_step"] >= 1
+
+
+def test_a_run_that_was_interrupted_and_resumed_is_the_same_run(good, finished, tmp_path):
+    out = tmp_path / "halves"
+    with pytest.raises(KeyboardInterrupt):
+        train(good, out, small_config(), Duration(steps=STEPS), device="cpu", on_step=stop_at(3))
+    resume(out, device="cpu")
+    assert_same(weights_of(out), weights_of(finished))
+    ours, theirs = ((run / "metrics.jsonl").read_text() for run in (out, finished))
+    assert ours == theirs
+
+
+def test_the_length_in_minutes_becomes_steps_that_are_stored(good, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            good, out, small_config(adversarial="0", latent="0"), Duration(minutes=5.0),
+            device="cpu", on_step=stop_at(1),
+        )  # fmt: skip
+    assert RunFolder.open(out).plan.n_steps > STEPS
+
+
+def test_training_improves_on_held_out_pictures(good, tmp_path):
+    config = small_config(adversarial="0", latent="0", learning_rate="0.003")
+    state = train(good, tmp_path / "run", config, Duration(steps=60), device="cpu")
+    assert state.best_error is not None
+    assert state.fill_error is not None
+    assert state.best_error < 0.9 * state.fill_error
+
+
+@pytest.mark.parametrize(
+    ("settings", "files"),
+    [
+        ({"adversarial": "0", "latent": "0"}, ["generator"]),
+        ({"adversarial": "0"}, ["generator", "latent_encoder"]),
+        ({"latent": "0"}, ["discriminator", "generator"]),
+    ],
+)
+def test_a_loss_without_weight_has_no_network(good, tmp_path, settings, files):
+    train(good, tmp_path / "run", small_config(**settings), Duration(steps=1), device="cpu")
+    names = (tmp_path / "run/checkpoints/last").glob("[!o]*.safetensors")
+    assert sorted(path.stem for path in names) == files
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(good, finished, tmp_path):
+    run = RunFolder.create(tmp_path / "run", replace(RunFolder.open(finished).plan, n_steps=9))
+    from edgeinspect.training.train import _launch
+
+    trainer = Trainer(run, _launch(run.config, "cpu"), 9)
+    with torch.no_grad():
+        trainer.plain.reconstructor.generator.head.bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match=r"step 1: .* is not finite"):
+        trainer.train()
+
+
+def test_a_broken_picture_is_left_out_and_counted(tmp_path):
+    good = write_good(tmp_path / "good", n=5)
+    (good / "part-99.png").write_bytes(b"")
+    train(good, tmp_path / "run", small_config(), Duration(steps=1), device="cpu")
+    assert RunFolder.open(tmp_path / "run").plan.skipped == ("part-99.png",)
+
+
+def test_long_pictures_are_cut_into_tiles(tmp_path):
+    good = write_good(tmp_path / "good", n=4, size=(64, 150))
+    train(good, tmp_path / "run", small_config(), Duration(steps=1), device="cpu")
+    assert RunFolder.open(tmp_path / "run").config.preprocess.resize is ResizeRule.TILE
+
+
+def test_a_run_is_not_overwritten_without_force(good, finished):
+    with pytest.raises(OutputError, match="exists; go on with --resume"):
+        train(good, finished, small_config(), Duration(steps=1), device="cpu")
+
+
+def test_a_folder_that_is_no_run_is_never_overwritten(good, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is not a training run"):
+        train(good, tmp_path, small_config(), Duration(steps=1), device="cpu", force=True)
+
+
+def test_too_few_pictures_are_refused(tmp_path):
+    with pytest.raises(DataError, match="has 2 readable good pictures"):
+        train(
+            write_good(tmp_path / "good", n=2), tmp_path / "run", small_config(),
+            Duration(steps=1), device="cpu",
+        )  # fmt: skip
+
+
+def test_a_device_that_is_not_there_is_one_line(good, tmp_path):
+    with pytest.raises(ConfigError, match="device nonsense with precision 32-true"):
+        train(
+            good, tmp_path / "run", small_config(precision="32-true"), Duration(steps=1),
+            device="nonsense",
+        )  # fmt: skip
+
+
+def test_resuming_what_never_was_is_refused(tmp_path):
+    with pytest.raises(TrainingError, match="is not a training run"):
+        resume(tmp_path / "nothing", device="cpu")
+
+
+def test_two_lengths_at_once_are_refused():
+    with pytest.raises(ConfigError, match="give one of --steps, --epochs and --minutes"):
+        Duration(steps=1, minutes=1.0)
+
+
+def test_two_processes_train_as_one(good, tmp_path):
+    """torchrun with gloo: the mean of two half batches moves the weights as the whole batch."""
+    settings = SMALL | {"adversarial": "0", "latent": "0", "precision": "32-true"}
+    options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    command = ["train", str(good), "--preset", "nano", "--steps", "2", "--device", "cpu", *options]
+    launch = "from edgeinspect.cli.main import main; main()"
+    script = tmp_path / "launch.py"
+    script.write_text(launch)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for name, launcher in {
+        "one": [sys.executable],
+        "two": [
+            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"
+        ],
+    }.items():  # fmt: skip
+        done = subprocess.run(
+            [*launcher, str(script), *command, "--out", str(tmp_path / name)],
+            capture_output=True, text=True, env=environment, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    one, two = (weights_of(tmp_path / name) for name in ("one", "two"))
+    weights = [name for name in one if name.startswith("generator")]
+    for name in weights:
+        assert torch.allclose(one[name], two[name], atol=1e-4), name
