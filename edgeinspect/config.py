@@ -304,7 +304,7 @@ class ScoringConfig:
     """
 
     measures: tuple[Measure, ...] = (Measure.L1, Measure.SSIM, Measure.MSGMS)
-    statistics: tuple[Statistic, ...] = tuple(Statistic)
+    statistics: tuple[Statistic, ...] = (Statistic.MEAN, Statistic.TOP_01_PERCENT, Statistic.MAX)
     blur_px: int = 1
 
     def __post_init__(self) -> None:
