@@ -16,6 +16,7 @@ from edgeinspect.calibration.good_maps import MapCache
 from edgeinspect.config import Measure, Normalisation, Rule, ScoringConfig, Statistic
 from tests.calibration.made_maps import SCORING, SIDES, good_maps, no_progress, random_maps
 
+EVERY = ScoringConfig(statistics=tuple(Statistic))
 BLOCK, PIXEL, NONE = Normalisation.BLOCK, Normalisation.PIXEL, Normalisation.NONE
 
 
@@ -27,13 +28,13 @@ def fit_both(maps: np.ndarray) -> dict[Normalisation, CrossFit]:
 
 
 def test_peak_reads_the_largest_errors_of_every_measure() -> None:
-    weight = default_candidate(Rule.PEAK, BLOCK, ScoringConfig()).weight(ScoringConfig(), 3)
+    weight = default_candidate(Rule.PEAK, BLOCK, EVERY).weight(EVERY, 3)
     assert weight.reshape(3, 3, 4).tolist() == [[[0, 0, 1, 1]] * 3] * 3
 
 
 def test_paper_reads_one_statistic_of_the_first_measure_as_it_is() -> None:
-    candidate = default_candidate(Rule.PAPER, BLOCK, ScoringConfig())
-    weight = candidate.weight(ScoringConfig(), 3).reshape(3, 3, 4)
+    candidate = default_candidate(Rule.PAPER, BLOCK, EVERY)
+    weight = candidate.weight(EVERY, 3).reshape(3, 3, 4)
     assert weight[0].tolist() == [[0, 0, 0, 1]] * 3
     assert weight.sum() == 3
     assert candidate.normalisation is NONE
@@ -48,16 +49,16 @@ def test_a_graph_with_the_mean_alone_has_a_default(rule: Rule) -> None:
 
 
 def test_the_short_list_begins_with_the_default_and_names_each_once() -> None:
-    default = default_candidate(Rule.PEAK, PIXEL, ScoringConfig())
-    found = candidates(default, ScoringConfig(), (BLOCK, PIXEL, NONE))
+    default = default_candidate(Rule.PEAK, PIXEL, EVERY)
+    found = candidates(default, EVERY, (BLOCK, PIXEL, NONE))
     assert found[0] == default
     assert len({candidate.name for candidate in found}) == len(found) == 11
     assert {candidate.rule for candidate in found} == set(Rule)
 
 
 def test_a_named_normalisation_leaves_no_other() -> None:
-    default = default_candidate(Rule.PEAK, BLOCK, ScoringConfig())
-    found = candidates(default, ScoringConfig(), (BLOCK,))
+    default = default_candidate(Rule.PEAK, BLOCK, EVERY)
+    found = candidates(default, EVERY, (BLOCK,))
     assert {candidate.normalisation for candidate in found} == {BLOCK}
 
 

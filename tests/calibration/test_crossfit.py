@@ -72,7 +72,7 @@ def test_a_part_that_differs_scores_high_though_it_is_one_of_the_good() -> None:
 def test_statistics_stand_in_the_order_of_the_pictures_and_their_tiles() -> None:
     maps = random_maps(2, 12, n_tiles=3)
     found = fit(maps)[Normalisation.NONE]
-    largest = found.statistics.reshape(12, 3, 2, N_SCALES, 4)[..., 3]
+    largest = found.statistics.reshape(12, 3, 2, N_SCALES, 3)[..., 2]
     assert largest == pytest.approx(maps.max(axis=(-2, -1)), rel=1e-3)
     assert found.picture.tolist() == np.repeat(np.arange(12), 3).tolist()
 

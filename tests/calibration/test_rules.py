@@ -9,7 +9,7 @@ from edgeinspect.calibration.rules import StatisticConstants, TileScores, fit_st
 from edgeinspect.config import Rule, ScoringConfig, Statistic
 from edgeinspect.constants import one_hot
 
-CONFIG = ScoringConfig()
+CONFIG = ScoringConfig(statistics=tuple(Statistic))
 N_SCALES = 3
 SHAPE = (len(CONFIG.measures), N_SCALES, len(CONFIG.statistics))
 S = int(np.prod(SHAPE))
