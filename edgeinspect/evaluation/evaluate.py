@@ -195,7 +195,7 @@ def _leaks(bundle: Bundle, reference: Reference, collected: Collected) -> list[s
     """Warnings about test pictures that something was trained on or compared with."""
     tested = {e.path: file_sha256(e.path) for e in collected.entries}
     found = []
-    trained = set(bundle.manifest.provenance.get("good_hashes", {}))
+    trained = set(bundle.manifest.provenance.get("training_pictures") or {})
     if n := sum(digest in trained for digest in tested.values()):
         found.append(f"{n} test pictures were trained on: the figures are too good")
     compared = {file_sha256(path) for path in reference.paths}

@@ -162,7 +162,7 @@ def test_good_pictures_that_are_test_pictures_are_warned_of(place: Path, bundle:
 
 def test_test_pictures_that_were_trained_on_are_warned_of(place: Path, bundle: Bundle) -> None:
     trained = file_sha256(place / "parts/test/good/0.png")
-    provenance = {"good_hashes": {trained: "0.png"}}
+    provenance = {"training_pictures": {trained: "0.png"}}
     manifest = dataclasses.replace(bundle.manifest, provenance=provenance)
     got = evaluate(dataclasses.replace(bundle, manifest=manifest), place / "parts", settings=QUICK)
     assert any("1 test pictures were trained on" in w for w in got.warnings)
