@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -71,6 +72,8 @@ class TrainingProgress:
 
     def show_result(self, state: TrainingState, out: Path, *, as_json: bool) -> None:
         """Say what came of it, and what to type next."""
+        if os.environ.get("RANK", "0") != "0":
+            return  # torchrun: the first process speaks
         if as_json:
             typer.echo(json.dumps({"run": str(out), **asdict(state)}))
             return

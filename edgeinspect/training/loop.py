@@ -114,12 +114,13 @@ class Trainer:
                 is_last = state.step == self.n_steps
                 if state.step % every == 0 or is_last:
                     state = self._look(state, validation, journal)
-                if is_last or interruption.asked or time.monotonic() - saved > CHECKPOINT_S:
+                is_stopped = self._any_process(interruption.asked)
+                if is_last or is_stopped or time.monotonic() - saved > CHECKPOINT_S:
                     self._save(state)
                     saved = time.monotonic()
-                if on_step is not None:
+                if on_step is not None and self.fabric.is_global_zero:
                     on_step(meter.progress(state, self.n_steps, losses["total"]))
-                if interruption.asked:
+                if is_stopped:
                     raise KeyboardInterrupt
         return state
 
@@ -254,9 +255,14 @@ class Trainer:
     def _look(
         self, state: TrainingState, validation: Validation, journal: Journal
     ) -> TrainingState:
-        """At held-out images, in the first process; keep the best generator."""
-        if not self.fabric.is_global_zero:
-            return state
+        """At held-out images, in the first process; keep the best generator. All learn of it."""
+        if self.fabric.is_global_zero:
+            state = self._look_and_keep_best(state, validation, journal)
+        return self.fabric.broadcast(state)
+
+    def _look_and_keep_best(
+        self, state: TrainingState, validation: Validation, journal: Journal
+    ) -> TrainingState:
         generator = self.plain.reconstructor.generator
         look = validation(generator, state.step)
         state = replace(state, error=look.error, fill_error=look.fill_error)
@@ -265,6 +271,13 @@ class Trainer:
             state = replace(state, best_error=look.error, best_step=state.step)
             save_best(self.run, self.plain.reconstructor, state)
         return state
+
+    def _any_process(self, asked: bool) -> bool:
+        """Whether it was asked for in any of them: all stop after the same step."""
+        if self.fabric.world_size == 1:
+            return asked
+        reduced = self.fabric.all_reduce(torch.tensor(float(asked)), reduce_op="max")
+        return bool(torch.as_tensor(reduced) > 0)
 
     def _save(self, state: TrainingState) -> None:
         if self.fabric.is_global_zero:
