@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import hashlib
 import json
 import os
@@ -28,6 +27,7 @@ from typing import Any
 from edgeinspect.config import RunConfig, from_dict
 from edgeinspect.constants import Calibration
 from edgeinspect.errors import BundleError, ConfigError, NotCalibratedError, OutputError
+from edgeinspect.suggestions import suggest_path
 from edgeinspect.writing import output_errors, sync_folder, temporary_sibling, write_atomically
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "install_calibration",
     "new_bundle",
     "read_bundle",
+    "read_manifest",
 ]
 
 SCHEMA = 1
@@ -157,7 +158,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises: BundleError if there is none, or it is damaged or of a newer schema.
     """
     if not path.is_dir():
-        raise BundleError(f"there is no bundle {path}", hint=_near_bundle(path))
+        raise _no_bundle(path)
     try:
         plain = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         schema = int(plain["schema"])
@@ -222,11 +223,9 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _near_bundle(path: Path) -> str:
-    folder = path.parent
-    names = [p.name for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f"did you mean {folder / near[0]}?" if near else "edgeinspect export writes one"
+def _no_bundle(path: Path) -> BundleError:
+    hint = suggest_path(path, otherwise="edgeinspect export writes one", keep=Path.is_dir)
+    return BundleError(f"there is no bundle {path}", hint=hint)
 
 
 @contextlib.contextmanager
@@ -324,7 +323,7 @@ def bundle_lock(path: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[No
     from filelock import FileLock, Timeout
 
     if not path.is_dir():
-        raise BundleError(f"there is no bundle {path}", hint=_near_bundle(path))
+        raise _no_bundle(path)
     lock = FileLock(path / LOCK)
     with output_errors(path):
         try:

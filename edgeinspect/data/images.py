@@ -8,7 +8,6 @@ A file that was cut off while it was written is refused (`damage`), not judged h
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import re
 import threading
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.data.damage import PNG_START, refuse_damage
 from edgeinspect.errors import DataError, ImageError
+from edgeinspect.suggestions import suggest_path
 from edgeinspect.writing import write_atomically
 
 __all__ = [
@@ -139,10 +139,7 @@ def existing_folder(folder: Path) -> Path:
         return folder
     if folder.exists():
         raise DataError(f"{folder} is a file, not a folder of pictures")
-    siblings = [p.name for p in _entries(folder.parent)] if folder.parent.is_dir() else []
-    near = difflib.get_close_matches(folder.name, siblings, n=1)
-    hint = f"did you mean {folder.parent / near[0]}?" if near else "check the path"
-    raise DataError(f"there is no folder {folder}", hint=hint)
+    raise DataError(f"there is no folder {folder}", hint=suggest_path(folder))
 
 
 def file_sha256(path: Path) -> str:

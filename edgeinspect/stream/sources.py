@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import glob
 import logging
 import queue
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.data.images import is_picture, list_pictures, natural_key, read_picture
 from edgeinspect.errors import DataError, ImageError
+from edgeinspect.suggestions import suggest_path
 
 __all__ = [
     "VIDEO_SUFFIXES",
@@ -187,14 +187,7 @@ def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
         if not pictures:
             raise DataError(f"no picture matches {text}", hint="quote the pattern, check the path")
         return PictureSource(pictures, white_level_16bit=white_level_16bit)
-    raise DataError(f"there is no {path}", hint=_near(path))
-
-
-def _near(path: Path) -> str:
-    folder = path.parent
-    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f"did you mean {folder / near[0]}?" if near else "check the path"
+    raise DataError(f"there is no {path}", hint=suggest_path(path))
 
 
 _END = object()

@@ -1,119 +1,37 @@
-"""Every setting of the product, as frozen dataclasses that cannot hold a bad combination.
+"""The settings, one frozen dataclass a subject; a bad combination cannot be built.
 
-`RunConfig` is what `train` is started with; each part of it is one subject. Defaults live here
-and nowhere else, presets are values of the same classes, and one reader (`from_dict`) and one
-writer (`to_dict`) turn them into the plain JSON that runs and bundles carry. Knows no torch.
+Defaults live here and nowhere else.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import enum
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
+from edgeinspect.config.choices import (
+    Equalisation,
+    Form,
+    Measure,
+    Prior,
+    ResizeRule,
+    Statistic,
+    Target,
+)
 from edgeinspect.errors import ConfigError
 
 __all__ = [
-    "PRESETS",
+    "HEAD_WIDTH",
     "AugmentConfig",
     "DiscriminatorConfig",
-    "Equalisation",
-    "Form",
     "GeneratorConfig",
     "LossConfig",
-    "Measure",
-    "Normalisation",
     "OptimiserConfig",
     "PreprocessConfig",
-    "Prior",
-    "ResizeRule",
-    "Rule",
     "RunConfig",
     "ScoringConfig",
-    "Statistic",
-    "Target",
-    "from_dict",
-    "preset",
-    "to_dict",
-    "with_settings",
 ]
 
 HEAD_WIDTH = 64  # TensorRT's fused attention matches heads of this width
-
-
-class Form(str, enum.Enum):
-    """Which tokens the encoder sees and the decoder computes (docs/method.md)."""
-
-    ALL = "all"
-    VISIBLE = "visible"
-    CROSS = "cross"
-
-
-class Prior(str, enum.Enum):
-    """What the generator's output is added to: the smooth fill, or nothing (the paper's)."""
-
-    FILL = "fill"
-    NONE = "none"
-
-
-class Target(str, enum.Enum):
-    """What is reconstructed: the picture's pixels."""
-
-    PIXELS = "pixels"
-
-
-class Equalisation(str, enum.Enum):
-    """Whether each image is brought to one mean and spread before anything else."""
-
-    NONE = "none"
-    SPREAD = "spread"
-
-
-class ResizeRule(str, enum.Enum):
-    """How a picture of any shape becomes images of the model's size."""
-
-    SQUASH = "squash"
-    TILE = "tile"
-
-
-class Measure(str, enum.Enum):
-    """How reconstruction and image are compared, pixel by pixel."""
-
-    L1 = "l1"
-    L2 = "l2"
-    SIGNED = "signed"
-    SSIM = "ssim"
-    MSGMS = "msgms"
-
-
-class Statistic(str, enum.Enum):
-    """One number for one error map."""
-
-    MEAN = "mean"
-    TOP_1_PERCENT = "top_1_percent"
-    TOP_01_PERCENT = "top_01_percent"
-    MAX = "max"
-
-
-class Normalisation(str, enum.Enum):
-    """By which good-part statistics an error map is divided."""
-
-    NONE = "none"
-    BLOCK = "block"
-    PIXEL = "pixel"
-
-
-class Rule(str, enum.Enum):
-    """How statistics become the score that the verdict uses; the order is the graph's."""
-
-    PAPER = "paper"
-    PEAK = "peak"
-    MAHALANOBIS = "mahalanobis"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,134 +259,6 @@ class RunConfig:
             )
 
 
-def preset(name: str) -> RunConfig:
-    """The settings of a preset by name. Raises ConfigError, with the near name, if unknown."""
-    if name not in PRESETS:
-        raise ConfigError(f"there is no preset {name!r}", hint=_suggest(name, list(PRESETS)))
-    return PRESETS[name]
-
-
-def with_settings(config: RunConfig, settings: Mapping[str, str]) -> RunConfig:
-    """A copy with `key=value` pairs from a command line applied.
-
-    A key is `part.field` (`losses.adversarial`) or a bare field: the generator's where it has
-    one of that name, else of the one part that has. `size` sets the generator's and the
-    preprocessing's. All pairs are applied together, then checked.
-    Raises: ConfigError for an unknown or ambiguous key, a value of the wrong type, or a
-        combination that cannot be.
-    """
-    plain = to_dict(config)
-    for key, text in settings.items():
-        part, name = _locate(key)
-        owner = plain if part is None else plain[part]
-        owner[name] = _parse(text)
-        if name == "size":
-            plain["generator"]["size"] = plain["preprocess"]["size"] = owner[name]
-    return from_dict(RunConfig, plain)
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """The plain form (JSON types only) of any settings class."""
-    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
-
-
-ConfigT = TypeVar("ConfigT")
-
-
-def from_dict(cls: type[ConfigT], plain: Mapping[str, Any], *, where: str = "") -> ConfigT:
-    """Build a settings class from its plain form.
-
-    Raises: ConfigError for an unknown key (with the near one) or a value of the wrong type.
-    """
-    hints = typing.get_type_hints(cls)
-    for key in plain:
-        if key not in hints:
-            raise ConfigError(f"there is no setting {where}{key}", hint=_suggest(key, list(hints)))
-    return cls(**{k: _typed(hints[k], v, f"{where}{k}") for k, v in plain.items()})
-
-
-def _typed(kind: Any, value: Any, where: str) -> Any:
-    """`value` as the annotated type, or a ConfigError that names the place and what fits."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:
-        options = [a for a in args if a is not type(None)]
-        return None if value is None else _typed(options[0], value, where)
-    if origin is tuple:
-        values = value if isinstance(value, list | tuple) else [value]
-        return tuple(_typed(args[0], v, where) for v in values)
-    if dataclasses.is_dataclass(kind):
-        return from_dict(typing.cast(type, kind), value, where=f"{where}.")
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        names = [str(e.value) for e in kind]
-        if value not in names:
-            raise ConfigError(f"{where} is {value!r}", hint=f"use one of {', '.join(names)}")
-        return kind(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is not type(value):
-        raise ConfigError(f"{where} is {value!r}, which is not {_TYPE_NAMES[kind]}")
-    return value
-
-
-_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return to_dict(value)
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, tuple):
-        return [_plain(v) for v in value]
-    return value
-
-
-def _parse(text: str) -> Any:
-    """The plain value that a command line's text stands for: `1,2` a list, `none` a None."""
-    if "," in text:
-        return [_parse(part) for part in text.split(",") if part]
-    words = {"true": True, "false": False, "null": None}
-    if text in words:
-        return words[text]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _locate(key: str) -> tuple[str | None, str]:
-    """(part, field) of a key; part None for a field of RunConfig itself."""
-    parts = {
-        name: [f.name for f in dataclasses.fields(kind)]
-        for name, kind in typing.get_type_hints(RunConfig).items()
-        if dataclasses.is_dataclass(kind)
-    }
-    part, dot, name = key.partition(".")
-    if dot:
-        if name in parts.get(part, []):
-            return part, name
-    else:
-        owners = [p for p, names in parts.items() if key in names]
-        if "generator" in owners:
-            return "generator", key
-        if len(owners) == 1:
-            return owners[0], key
-        if owners:
-            raise ConfigError(
-                f"{key} is a setting of {' and '.join(owners)}", hint=f"write {owners[0]}.{key}"
-            )
-    known = [f"{p}.{n}" for p, names in parts.items() for n in names]
-    known += [n for names in parts.values() for n in names]
-    raise ConfigError(f"there is no setting {key}", hint=_suggest(key, known))
-
-
-def _suggest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(set(known)))}"
-
-
 def _nearest(value: int, step: int) -> int:
     return max(step, round(value / step) * step)
 
@@ -477,39 +267,3 @@ def _at_least(config: Any, **lowest: float) -> None:
     for name, low in lowest.items():
         if getattr(config, name) < low:
             raise ConfigError(f"{name} is {getattr(config, name)}: it must be at least {low}")
-
-
-def _small(name: str, generator: GeneratorConfig) -> RunConfig:
-    """A preset that trains on a CPU in minutes: consistency alone, at a higher rate.
-
-    The other two losses cost three quarters of a step (docs/decisions/0004).
-    """
-    return RunConfig(
-        preset=name,
-        generator=generator,
-        losses=LossConfig(adversarial=0.0, latent=0.0),
-        optimiser=OptimiserConfig(learning_rate=5e-4),
-    )
-
-
-PRESETS: Mapping[str, RunConfig] = types.MappingProxyType(
-    {
-        "paper": RunConfig(
-            preset="paper",
-            generator=GeneratorConfig(form=Form.ALL, width=512, depth=7, decoder_depth=6),
-        ),
-        "edge": RunConfig(
-            preset="edge",
-            generator=GeneratorConfig(width=384, depth=6, decoder_width=192, decoder_depth=2),
-        ),
-        "tiny": _small(
-            "tiny",
-            GeneratorConfig(
-                width=192, depth=4, decoder_width=128, decoder_depth=2, decoder_mlp_ratio=2.0
-            ),
-        ),
-        "nano": _small(
-            "nano", GeneratorConfig(width=128, depth=3, decoder_width=64, decoder_depth=1)
-        ),
-    }
-)

@@ -1,0 +1,62 @@
+"""Every setting of the product, as frozen dataclasses that cannot hold a bad combination.
+
+    choices.py   the closed sets (forms, measures, rules, ...)
+    settings.py  one class a subject; `RunConfig` is all that `train` is started with
+    presets.py   values of these classes by name
+    plain.py     settings as plain JSON and as `key=value` words
+
+Knows no torch.
+"""
+
+from __future__ import annotations
+
+from edgeinspect.config.choices import (
+    Equalisation,
+    Form,
+    Measure,
+    Normalisation,
+    Prior,
+    ResizeRule,
+    Rule,
+    Statistic,
+    Target,
+)
+from edgeinspect.config.plain import from_dict, to_dict, with_settings
+from edgeinspect.config.presets import PRESETS, preset
+from edgeinspect.config.settings import (
+    HEAD_WIDTH,
+    AugmentConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    LossConfig,
+    OptimiserConfig,
+    PreprocessConfig,
+    RunConfig,
+    ScoringConfig,
+)
+
+__all__ = [
+    "HEAD_WIDTH",
+    "PRESETS",
+    "AugmentConfig",
+    "DiscriminatorConfig",
+    "Equalisation",
+    "Form",
+    "GeneratorConfig",
+    "LossConfig",
+    "Measure",
+    "Normalisation",
+    "OptimiserConfig",
+    "PreprocessConfig",
+    "Prior",
+    "ResizeRule",
+    "Rule",
+    "RunConfig",
+    "ScoringConfig",
+    "Statistic",
+    "Target",
+    "from_dict",
+    "preset",
+    "to_dict",
+    "with_settings",
+]

@@ -1,0 +1,87 @@
+"""The closed sets that settings choose from; the values are what JSON and command lines hold."""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = [
+    "Equalisation",
+    "Form",
+    "Measure",
+    "Normalisation",
+    "Prior",
+    "ResizeRule",
+    "Rule",
+    "Statistic",
+    "Target",
+]
+
+
+class Form(str, enum.Enum):
+    """Which tokens the encoder sees and the decoder computes (docs/method.md)."""
+
+    ALL = "all"
+    VISIBLE = "visible"
+    CROSS = "cross"
+
+
+class Prior(str, enum.Enum):
+    """What the generator's output is added to: the smooth fill, or nothing (the paper's)."""
+
+    FILL = "fill"
+    NONE = "none"
+
+
+class Target(str, enum.Enum):
+    """What is reconstructed: the picture's pixels."""
+
+    PIXELS = "pixels"
+
+
+class Equalisation(str, enum.Enum):
+    """Whether each image is brought to one mean and spread before anything else."""
+
+    NONE = "none"
+    SPREAD = "spread"
+
+
+class ResizeRule(str, enum.Enum):
+    """How a picture of any shape becomes images of the model's size."""
+
+    SQUASH = "squash"
+    TILE = "tile"
+
+
+class Measure(str, enum.Enum):
+    """How reconstruction and image are compared, pixel by pixel."""
+
+    L1 = "l1"
+    L2 = "l2"
+    SIGNED = "signed"
+    SSIM = "ssim"
+    MSGMS = "msgms"
+
+
+class Statistic(str, enum.Enum):
+    """One number for one error map."""
+
+    MEAN = "mean"
+    TOP_1_PERCENT = "top_1_percent"
+    TOP_01_PERCENT = "top_01_percent"
+    MAX = "max"
+
+
+class Normalisation(str, enum.Enum):
+    """By which good-part statistics an error map is divided."""
+
+    NONE = "none"
+    BLOCK = "block"
+    PIXEL = "pixel"
+
+
+class Rule(str, enum.Enum):
+    """How statistics become the score that the verdict uses; the order is the graph's."""
+
+    PAPER = "paper"
+    PEAK = "peak"
+    MAHALANOBIS = "mahalanobis"

@@ -1,0 +1,56 @@
+"""The named starting points: `paper`, `edge`, `tiny` and `nano`."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+
+from edgeinspect.config.choices import Form
+from edgeinspect.config.settings import GeneratorConfig, LossConfig, OptimiserConfig, RunConfig
+from edgeinspect.errors import ConfigError
+from edgeinspect.suggestions import suggest
+
+__all__ = ["PRESETS", "preset"]
+
+
+def preset(name: str) -> RunConfig:
+    """The settings of a preset by name. Raises ConfigError, with the near name, if unknown."""
+    if name not in PRESETS:
+        raise ConfigError(f"there is no preset {name!r}", hint=suggest(name, PRESETS))
+    return PRESETS[name]
+
+
+def _small(name: str, generator: GeneratorConfig) -> RunConfig:
+    """A preset that trains on a CPU in minutes: consistency alone, at a higher rate.
+
+    The other two losses cost three quarters of a step (docs/decisions/0004).
+    """
+    return RunConfig(
+        preset=name,
+        generator=generator,
+        losses=LossConfig(adversarial=0.0, latent=0.0),
+        optimiser=OptimiserConfig(learning_rate=5e-4),
+    )
+
+
+PRESETS: Mapping[str, RunConfig] = types.MappingProxyType(
+    {
+        "paper": RunConfig(
+            preset="paper",
+            generator=GeneratorConfig(form=Form.ALL, width=512, depth=7, decoder_depth=6),
+        ),
+        "edge": RunConfig(
+            preset="edge",
+            generator=GeneratorConfig(width=384, depth=6, decoder_width=192, decoder_depth=2),
+        ),
+        "tiny": _small(
+            "tiny",
+            GeneratorConfig(
+                width=192, depth=4, decoder_width=128, decoder_depth=2, decoder_mlp_ratio=2.0
+            ),
+        ),
+        "nano": _small(
+            "nano", GeneratorConfig(width=128, depth=3, decoder_width=64, decoder_depth=1)
+        ),
+    }
+)

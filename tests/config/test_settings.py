@@ -1,0 +1,58 @@
+"""Settings that cannot be are refused when they are made, with the values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgeinspect.config import (
+    Form,
+    GeneratorConfig,
+    LossConfig,
+    OptimiserConfig,
+    PreprocessConfig,
+    RunConfig,
+    ScoringConfig,
+    Statistic,
+    preset,
+)
+from edgeinspect.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (GeneratorConfig, {"width": 100}, "width is 100, but heads are 64 wide; .* such as 128"),
+        (GeneratorConfig, {"size": 96}, "size is 96 px, which mask blocks of 32 px do not halve"),
+        (GeneratorConfig, {"merge": 1000}, "can merge at most"),
+        (GeneratorConfig, {"mask_scales": ()}, "at least one block side"),
+        (LossConfig, {"consistency": 0.0}, "nothing would ask for a good reconstruction"),
+        (OptimiserConfig, {"holdout": 1.0}, "holdout is 1.0"),
+        (PreprocessConfig, {"scale": 0.5}, "set resize=tile"),
+        (PreprocessConfig, {"overlap_px": 256}, "it must be 0 to 255"),
+        (ScoringConfig, {"statistics": (Statistic.MAX,)}, "lacks mean"),
+        (ScoringConfig, {"blur_px": 2}, "it must be odd"),
+        (RunConfig, {"generator": GeneratorConfig(size=128)}, "which sets both"),
+    ],
+)
+def test_a_combination_that_cannot_be_is_refused(
+    kind: type, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        kind(**settings)
+
+
+def test_a_decoder_is_as_wide_as_the_encoder_unless_told() -> None:
+    assert GeneratorConfig(width=128).width_of_decoder == 128
+    assert GeneratorConfig(width=128, decoder_width=64).width_of_decoder == 64
+
+
+def test_a_pass_encodes_all_tokens_in_the_paper_s_form_and_half_in_the_others() -> None:
+    assert GeneratorConfig(form=Form.ALL).n_tokens_encoded == 256
+    assert GeneratorConfig(form=Form.CROSS).n_tokens_encoded == 128
+
+
+def test_an_unknown_preset_gets_the_near_one() -> None:
+    with pytest.raises(ConfigError, match="there is no preset 'tinny'; did you mean tiny"):
+        preset("tinny")
