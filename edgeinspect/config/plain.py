@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -67,6 +68,8 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
         values = value if isinstance(value, list | tuple) else [value]
         return tuple(_typed(args[0], v, where) for v in values)
     if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} is {value!r}, which is not a group of settings")
         return from_dict(typing.cast(type, kind), value, where=f"{where}.")
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         names = [str(e.value) for e in kind]
@@ -75,7 +78,7 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
         return kind(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind is not type(value):
+    if kind is not type(value) or (kind is float and not math.isfinite(value)):
         raise ConfigError(f"{where} is {value!r}, which is not {_TYPE_NAMES[kind]}")
     return value
 
