@@ -20,6 +20,9 @@ from edgeinspect.errors import EngineError
 
 __all__ = [
     "RUNTIMES",
+    "Floats",
+    "Images",
+    "Ints",
     "MapSession",
     "Scores",
     "Session",

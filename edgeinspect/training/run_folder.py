@@ -18,7 +18,7 @@ from edgeinspect.config import RunConfig, from_dict, to_dict
 from edgeinspect.errors import ConfigError, OutputError, TrainingError
 from edgeinspect.writing import output_errors, write_atomically
 
-__all__ = ["Plan", "RunFolder"]
+__all__ = ["Plan", "RunFolder", "refuse_foreign"]
 
 SCHEMA = 1
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.data.synthetic.defects import DefectKind, Layer, draw_defect
 
-__all__ = ["Pasted", "paste_defect"]
+__all__ = ["FAINTEST", "PER_SEVERITY", "Pasted", "paste_defect"]
 
 LUMINANCE = np.array((0.299, 0.587, 0.114), np.float32)
 # Contrast in gray ranges at severity 0, and how much more at 1. Measured on real parts: below 0.2
