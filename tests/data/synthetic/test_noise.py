@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgeinspect.data.synthetic.noise import fractal_noise, profile_noise, smooth_noise, standardise
@@ -13,6 +13,7 @@ SIGMAS = st.floats(0, 60)
 
 
 @given(st.integers(5, 90), st.integers(5, 90), SIGMAS, SIGMAS)
+@example(5, 5, 13.0, 17.0)
 @settings(max_examples=50)
 def test_noise_has_the_shape_and_spread_promised(
     height: int, width: int, down: float, across: float
