@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.config import GeneratorConfig
+from edgeinspect.data.luminance import luminance_of
 from edgeinspect.data.tiling import TileGrid, cut_tiles
 
 __all__ = [
@@ -38,7 +39,6 @@ FILL_BLUR_PX = 3
 # How fast a visible pixel loses its say with distance, as a share of the block's side: the value
 # of the generator's own prior (model/fill.py).
 FADE_SHARE = 1 / 12
-LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 class Baseline(str, enum.Enum):
@@ -61,11 +61,6 @@ class Baseline(str, enum.Enum):
         return not self.is_two_sided
 
 
-def grey_of(picture: NDArray[np.uint8]) -> Floats:
-    """Luminance (H, W), 0 to 255, of an RGB picture (H, W, 3)."""
-    return np.asarray(picture.astype(np.float32) @ LUMINANCE, dtype=np.float32)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PictureFeatures:
     """All that the baselines keep of one picture: about 20 kB.
@@ -83,9 +78,9 @@ class PictureFeatures:
     @classmethod
     def of(cls, picture: NDArray[np.uint8], grid: TileGrid, fill: SmoothFill) -> PictureFeatures:
         """Features of a picture (H, W, 3); only the fill looks at it tile by tile."""
-        grey = grey_of(picture)
+        grey = luminance_of(picture)
         tiles = cut_tiles(picture, grid)  # one at a time: a large picture has thousands
-        errors = [fill.errors(grey_of(tile)[None] / np.float32(255))[0] for tile in tiles]
+        errors = [fill.errors(luminance_of(tile)[None] / np.float32(255))[0] for tile in tiles]
         return cls(
             mean=float(grey.mean()),
             spread=float(grey.std()),
@@ -182,7 +177,7 @@ class Equaliser:
 
         Clipping leaves a small difference; a picture of one colour is only shifted.
         """
-        grey = grey_of(picture)
+        grey = luminance_of(picture)
         mean, spread = float(grey.mean()), float(grey.std())
         gain = self.spread / spread if spread > 0 else 1.0
         levels = (np.arange(256) - mean) * gain + self.mean

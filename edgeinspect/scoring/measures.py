@@ -20,8 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgeinspect.config import Measure
+from edgeinspect.data.luminance import LUMINANCE
 
 __all__ = [
+    "SSIM_C1",
+    "SSIM_C2",
+    "WINDOW_PX",
+    "WINDOW_SIGMA",
     "absolute_error",
     "error_maps",
     "gradient_error",
@@ -32,7 +37,6 @@ __all__ = [
     "structure_error",
 ]
 
-LUMINANCE = (0.299, 0.587, 0.114)
 WINDOW_PX, WINDOW_SIGMA = 11, 1.5
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 GMS_C = 0.0026

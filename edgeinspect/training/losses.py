@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeinspect.config import LossConfig
+from edgeinspect.data.luminance import LUMINANCE
+from edgeinspect.scoring.measures import SSIM_C1, SSIM_C2, WINDOW_PX, WINDOW_SIGMA
 
 __all__ = [
     "ConsistencyLoss",
@@ -20,16 +22,13 @@ __all__ = [
     "latent_loss",
 ]
 
-WINDOW_PX, WINDOW_SIGMA = 11, 1.5
-C1, C2 = 0.01**2, 0.03**2
-LUMINANCE = (0.299, 0.587, 0.114)
-
 
 class ConsistencyLoss(nn.Module):
     """L_con = L1 + (1 - SSIM) + L1 of gradients, each weighted (eq. 1 to 4).
 
-    SSIM is that of luminance with a Gaussian window, as in scoring, but written as products with
-    band matrices: on a CPU they take a third of the time of convolutions, backwards above all.
+    SSIM is that of `scoring.structure_error` (a test holds the two equal), written as products
+    with band matrices: trained on a CPU they take a third of the time of convolutions, backwards
+    above all, while ONNX Runtime runs the convolutions faster.
     """
 
     window: Tensor
@@ -61,8 +60,8 @@ class ConsistencyLoss(nn.Module):
         var_x = self._blur(x * x) - mean_x * mean_x
         var_y = self._blur(y * y) - mean_y * mean_y
         covariance = self._blur(x * y) - mean_x * mean_y
-        top = (2 * mean_x * mean_y + C1) * (2 * covariance + C2)
-        return top / ((mean_x * mean_x + mean_y * mean_y + C1) * (var_x + var_y + C2))
+        top = (2 * mean_x * mean_y + SSIM_C1) * (2 * covariance + SSIM_C2)
+        return top / ((mean_x * mean_x + mean_y * mean_y + SSIM_C1) * (var_x + var_y + SSIM_C2))
 
     def _blur(self, x: Tensor) -> Tensor:
         return self.window @ x @ self.window.mT

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from edgeinspect.config import LossConfig
+from edgeinspect.scoring.measures import luminance, structure_error
 from edgeinspect.training.losses import (
     ConsistencyLoss,
     adversarial_loss,
@@ -44,6 +45,12 @@ def test_ssim_equals_its_definition_at_a_pixel(pair):
     expected = (2 * ma * mb + c1) * (2 * cov + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))
     got = ConsistencyLoss(LossConfig(), 32).ssim(*pair)[0, 10, 10]
     assert float(got) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_ssim_is_that_of_scoring(pair):
+    grey = torch.stack([luminance(p) for p in pair], dim=1)  # (B, 1 + I, H, W), one scale
+    ours = ConsistencyLoss(LossConfig(), 32).ssim(*pair)
+    assert torch.allclose(1 - ours, structure_error(grey)[:, 0], atol=1e-5)
 
 
 def test_the_gradient_loss_ignores_a_shift_of_grey(pair):

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinspect.data.luminance import luminance_of
 from edgeinspect.data.synthetic.defects import DefectKind, Layer, draw_defect
 
 __all__ = ["FAINTEST", "PER_SEVERITY", "Pasted", "paste_defect"]
 
-LUMINANCE = np.array((0.299, 0.587, 0.114), np.float32)
 # Contrast in gray ranges at severity 0, and how much more at 1. Measured on real parts: below 0.2
 # no rule of scoring sees anything, from 1.5 on most do.
 FAINTEST, PER_SEVERITY = 0.15, 1.35
@@ -91,7 +91,7 @@ def _part(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """
     height, width = picture.shape[:2]
     step = max(1, max(height, width) // PART_SIDE)
-    gray = picture[::step, ::step] @ LUMINANCE
+    gray = luminance_of(picture[::step, ::step])
     plane, unevenness = _border_plane(gray)
     darkest, brightest = np.percentile(gray, (1, 99))
     if unevenness < 0.25 * (brightest - darkest):
@@ -153,7 +153,7 @@ def _gray_range(
     """1st to 99th percentile of the part's gray around a pixel of it, at least `LEAST_RANGE`."""
     (y, x), reach = centre, max(8, min(part.shape) // 8)
     window = np.s_[max(0, y - reach) : y + reach, max(0, x - reach) : x + reach]
-    darkest, brightest = np.percentile((picture[window] @ LUMINANCE)[part[window]], (1, 99))
+    darkest, brightest = np.percentile(luminance_of(picture[window])[part[window]], (1, 99))
     return max(float(brightest - darkest), LEAST_RANGE)
 
 
@@ -180,5 +180,5 @@ def _direction(before: NDArray[np.float32], change: NDArray[np.float32]) -> int:
 def _cover(before: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[np.float32]:
     """Full change towards a colour; towards its gray where the picture itself is gray."""
     if not np.ptp(before, axis=-1).any():
-        colour = np.repeat((colour @ LUMINANCE)[..., None], 3, axis=-1)
+        colour = np.repeat(luminance_of(colour)[..., None], 3, axis=-1)
     return colour - before
