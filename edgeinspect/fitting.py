@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeinspect.bundle import check_target
 from edgeinspect.calibration.calibrate import calibrate
-from edgeinspect.calibration.thresholds import smallest_supported_rate
+from edgeinspect.calibration.thresholds import check_rate, smallest_supported_rate
 from edgeinspect.config import RunConfig
 from edgeinspect.constants import Calibration
 from edgeinspect.data.images import read_picture
@@ -54,7 +54,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionTrial:
-    """Synthetic defects of one strength: `contrast` in gray ranges (1st to 99th percentile) of the
+    """Synthetic defects of one strength: `contrast` in grey ranges (1st to 99th percentile) of the
     part around them, `area_px` the median area in pixels of the picture.
     """
 
@@ -111,6 +111,7 @@ def fit(
     check_target(bundle, force=force)  # before minutes are spent
     split = split_good(find_good(good_dir), config.optimiser.holdout)
     rate = false_reject_rate or max(USUAL_RATE, smallest_supported_rate(len(split.calibration)))
+    check_rate(len(split.calibration), rate)
     if on_split is not None:
         on_split(split)
     state = train(

@@ -69,7 +69,7 @@ def stand_in_config(*, size: int, n_scales: int, resize: ResizeRule) -> RunConfi
 
 
 def good_picture(seed: int, shape: tuple[int, int] = (64, 64)) -> NDArray[np.uint8]:
-    """Flat grey with noise of 4 gray levels, (H, W, 3)."""
+    """Flat grey with noise of 4 grey levels, (H, W, 3)."""
     noise = np.random.default_rng(seed).normal(0, 4, shape)
     grey = np.clip(np.rint(120 + noise), 0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)

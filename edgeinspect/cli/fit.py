@@ -103,7 +103,7 @@ def _what_it_finds(result: Fit) -> str:
         )
     return (
         f"faintest synthetic defects found: contrast {found.contrast:.1f} times the part's own"
-        f" range of grays, about {found.area_px:.0f} px large"
+        f" range of greys, about {found.area_px:.0f} px large"
         f" ({found.n_found} of {found.n_pasted} found); real ones may be harder"
     )
 

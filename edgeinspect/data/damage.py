@@ -1,6 +1,6 @@
 """Files that look like pictures and are not whole: found before anything is decoded.
 
-Serves `images`. Decoders are lenient: libjpeg fills what a cut-off file lacks with gray and calls
+Serves `images`. Decoders are lenient: libjpeg fills what a cut-off file lacks with grey and calls
 it a picture, which a line would then judge. PNG (RFC 2083) and JPEG (ITU T.81) both mark their
 end, so the files' own structure tells.
 """

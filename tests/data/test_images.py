@@ -23,7 +23,7 @@ from edgeinspect.data.images import (
 from edgeinspect.errors import DataError, ImageError, OutputError
 from tests.data.picture_files import encoded, made_picture, with_orientation, write
 
-JPEG_LOSS = 2.0  # mean gray levels that JPEG's quantisation and half-size colour move a pixel by
+JPEG_LOSS = 2.0  # mean grey levels that JPEG's quantisation and half-size colour move a pixel by
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff"])

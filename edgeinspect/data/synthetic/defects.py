@@ -41,7 +41,7 @@ class DefectKind(str, enum.Enum):
 class Layer:
     """What a defect does inside its canvas.
 
-    `shade` (h, w) is the change of gray, -1 to 1 in units of the contrast it is pasted with;
+    `shade` (h, w) is the change of grey, -1 to 1 in units of the contrast it is pasted with;
     `mask` (h, w) is where it is present, and nothing changes outside it. With a `colour`
     (h, w, 3) in 0 to 255, `shade` is instead how much of the colour covers the picture, 0 to 1.
     """
@@ -193,7 +193,7 @@ def _blotch(rng: np.random.Generator, radius: float, *, roughness: float) -> Fie
 
 
 def _layer(shade: NDArray[np.floating], mask: NDArray[np.bool_] | None = None) -> Layer:
-    """A layer of gray; without a mask, its mask is where the shade is visible, holes closed."""
+    """A layer of grey; without a mask, its mask is where the shade is visible, holes closed."""
     shade = shade.astype(np.float32)
     if mask is None:
         visible = (np.abs(shade) > VISIBLE * np.abs(shade).max()).astype(np.uint8)

@@ -1,7 +1,7 @@
-"""A defect onto a good picture, with a contrast that the picture's own grays set.
+"""A defect onto a good picture, with a contrast that the picture's own greys set.
 
 What looks strong on polished steel is invisible on a casting. So a defect's contrast is counted in
-the gray range (1st to 99th percentile) of the part around it. Serves the synthetic data sets and
+the grey range (1st to 99th percentile) of the part around it. Serves the synthetic data sets and
 every choice that is made on good pictures (`calibrate --select`).
 """
 
@@ -19,10 +19,10 @@ from edgeinspect.data.synthetic.defects import DefectKind, Layer, draw_defect
 
 __all__ = ["FAINTEST", "PER_SEVERITY", "Pasted", "paste_defect"]
 
-# Contrast in gray ranges at severity 0, and how much more at 1. Measured on real parts: below 0.2
+# Contrast in grey ranges at severity 0, and how much more at 1. Measured on real parts: below 0.2
 # no rule of scoring sees anything, from 1.5 on most do.
 FAINTEST, PER_SEVERITY = 0.15, 1.35
-LEAST_RANGE = 12.0  # gray levels; a flat surface still hides changes below the camera's noise
+LEAST_RANGE = 12.0  # grey levels; a flat surface still hides changes below the camera's noise
 N_PLACES = 12
 MOSTLY = 0.8  # share of a defect that should lie on the part
 PART_SIDE = 512  # px; enough to tell a part from what lies behind it
@@ -48,7 +48,7 @@ def paste_defect(
     """Paste one defect of a random kind and size at a random place of the part.
 
     Args:
-        picture: (H, W, 3) RGB; a gray picture stays gray.
+        picture: (H, W, 3) RGB; a grey picture stays grey.
         severity: 0 faint, 1 strong, beyond stronger; contrast grows with it, size a little.
         kinds: which to choose from; all six if not given.
     Returns: a changed copy; at least one pixel of the mask is on the picture.
@@ -60,8 +60,8 @@ def paste_defect(
     layer = draw_defect(kind, rng, unit_px=min(height, width), extent=extent)
     part = _part(picture)
     spot = _choose_spot(layer, part, rng)
-    gray_range = _gray_range(picture, part, spot.centre)
-    contrast = (FAINTEST + PER_SEVERITY * severity) * gray_range * rng.uniform(0.8, 1.2)
+    grey_range = _grey_range(picture, part, spot.centre)
+    contrast = (FAINTEST + PER_SEVERITY * severity) * grey_range * rng.uniform(0.8, 1.2)
     changed, mask = picture.copy(), np.zeros((height, width), bool)
     seen = Layer(
         shade=layer.shade[spot.here],
@@ -83,21 +83,21 @@ class _Spot:
 
 
 def _part(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(H, W), false on the background: an even border's gray, where the part stands out from it.
+    """(H, W), false on the background: an even border's grey, where the part stands out from it.
 
-    The background may be lit from one side: a plane of gray is fitted to the border. Where the
+    The background may be lit from one side: a plane of grey is fitted to the border. Where the
     border is as uneven as the rest, the part fills the picture. Large pictures are looked at
     through every n-th pixel.
     """
     height, width = picture.shape[:2]
     step = max(1, max(height, width) // PART_SIDE)
-    gray = luminance_of(picture[::step, ::step])
-    plane, unevenness = _border_plane(gray)
-    darkest, brightest = np.percentile(gray, (1, 99))
+    grey = luminance_of(picture[::step, ::step])
+    plane, unevenness = _border_plane(grey)
+    darkest, brightest = np.percentile(grey, (1, 99))
     if unevenness < 0.25 * (brightest - darkest):
-        apart = np.clip(np.abs(gray - plane), 0, 255).astype(np.uint8)
+        apart = np.clip(np.abs(grey - plane), 0, 255).astype(np.uint8)
         _, split = cv2.threshold(apart, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-        span = 2 * (min(gray.shape) // 80) + 3  # closes over highlights as bright as the background
+        span = 2 * (min(grey.shape) // 80) + 3  # closes over highlights as bright as the background
         split = cv2.morphologyEx(split, cv2.MORPH_CLOSE, np.ones((span, span), np.uint8))
         if LEAST_PART < split.mean() < MOST_PART:
             whole = cv2.resize(split, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -105,14 +105,14 @@ def _part(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.ones((height, width), bool)
 
 
-def _border_plane(gray: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
-    """(plane of gray through the border (H, W), 5th to 95th percentile of the border about it)."""
-    height, width = gray.shape
-    is_border = np.ones(gray.shape, bool)
+def _border_plane(grey: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+    """(plane of grey through the border (H, W), 5th to 95th percentile of the border about it)."""
+    height, width = grey.shape
+    is_border = np.ones(grey.shape, bool)
     is_border[2:-2, 2:-2] = False
     y, x = np.nonzero(is_border)
     terms = np.stack([np.ones(len(y)), y / height, x / width], axis=-1)
-    values = gray[y, x].astype(np.float64)
+    values = grey[y, x].astype(np.float64)
     (level, down, across), *_ = np.linalg.lstsq(terms, values, rcond=None)
     low, high = np.percentile(values - terms @ (level, down, across), (5, 95))
     rows, columns = np.arange(height) / height, np.arange(width) / width
@@ -147,10 +147,10 @@ def _spot(
     return _Spot(centre=centre, here=(here[0], here[1]), there=(there[0], there[1]))
 
 
-def _gray_range(
+def _grey_range(
     picture: NDArray[np.uint8], part: NDArray[np.bool_], centre: tuple[int, int]
 ) -> float:
-    """1st to 99th percentile of the part's gray around a pixel of it, at least `LEAST_RANGE`."""
+    """1st to 99th percentile of the part's grey around a pixel of it, at least `LEAST_RANGE`."""
     (y, x), reach = centre, max(8, min(part.shape) // 8)
     window = np.s_[max(0, y - reach) : y + reach, max(0, x - reach) : x + reach]
     darkest, brightest = np.percentile(luminance_of(picture[window])[part[window]], (1, 99))
@@ -158,7 +158,7 @@ def _gray_range(
 
 
 def _blend(picture: NDArray[np.uint8], layer: Layer, contrast: float) -> NDArray[np.uint8]:
-    """The layer over a piece of picture (h, w, 3), at most `contrast` gray levels of change."""
+    """The layer over a piece of picture (h, w, 3), at most `contrast` grey levels of change."""
     before = picture.astype(np.float32)
     if layer.colour is None:
         change = np.repeat(contrast * layer.shade[..., None], 3, axis=-1)
@@ -178,7 +178,7 @@ def _direction(before: NDArray[np.float32], change: NDArray[np.float32]) -> int:
 
 
 def _cover(before: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Full change towards a colour; towards its gray where the picture itself is gray."""
+    """Full change towards a colour; towards its grey where the picture itself is grey."""
     if not np.ptp(before, axis=-1).any():
         colour = np.repeat(luminance_of(colour)[..., None], 3, axis=-1)
     return colour - before

@@ -32,7 +32,7 @@ class Finish(str, enum.Enum):
 class Surface:
     """What the parts of one data set share.
 
-    `tone` is the mean gray, 0 to 1; `tint` the channels' factors; `light_rad` where the light
+    `tone` is the mean grey, 0 to 1; `tint` the channels' factors; `light_rad` where the light
     comes from; `centre` (y, x) the axis of a machined part, in sides of the picture.
     """
 

@@ -17,7 +17,7 @@ seeds = st.integers(0, 10_000)
 
 
 def plate(height: int = 96, width: int = 128, spread: float = 12.0) -> NDArray[np.uint8]:
-    """A gray plate with noise of `spread` gray levels."""
+    """A grey plate with noise of `spread` grey levels."""
     noise = np.random.default_rng(1).normal(128, spread, (height, width, 1))
     return np.repeat(noise.clip(0, 255).astype(np.uint8), 3, axis=-1)
 
@@ -73,7 +73,7 @@ def test_higher_severity_changes_more(kind: DefectKind) -> None:
     assert change(0.0) < 0.7 * change(0.4) < 0.7 * change(1.2)
 
 
-def test_contrast_follows_the_gray_range_of_the_part() -> None:
+def test_contrast_follows_the_grey_range_of_the_part() -> None:
     def change(spread: float) -> float:
         good = plate(spread=spread)
         rng = np.random.default_rng(3)
@@ -90,17 +90,17 @@ def test_a_flat_picture_still_shows_a_strong_defect(kind: DefectKind) -> None:
     assert np.abs(pasted.picture.astype(int) - flat).max() >= 5
 
 
-@pytest.mark.parametrize("gray", [0, 255])
+@pytest.mark.parametrize("grey", [0, 255])
 @pytest.mark.parametrize("kind", list(DefectKind))
-def test_black_and_white_do_not_swallow_a_defect(kind: DefectKind, gray: int) -> None:
-    flat = np.full((96, 96, 3), gray, np.uint8)
+def test_black_and_white_do_not_swallow_a_defect(kind: DefectKind, grey: int) -> None:
+    flat = np.full((96, 96, 3), grey, np.uint8)
     pasted = paste_defect(flat, np.random.default_rng(0), severity=1.0, kinds=[kind])
     assert np.abs(pasted.picture.astype(int) - flat).max() >= 5
 
 
 @given(kinds, seeds)
 @settings(max_examples=30)
-def test_a_gray_picture_stays_gray(kind: DefectKind, seed: int) -> None:
+def test_a_grey_picture_stays_grey(kind: DefectKind, seed: int) -> None:
     pasted = paste_defect(plate(), np.random.default_rng(seed), severity=1, kinds=[kind])
     assert not np.ptp(pasted.picture.astype(int), axis=-1).any()
 

@@ -16,9 +16,9 @@ def rendered(finish: Finish, seed: int, size_px: int = 96) -> NDArray[np.uint8]:
     return render_surface(surface, np.random.default_rng(seed), size_px)
 
 
-def roughness(gray: NDArray[np.float64]) -> tuple[float, float]:
+def roughness(grey: NDArray[np.float64]) -> tuple[float, float]:
     """Mean absolute difference of neighbours (down, across)."""
-    return float(np.abs(np.diff(gray, axis=0)).mean()), float(np.abs(np.diff(gray, axis=1)).mean())
+    return float(np.abs(np.diff(grey, axis=0)).mean()), float(np.abs(np.diff(grey, axis=1)).mean())
 
 
 @pytest.mark.parametrize("finish", list(Finish))
@@ -36,7 +36,7 @@ def test_any_size_can_be_rendered(finish: Finish, size_px: int) -> None:
 
 
 @pytest.mark.parametrize("finish", list(Finish))
-def test_parts_are_metal_gray_and_neither_black_nor_burnt_out(finish: Finish) -> None:
+def test_parts_are_metal_grey_and_neither_black_nor_burnt_out(finish: Finish) -> None:
     part = rendered(finish, 0, 128)
     assert 70 < part.mean() < 190
     assert np.mean((part <= 2) | (part >= 253)) < 0.01
@@ -57,10 +57,10 @@ def test_a_casting_is_rough_in_every_direction() -> None:
 
 def test_tool_marks_follow_circles_around_the_axis() -> None:
     surface = draw_surface(Finish.MACHINED, np.random.default_rng(0))
-    gray = render_surface(surface, np.random.default_rng(1), 256) @ LUMINANCE
+    grey = render_surface(surface, np.random.default_rng(1), 256) @ LUMINANCE
     y, x = np.mgrid[:256, :256]
     ring = np.hypot(y / 256 - surface.centre[0], x / 256 - surface.centre[1]) * 256
-    detail = gray - np.array([[gray[max(0, i - 4) : i + 5].mean()] for i in range(256)])
+    detail = grey - np.array([[grey[max(0, i - 4) : i + 5].mean()] for i in range(256)])
     near = (np.abs(y / 256 - surface.centre[0]) < 0.3) & (ring > 20)
     by_ring = np.bincount(ring[near].astype(int), detail[near]) / np.maximum(
         np.bincount(ring[near].astype(int)), 1
