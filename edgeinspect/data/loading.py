@@ -7,7 +7,7 @@ must not stop the rest, it is named in the log and counted in the result.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.config import PreprocessConfig
-from edgeinspect.data.images import read_picture
+from edgeinspect.data.images import guess_white_level, read_picture
 from edgeinspect.data.tiling import TileGrid, cut_tiles, plan_tiles
 from edgeinspect.errors import DataError, ImageError
 
@@ -26,6 +26,7 @@ __all__ = [
     "Survey",
     "load_many",
     "load_tiles",
+    "plan_file",
     "survey_pictures",
 ]
 
@@ -58,22 +59,36 @@ class LoadedPictures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What a list of files holds: readable `paths` with their `shapes` (H, W), and the rest."""
+    """What a list of files holds, after each was read once.
+
+    Attributes:
+        paths, shapes: the readable ones, with their (H, W). skipped: what is wrong with the rest.
+        white_level_16bit: what 16-bit files hold for white; they were read by it.
+        mean, spread: of all values of all pictures, 0 to 1; every picture counts the same.
+    """
 
     paths: tuple[Path, ...]
     shapes: tuple[tuple[int, int], ...]
     skipped: tuple[ImageError, ...]
+    white_level_16bit: int
+    mean: float
+    spread: float
 
 
 def load_tiles(path: Path, preprocess: PreprocessConfig) -> LoadedPicture:
     """Read one picture and cut it. Raises ImageError if it cannot be read, or has no grid."""
     picture = read_picture(path, white_level_16bit=preprocess.white_level_16bit)
     height, width = picture.shape[:2]
+    grid = plan_file(path, (height, width), preprocess)
+    return LoadedPicture(tiles=cut_tiles(picture, grid), grid=grid, picture=picture)
+
+
+def plan_file(path: Path, picture_hw: tuple[int, int], preprocess: PreprocessConfig) -> TileGrid:
+    """`plan_tiles`, whose ImageError then names the file."""
     try:
-        grid = plan_tiles((height, width), preprocess)
+        return plan_tiles(picture_hw, preprocess)
     except ImageError as error:
         raise ImageError(f"{path}: {error.what}", hint=error.hint) from error
-    return LoadedPicture(tiles=cut_tiles(picture, grid), grid=grid, picture=picture)
 
 
 def load_many(paths: Iterable[Path], preprocess: PreprocessConfig) -> LoadedPictures:
@@ -102,24 +117,36 @@ def load_many(paths: Iterable[Path], preprocess: PreprocessConfig) -> LoadedPict
     )
 
 
-def survey_pictures(paths: Iterable[Path]) -> Survey:
-    """Read every picture once for its shape; broken ones are logged, counted and left out.
+def survey_pictures(paths: Sequence[Path]) -> Survey:
+    """Read every picture once for its facts; broken ones are logged, counted and left out.
 
     Raises: DataError if none could be read.
     """
+    white = guess_white_level(paths)
     kept: list[Path] = []
     shapes: list[tuple[int, int]] = []
+    moments: list[tuple[float, float]] = []  # mean and mean square, 0 to 1
     skipped: list[ImageError] = []
     for path in paths:
         try:
-            height, width = read_picture(path).shape[:2]
+            picture = read_picture(path, white_level_16bit=white)
         except ImageError as error:
             skipped.append(error)
             continue
         kept.append(path)
-        shapes.append((height, width))
+        shapes.append((picture.shape[0], picture.shape[1]))
+        square = float(np.square(picture, dtype=np.float32).mean())
+        moments.append((float(picture.mean()) / 255, square / 255**2))
     _report_skipped(skipped, n_read=len(kept))
-    return Survey(paths=tuple(kept), shapes=tuple(shapes), skipped=tuple(skipped))
+    mean, square = np.mean(moments, axis=0).tolist()
+    return Survey(
+        paths=tuple(kept),
+        shapes=tuple(shapes),
+        skipped=tuple(skipped),
+        white_level_16bit=white,
+        mean=mean,
+        spread=max(0.0, square - mean**2) ** 0.5,
+    )
 
 
 def _report_skipped(skipped: list[ImageError], *, n_read: int) -> None:

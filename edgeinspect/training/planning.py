@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from edgeinspect.config import PreprocessConfig, ResizeRule, RunConfig
-from edgeinspect.data.images import file_sha256, guess_white_level, read_picture
+from edgeinspect.data.images import file_sha256
 from edgeinspect.data.layout import find_good
+from edgeinspect.data.loading import Survey, plan_file, survey_pictures
 from edgeinspect.data.splits import split_neighbours
-from edgeinspect.data.tiling import choose_resize, plan_tiles
-from edgeinspect.errors import ConfigError, DataError, ImageError
+from edgeinspect.data.tiling import choose_resize
+from edgeinspect.errors import ConfigError, DataError
 from edgeinspect.training.run_folder import Plan
 
-__all__ = ["Duration", "GoodPictures", "make_plan", "survey_good"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["Duration", "make_plan"]
 
 FEWEST_PICTURES = 4
 
@@ -35,56 +32,8 @@ class Duration:
         given = [v for v in (self.steps, self.epochs, self.minutes) if v is not None]
         if len(given) != 1:
             raise ConfigError("training length: give one of --steps, --epochs and --minutes")
-        if given[0] <= 0:
-            raise ConfigError(f"training length is {given[0]}: it must be above 0")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoodPictures:
-    """What a folder of good pictures holds, after every file has been read once."""
-
-    folder: Path
-    paths: tuple[Path, ...]
-    shapes: tuple[tuple[int, int], ...]
-    skipped: tuple[str, ...]
-    white_level_16bit: int
-    mean: float
-    spread: float
-
-
-def survey_good(paths: list[Path], folder: Path) -> GoodPictures:
-    """Read every picture once; broken ones are named, counted and left out.
-
-    Raises: DataError if fewer than 4 can be read.
-    """
-    white = guess_white_level(paths)
-    kept, shapes, skipped, means, squares = [], [], [], [], []
-    for path in paths:
-        try:
-            picture = read_picture(path, white_level_16bit=white)
-        except ImageError as error:
-            _log.warning("skipped: %s", error.what)
-            skipped.append(path.name)
-            continue
-        kept.append(path)
-        shapes.append((picture.shape[0], picture.shape[1]))
-        means.append(float(picture.mean()) / 255)
-        squares.append(float(np.square(picture, dtype=np.float32).mean()) / 255**2)
-    if len(kept) < FEWEST_PICTURES:
-        raise DataError(
-            f"{folder} has {len(kept)} readable good pictures ({len(skipped)} are broken)",
-            hint=f"at least {FEWEST_PICTURES} are needed, a hundred or more are better",
-        )
-    mean = float(np.mean(means))
-    return GoodPictures(
-        folder=folder,
-        paths=tuple(kept),
-        shapes=tuple(shapes),
-        skipped=tuple(skipped),
-        white_level_16bit=white,
-        mean=mean,
-        spread=float(np.sqrt(max(0.0, np.mean(squares) - mean**2))),
-    )
+        if not 0 < given[0] < math.inf:
+            raise ConfigError(f"training length is {given[0]}: it must be above 0, and end")
 
 
 def make_plan(
@@ -99,30 +48,34 @@ def make_plan(
     Raises: DataError, ImageError, ConfigError.
     """
     paths = find_good(data) if only is None else only
-    pictures = survey_good(paths, paths[0].parent)
-    preprocess = _preprocessing(config.preprocess, pictures, resize)
-    for path, shape in zip(pictures.paths, pictures.shapes, strict=True):
-        try:
-            plan_tiles(shape, preprocess)
-        except ImageError as error:
-            raise ImageError(f"{path}: {error.what}", hint=error.hint) from error
-    training, holdout = split_neighbours(pictures.paths, config.optimiser.holdout)
+    folder, survey = paths[0].parent, survey_pictures(paths)
+    if len(survey.paths) < FEWEST_PICTURES:
+        raise DataError(
+            f"{folder} has {len(survey.paths)} readable good pictures"
+            f" ({len(survey.skipped)} are broken)",
+            hint=f"at least {FEWEST_PICTURES} are needed, a hundred or more are better",
+        )
+    preprocess = _preprocessing(config.preprocess, survey, resize)
+    for path, shape in zip(survey.paths, survey.shapes, strict=True):
+        plan_file(path, shape, preprocess)  # raises here, not in the middle of training
+    readable = set(survey.paths)
+    training, holdout = split_neighbours(survey.paths, config.optimiser.holdout)
     return Plan(
         config=replace(config, preprocess=preprocess),
         n_steps=0,
-        folder=str(pictures.folder.resolve()),
+        folder=str(folder.resolve()),
         training={file_sha256(p): p.name for p in training},
         holdout={file_sha256(p): p.name for p in holdout},
-        skipped=pictures.skipped,
-        mean=pictures.mean,
-        spread=pictures.spread,
+        skipped=tuple(path.name for path in paths if path not in readable),
+        mean=survey.mean,
+        spread=survey.spread,
     )
 
 
 def _preprocessing(
-    preprocess: PreprocessConfig, pictures: GoodPictures, resize: ResizeRule | None
+    preprocess: PreprocessConfig, survey: Survey, resize: ResizeRule | None
 ) -> PreprocessConfig:
     if resize is None:
         is_scaled = preprocess.scale is not None
-        resize = ResizeRule.TILE if is_scaled else choose_resize(pictures.shapes)
-    return replace(preprocess, resize=resize, white_level_16bit=pictures.white_level_16bit)
+        resize = ResizeRule.TILE if is_scaled else choose_resize(survey.shapes)
+    return replace(preprocess, resize=resize, white_level_16bit=survey.white_level_16bit)

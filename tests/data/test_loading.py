@@ -74,3 +74,11 @@ def test_a_survey_gives_the_shapes_of_what_can_be_read(tmp_path: Path) -> None:
     assert survey.paths == (path,)
     assert survey.shapes == ((40, 50),)
     assert len(survey.skipped) == 1
+
+
+def test_a_survey_measures_the_pictures_by_their_white_level(tmp_path: Path) -> None:
+    half = np.zeros((8, 8), np.uint16)
+    half[:4] = 4095
+    survey = survey_pictures([write(tmp_path / "a.png", half)])
+    assert survey.white_level_16bit == 4095
+    assert (survey.mean, survey.spread) == (pytest.approx(0.5), pytest.approx(0.5))

@@ -1,0 +1,50 @@
+"""What is settled before the first step."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinspect.config import ResizeRule
+from edgeinspect.errors import ConfigError, ImageError
+from edgeinspect.training.planning import Duration, make_plan
+from tests.data.picture_files import made_picture, write
+from tests.training.settings import small_config
+
+
+@pytest.mark.parametrize("length", [0.0, -1.0, math.nan, math.inf])
+def test_a_length_without_an_end_is_refused(length: float) -> None:
+    with pytest.raises(ConfigError, match="it must be above 0, and end"):
+        Duration(minutes=length)
+
+
+def test_every_picture_is_in_one_list_of_the_plan(tmp_path: Path) -> None:
+    for i in range(6):
+        write(tmp_path / f"{i}.png", made_picture(64, 64, seed=i))
+    (tmp_path / "broken.png").touch()
+    plan = make_plan(tmp_path, small_config(), resize=None)
+    assert plan.skipped == ("broken.png",)
+    assert sorted([*plan.training.values(), *plan.holdout.values()]) == [
+        f"{i}.png" for i in range(6)
+    ]
+    assert plan.config.preprocess.resize is ResizeRule.SQUASH
+
+
+def test_the_white_level_of_a_camera_is_found(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        write(tmp_path / f"{i}.png", rng.integers(0, 4096, (64, 64), dtype=np.uint16))
+    plan = make_plan(tmp_path, small_config(), resize=None)
+    assert plan.config.preprocess.white_level_16bit == 4095
+    assert plan.mean == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_picture_that_cannot_be_cut_is_named_before_training(tmp_path: Path) -> None:
+    for i in range(4):
+        write(tmp_path / f"{i}.png", made_picture(64, 64, seed=i))
+    write(tmp_path / "tiny.png", made_picture(4, 4))
+    with pytest.raises(ImageError, match=r"tiny\.png: a picture of 4 x 4 px is too small"):
+        make_plan(tmp_path, small_config(), resize=None)
