@@ -110,7 +110,9 @@ def fit(
     """
     check_target(bundle, force=force)  # before minutes are spent
     split = split_good(find_good(good_dir), config.optimiser.holdout)
-    rate = false_reject_rate or max(USUAL_RATE, smallest_supported_rate(len(split.calibration)))
+    rate = false_reject_rate
+    if rate is None:
+        rate = max(USUAL_RATE, smallest_supported_rate(len(split.calibration)))
     check_rate(len(split.calibration), rate)
     if on_split is not None:
         on_split(split)
@@ -161,10 +163,12 @@ def try_detection(
 
 
 def _try(inspector: Inspector, pictures: list[Path], severity: float, seed: int) -> DetectionTrial:
+    white = inspector.bundle.config.preprocess.white_level_16bit
     areas, n_found = [], 0
     for i in range(N_PASTED):
         rng = np.random.default_rng((seed, i))
-        picture = read_picture(pictures[i % len(pictures)])
+        path = pictures[i % len(pictures)]
+        picture = read_picture(path, white_level_16bit=white)
         pasted = paste_defect(picture, rng, severity=severity)
         areas.append(int(pasted.mask.sum()))
         n_found += inspector(pasted.picture).verdict is Verdict.NG

@@ -7,6 +7,7 @@ tests of their own.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,12 @@ def make_bundle(
     normalisation: Normalisation = Normalisation.BLOCK,
     n_tiles: int = 1,
     rule: Rule = Rule.PEAK,
+    white_level_16bit: int = 65535,
 ) -> Path:
     """Write `folder/part.bundle`; calibrated on flat pictures with a little noise."""
     config = stand_in_config(size=size, n_scales=n_scales, resize=resize)
+    preprocess = replace(config.preprocess, white_level_16bit=white_level_16bit)
+    config = replace(config, preprocess=preprocess)
     path = folder / "part.bundle"
     manifest = Manifest(tool_version=__version__, name="part", config=to_dict(config), graph={})
     with new_bundle(path, force=False) as draft:

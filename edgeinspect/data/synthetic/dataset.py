@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.data.images import read_picture, save_picture
+from edgeinspect.data.images import guess_white_level, read_picture, save_picture
 from edgeinspect.data.layout import GOOD, find_good
 from edgeinspect.data.synthetic.defects import DefectKind
 from edgeinspect.data.synthetic.pasting import Pasted, paste_defect
@@ -124,13 +124,15 @@ def paste_data_set(
     _check_pasting(severity, seed)
     if out.resolve() in (good_folder.resolve(), *good_folder.resolve().parents):
         raise OutputError(f"{out} holds the good pictures", hint="choose another place")
+    paths = find_good(good_folder)
+    white = guess_white_level(paths)
     skipped: list[ImageError] = []
     stems: list[str] = []
     with _new_folder(out, force=force) as draft:
         writer = _DefectWriter(draft, seed, severity)
-        for path in find_good(good_folder):
+        for path in paths:
             try:
-                picture = read_picture(path)
+                picture = read_picture(path, white_level_16bit=white)
             except ImageError as error:
                 _log.warning("skipped: %s", error.what)
                 skipped.append(error)

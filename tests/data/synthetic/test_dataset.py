@@ -189,3 +189,12 @@ def test_the_good_pictures_are_never_overwritten(parts: Path) -> None:
     with pytest.raises(OutputError, match="holds the good pictures"):
         paste_data_set(parts, parts / "train" / "good", force=True)
     assert len(find_good(parts)) == 6
+
+
+def test_pictures_of_a_12_bit_camera_keep_their_brightness(tmp_path: Path) -> None:
+    grey = np.full((64, 64), 2000, np.uint16)
+    grey[0] = 4095
+    write(tmp_path / "good" / "a.png", grey)
+    paste_data_set(tmp_path / "out", tmp_path / "good", seed=0)
+    good = read_picture(tmp_path / "out" / "test" / "good" / "a.png")
+    assert good[32, 32, 0] == round(2000 / 4095 * 255)
