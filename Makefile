@@ -65,5 +65,8 @@ demo-bundle: setup  ## edgeinspect/demo_bundle, anew
 	$(BIN)/edgeinspect synth build/demo/metal --surface brushed --n-good 240 --size 256 --seed 0
 	OMP_NUM_THREADS=2 $(BIN)/edgeinspect fit build/demo/metal/train/good build/demo/demo.bundle \
 	  --preset nano --steps 1200 --device cpu --false-reject-rate 0.02
+	# Constants by position in the block: those by pixel would be 4 MB.
+	$(BIN)/edgeinspect calibrate build/demo/demo.bundle build/demo/metal/train/good \
+	  --skip-training-pictures --normalisation block --false-reject-rate 0.02
 	rm -rf edgeinspect/demo_bundle && cp -r build/demo/demo.bundle edgeinspect/demo_bundle
 	rm -f edgeinspect/demo_bundle/.lock

@@ -1,0 +1,68 @@
+"""`edgeinspect train` as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edgeinspect.cli.main import build_app
+from edgeinspect.training.run_folder import RunFolder
+from tests.training.settings import SMALL, write_good
+
+QUICK = {**SMALL, "adversarial": "0", "latent": "0"}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_good(tmp_path_factory.mktemp("data") / "train" / "good", n=6)
+
+
+def train(*words: str) -> object:
+    settings = [w for key, value in QUICK.items() for w in ("--set", f"{key}={value}")]
+    command = ["train", *words, "--preset", "nano", "--device", "cpu", *settings]
+    return CliRunner().invoke(build_app("train"), command)
+
+
+def test_a_run_is_trained_and_the_next_command_is_named(good, tmp_path):
+    done = train(str(good), "--out", str(tmp_path / "run"), "--steps", "2")
+    assert done.exit_code == 0, done.output
+    assert f"next: edgeinspect export {tmp_path / 'run'} part.bundle" in done.stdout
+
+
+def test_settings_of_the_command_line_are_those_of_the_run(good, tmp_path):
+    done = train(str(good), "--out", str(tmp_path / "run"), "--steps", "1", "--set", "batch=3")
+    assert done.exit_code == 0, done.output
+    assert RunFolder.open(tmp_path / "run").config.optimiser.batch == 3
+
+
+def test_epochs_are_turned_into_steps(good, tmp_path):
+    done = train(str(good), "--out", str(tmp_path / "run"), "--epochs", "1")
+    assert done.exit_code == 0, done.output
+    assert RunFolder.open(tmp_path / "run").plan.n_steps == 2  # 4 pictures train, 2 a batch
+
+
+def test_the_result_can_be_read_by_a_machine(good, tmp_path):
+    done = train(str(good), "--out", str(tmp_path / "run"), "--steps", "1", "--json")
+    result = json.loads(done.stdout)
+    assert result["step"] == 1
+    assert result["best_error"] > 0
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_is(good, tmp_path):
+    out = tmp_path / "run"
+    train(str(good), "--out", str(out), "--steps", "2")
+    before = (out / "metrics.jsonl").read_text()
+    done = CliRunner().invoke(
+        build_app("train"), ["train", str(good), "--out", str(out), "--resume"]
+    )
+    assert done.exit_code == 0, done.output
+    assert (out / "metrics.jsonl").read_text() == before
+
+
+def test_tiles_can_be_asked_for(good, tmp_path):
+    done = train(str(good), "--out", str(tmp_path / "run"), "--steps", "1", "--tile")
+    assert done.exit_code == 0, done.output
+    assert RunFolder.open(tmp_path / "run").config.preprocess.resize.value == "tile"

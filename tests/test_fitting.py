@@ -1,0 +1,148 @@
+"""`fit`: how pictures are divided, what is promised, and that nothing half-made stays."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edgeinspect.bundle import read_bundle
+from edgeinspect.calibration.training_pictures import untrained_pictures
+from edgeinspect.cli.main import build_app
+from edgeinspect.data.synthetic.pasting import paste_defect
+from edgeinspect.errors import CalibrationError, DataError
+from edgeinspect.fitting import (
+    SEVERITIES,
+    DetectionTrial,
+    Fit,
+    Split,
+    fit,
+    split_good,
+    try_detection,
+)
+from edgeinspect.runtime.inspector import open_inspector
+from edgeinspect.training.planning import Duration
+from tests.bundles import make_bundle
+from tests.data.picture_files import write
+from tests.training.settings import SMALL, small_config, write_good
+
+N_GOOD = 44
+LOSSES = {"adversarial": "0", "latent": "0"}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_good(tmp_path_factory.mktemp("data") / "good", n=N_GOOD)
+
+
+@pytest.fixture(scope="module")
+def fitted(good: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    """A bundle made by the command, and what the command printed as JSON."""
+    bundle = tmp_path_factory.mktemp("fitted") / "part.bundle"
+    settings = [w for k, v in {**SMALL, **LOSSES}.items() for w in ("--set", f"{k}={v}")]
+    words = ["fit", str(good), str(bundle), "--preset", "nano", "--steps", "4", *settings]
+    done = CliRunner().invoke(build_app("fit"), [*words, "--device", "cpu", "--json"])
+    assert done.exit_code == 0, done.output
+    return bundle, json.loads(done.stdout)
+
+
+def test_every_picture_has_exactly_one_use(good):
+    split = split_good(sorted(good.iterdir()), 0.1)
+    together = split.training + split.selection + split.calibration
+    assert sorted(together) == sorted(good.iterdir())
+    assert len(split.calibration) == round(0.3 * N_GOOD)
+
+
+def test_neighbours_are_used_together(good):
+    paths = sorted(good.iterdir())
+    calibration = {paths.index(p) for p in split_good(paths, 0.1).calibration}
+    lonely = [i for i in calibration if not {i - 1, i + 1} & calibration]
+    assert lonely == []
+
+
+def test_too_few_pictures_to_divide_are_refused(tmp_path):
+    paths = sorted(write_good(tmp_path / "good", n=12).iterdir())
+    with pytest.raises(DataError, match=r"12 good pictures can be read.*at least 40"):
+        split_good(paths, 0.1)
+
+
+def test_the_command_leaves_a_calibrated_bundle_and_says_what_to_expect(fitted):
+    path, printed = fitted
+    bundle = read_bundle(path)
+    assert bundle.calibration is not None
+    assert printed["threshold"] == pytest.approx(bundle.calibration.threshold.value)
+    assert printed["n_calibration"] == bundle.calibration.threshold.n_good
+    assert len(printed["synthetic_defects"]) == len(SEVERITIES)
+    assert path.with_suffix(".run").is_dir()
+
+
+def test_the_rate_is_the_least_that_the_pictures_support(fitted):
+    _, printed = fitted
+    assert printed["false_reject_rate"] == pytest.approx(1 / (printed["n_calibration"] + 1))
+
+
+def test_pictures_that_calibrated_did_not_train(good, fitted):
+    provenance = read_bundle(fitted[0]).manifest.provenance
+    calibration = split_good(sorted(good.iterdir()), 0.34).calibration
+    assert untrained_pictures(calibration, provenance) == calibration
+
+
+def test_a_rate_beyond_the_pictures_leaves_no_bundle(good, tmp_path):
+    bundle = tmp_path / "part.bundle"
+    with pytest.raises(CalibrationError, match="cannot support a false-reject rate"):
+        fit(
+            good, bundle, tmp_path / "run", small_config(**LOSSES), Duration(steps=1),
+            false_reject_rate=0.001, device="cpu",
+        )  # fmt: skip
+    assert not bundle.exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rate_of_zero_is_refused_like_any_other(good, tmp_path):
+    with pytest.raises(CalibrationError, match="the false-reject rate is 0"):
+        fit(
+            good, tmp_path / "part.bundle", tmp_path / "run", small_config(**LOSSES),
+            Duration(steps=1), false_reject_rate=0.0, device="cpu",
+        )  # fmt: skip
+
+
+def test_stronger_synthetic_defects_are_not_found_less_often(tmp_path, good):
+    bundle = make_bundle(tmp_path, size=64)
+    with open_inspector(bundle) as inspector:
+        trials = try_detection(inspector, sorted(good.iterdir())[:4], seed=0)
+    assert [trial.severity for trial in trials] == list(SEVERITIES)
+    assert trials[-1].n_found >= trials[0].n_found
+
+
+@pytest.mark.parametrize(
+    ("found", "faintest"),
+    [((0, 5, 16), 2), ((0, 16, 16), 1), ((16, 5, 16), 2), ((0, 0, 5), None)],
+)
+def test_the_faintest_found_has_only_found_ones_above_it(found, faintest):
+    trials = tuple(
+        DetectionTrial(severity=i, contrast=i, area_px=9, n_pasted=16, n_found=n)
+        for i, n in enumerate(found)
+    )
+    nothing = Split(training=[], selection=[], calibration=[])
+    result = Fit(split=nothing, training=None, calibration=None, trials=trials)  # type: ignore[arg-type]
+    got = result.faintest_found
+    assert (None if got is None else got.severity) == faintest
+
+
+def test_defects_are_pasted_onto_pictures_as_the_bundle_reads_them(tmp_path, monkeypatch):
+    """12-bit pictures, of a bundle that knows their white, are not pasted onto as black ones."""
+    path = write(tmp_path / "a.png", np.full((64, 64), 2000, np.uint16))
+    bundle = make_bundle(tmp_path, size=64, white_level_16bit=4095)
+    shown = []
+    with open_inspector(bundle) as inspector:
+        monkeypatch.setattr(
+            "edgeinspect.fitting.paste_defect",
+            lambda picture, rng, severity: (
+                shown.append(picture) or paste_defect(picture, rng, severity=severity)
+            ),
+        )
+        try_detection(inspector, [path], seed=0)
+    assert {int(picture.mean()) for picture in shown} == {round(2000 / 4095 * 255)}
