@@ -25,7 +25,6 @@ from edgeinspect.calibration.crossfit import CrossFit, PartScores, crossfit, fol
 from edgeinspect.calibration.good_maps import (
     GoodMaps,
     MapCache,
-    OnProgress,
     OnSkipped,
     collect_good_maps,
 )
@@ -36,6 +35,7 @@ from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.config import Normalisation, Rule
 from edgeinspect.constants import Calibration, RuleConstants, one_hot
 from edgeinspect.errors import CalibrationError
+from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.session import MapSession, open_maps
 
 __all__ = ["MAX_PIXEL_TILES", "calibrate"]
@@ -81,7 +81,7 @@ def calibrate(
     skip_training_pictures: bool = False,
     seed: int = 0,
     threads: int | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = no_progress,
     on_skipped: OnSkipped | None = None,
 ) -> Calibration:
     """Give a bundle its constants and threshold, from good pictures in the order they were taken.
@@ -119,7 +119,7 @@ def calibrate(
             bundle=bundle,
             session=session,
             request=request,
-            on_progress=on_progress or (lambda step, done, total: None),
+            on_progress=on_progress,
         )
         calibration = steps.run(paths, cache, on_skipped or _log_skipped)
     install_calibration(bundle_path, calibration)

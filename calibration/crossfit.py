@@ -19,13 +19,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.calibration.good_maps import GoodMaps, OnProgress
+from edgeinspect.calibration.good_maps import GoodMaps
 from edgeinspect.calibration.normalisation import MapConstants, MapSums, map_constants
 from edgeinspect.calibration.rules import StatisticConstants, fit_statistics, score
 from edgeinspect.calibration.statistics import blur, normalise, statistics
 from edgeinspect.config import Normalisation, ScoringConfig
 from edgeinspect.data.splits import neighbour_folds
 from edgeinspect.errors import CalibrationError
+from edgeinspect.progress import OnProgress
 
 __all__ = [
     "MIN_GOOD",

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from edgeinspect.config import PreprocessConfig
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.data.tiling import TileGrid
 from edgeinspect.errors import CalibrationError, ImageError, OutputError
+from edgeinspect.progress import OnProgress
 from edgeinspect.runtime.session import MapSession
 
 __all__ = [
@@ -29,14 +29,12 @@ __all__ = [
     "GoodMaps",
     "GoodPicture",
     "MapCache",
-    "OnProgress",
     "OnSkipped",
     "collect_good_maps",
     "infer_maps",
 ]
 
 Floats = NDArray[np.float32]
-OnProgress = Callable[[str, int, int], None]  # step, done, of how many
 OnSkipped = Callable[[Path, str], None]  # picture, what was wrong with it
 
 BATCH = 4  # images a call of the graph, and maps in memory at a time
@@ -88,12 +86,7 @@ class MapCache(AbstractContextManager["MapCache"]):
         exponents = np.stack(self._exponents[first : first + count])
         return np.ldexp(halves.astype(np.float32), exponents - _HALF_EXPONENT)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
 

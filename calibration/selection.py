@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from edgeinspect.calibration.candidates import Candidate
 from edgeinspect.calibration.crossfit import CrossFit, map_statistics
-from edgeinspect.calibration.good_maps import BATCH, GoodMaps, OnProgress
+from edgeinspect.calibration.good_maps import BATCH, GoodMaps
 from edgeinspect.config import Normalisation, PreprocessConfig, ScoringConfig
 from edgeinspect.constants import one_hot
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.data.synthetic.pasting import paste_defect
 from edgeinspect.data.tiling import cut_tiles
+from edgeinspect.progress import OnProgress
 from edgeinspect.runtime.session import MapSession
 
 __all__ = ["Selection", "Selector", "Trial", "choose_trial", "compare_auroc", "select_candidate"]

@@ -36,7 +36,7 @@ from edgeinspect.training.run_folder import RunFolder
 
 __all__ = ["export_run", "write_bundle"]
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
@@ -112,7 +112,7 @@ def write_bundle(
 
 def _write_graphs(graph: InspectionGraph, golden: Golden, folder: Path) -> None:
     """Export once, and cut the scoring graph and the error maps' graph out of it."""
-    log.info("exporting the graph")
+    _log.info("exporting the graph")
     io = graph_io(golden)
     model = export_graph(graph, io)
     ends = {SCORES: (list(io.inputs), SCORE_OUTPUTS), MAPS: (["image"], MAPS_OUTPUTS)}

@@ -25,7 +25,7 @@ from edgeinspect.scoring import RuleInputs
 
 __all__ = ["N_PICTURES", "golden_images", "make_golden", "neutral_constants"]
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 N_PICTURES = 3  # and one of noise
 SEED = 0
@@ -66,7 +66,7 @@ def golden_images(paths: Sequence[Path], preprocess: PreprocessConfig) -> tuple[
     """(B, H, W, 3) uint8 and where each comes from; the middle tile of each picture."""
     found = _pictures(paths, preprocess)
     if len(found) < N_PICTURES:
-        log.info("%d of %d pictures of the run are left", len(found), N_PICTURES)
+        _log.info("%d of %d pictures of the run are left", len(found), N_PICTURES)
         found += _surfaces(preprocess.size)[: N_PICTURES - len(found)]
     rng = np.random.default_rng(SEED)
     shape = (preprocess.size, preprocess.size, 3)
@@ -83,7 +83,7 @@ def _pictures(paths: Sequence[Path], preprocess: PreprocessConfig) -> list[tuple
         try:
             tiles = load_tiles(path, preprocess).tiles
         except ImageError as error:
-            log.debug("left out: %s", error)
+            _log.debug("left out: %s", error)
             continue
         found.append((tiles[len(tiles) // 2], path.name))
     return found

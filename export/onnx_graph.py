@@ -36,7 +36,7 @@ __all__ = [
     "save_graphs",
 ]
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 OPSET = 20
 IR_VERSION = 10
@@ -133,7 +133,7 @@ def save_graphs(models: Mapping[str, onnx.ModelProto], folder: Path, *, weights:
     move_weights(models.values(), folder / weights)
     for name, model in models.items():
         (folder / name).write_bytes(model.SerializeToString(deterministic=True))
-        log.debug("%s: %d nodes", name, len(model.graph.node))
+        _log.debug("%s: %d nodes", name, len(model.graph.node))
 
 
 @contextlib.contextmanager

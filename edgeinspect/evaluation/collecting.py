@@ -22,8 +22,9 @@ from edgeinspect.data.layout import LabelledPicture, read_mask
 from edgeinspect.data.tiling import TileGrid
 from edgeinspect.errors import ImageError
 from edgeinspect.evaluation.baselines import PictureFeatures
-from edgeinspect.evaluation.reference import Progress, Reference
+from edgeinspect.evaluation.reference import Reference
 from edgeinspect.metrics import PixelTally
+from edgeinspect.progress import OnProgress
 from edgeinspect.runtime.inspector import Inspection, Inspector, Verdict
 
 __all__ = ["Collected", "Entry", "collect", "mask_at", "read_mask_at"]
@@ -98,7 +99,7 @@ def collect(
     pictures: Sequence[LabelledPicture],
     data: Path,
     reference: Reference,
-    progress: Progress,
+    on_progress: OnProgress,
 ) -> Collected:
     """Judge every picture, `inspector.batch` tiles a call, those of several pictures together.
 
@@ -106,7 +107,7 @@ def collect(
     """
     collected = Collected()
     waiting: list[_Waiting] = []
-    for one in _read(inspector, pictures, data, reference, collected, progress):
+    for one in _read(inspector, pictures, data, reference, collected, on_progress):
         waiting.append(one)
         if sum(w.grid.n_tiles * len(w.pictures) for w in waiting) >= inspector.batch:
             _judge(inspector, waiting, reference, collected)
@@ -122,11 +123,11 @@ def _read(
     data: Path,
     reference: Reference,
     collected: Collected,
-    progress: Progress,
+    on_progress: OnProgress,
 ) -> Iterator[_Waiting]:
     white = inspector.bundle.config.preprocess.white_level_16bit
     for done, labelled in enumerate(pictures):
-        progress("test pictures", done, len(pictures))
+        on_progress("test pictures", done, len(pictures))
         name = labelled.path.relative_to(data).as_posix()
         try:
             picture = read_picture(labelled.path, white_level_16bit=white)
@@ -141,7 +142,7 @@ def _read(
         yield _Waiting(
             labelled=labelled, name=name, picture=picture, equalised=equalised, grid=grid
         )
-    progress("test pictures", len(pictures), len(pictures))
+    on_progress("test pictures", len(pictures), len(pictures))
 
 
 def _judge(

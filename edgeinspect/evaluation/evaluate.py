@@ -24,10 +24,11 @@ from edgeinspect.errors import DataError
 from edgeinspect.evaluation.baselines import Baseline, score_baselines
 from edgeinspect.evaluation.collecting import Collected, Entry, collect
 from edgeinspect.evaluation.folder import new_folder, write_evaluation
-from edgeinspect.evaluation.reference import Progress, Reference
+from edgeinspect.evaluation.reference import Reference
 from edgeinspect.evaluation.results import Counts, Evaluation, PartResult
 from edgeinspect.evaluation.rows import picture_rows
 from edgeinspect.evaluation.summary import Judged, summarise
+from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.runtime.session import open_session
 
@@ -55,7 +56,7 @@ def evaluate(
     *,
     good: Path | None = None,
     settings: EvaluationSettings | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> Evaluation:
     """Measure a calibrated bundle on the pictures of DATA/test.
 
@@ -68,13 +69,12 @@ def evaluate(
     settings = settings or EvaluationSettings()
     calibration = bundle.require_calibration()
     pictures = find_test(data)
-    progress = on_progress or (lambda what, done, total: None)
     reference = Reference.read(
-        bundle.config, data, good, equalise=settings.equalised, progress=progress
+        bundle.config, data, good, equalise=settings.equalised, on_progress=on_progress
     )
     session = open_session(bundle, runtime=settings.runtime, threads=settings.threads)
     with Inspector(bundle, session, batch=settings.batch) as inspector:
-        collected = collect(inspector, pictures, data, reference, progress)
+        collected = collect(inspector, pictures, data, reference, on_progress)
         runtime = inspector.runtime
     if len(collected.entries) == len(collected.not_finite):
         raise DataError(f"none of the {len(pictures)} test pictures of {data} could be judged")
@@ -89,7 +89,7 @@ def evaluate_into(
     good: Path | None = None,
     settings: EvaluationSettings | None = None,
     force: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> Evaluation:
     """`evaluate`, then figures, charts and picture rows as the folder `out`, whole or not at all.
 

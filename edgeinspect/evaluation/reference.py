@@ -7,7 +7,7 @@ and spread that every picture is equalised to.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +18,13 @@ from edgeinspect.data.layout import GOOD, find_good
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.errors import ImageError
 from edgeinspect.evaluation.baselines import Equaliser, PictureFeatures, SmoothFill
+from edgeinspect.progress import OnProgress
 
-__all__ = ["Progress", "Reference"]
+__all__ = ["Reference"]
 
 _log = logging.getLogger(__name__)
 
 MAX_REFERENCE = 1000  # good pictures behind the baselines; more cost time and change nothing
-
-Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,12 +40,18 @@ class Reference:
 
     @classmethod
     def read(
-        cls, config: RunConfig, data: Path, good: Path | None, *, equalise: bool, progress: Progress
+        cls,
+        config: RunConfig,
+        data: Path,
+        good: Path | None,
+        *,
+        equalise: bool,
+        on_progress: OnProgress,
     ) -> Reference:
         """Read --good, or DATA/train/good; without it the reference is empty, with a warning."""
         fill, warnings = SmoothFill.like(config.generator), []
         paths = _thin_out(_good_paths(data, good))
-        features, kept = _read_features(paths, config.preprocess, fill, None, progress)
+        features, kept = _read_features(paths, config.preprocess, fill, None, on_progress)
         if not features:
             warnings.append(
                 f"{data} has no train/good: no nearest neighbour, PCA, smooth fill or equalised"
@@ -55,7 +60,7 @@ class Reference:
         equaliser = Equaliser.to(features) if features and equalise else None
         equalised: list[PictureFeatures] = []
         if equaliser is not None:
-            equalised, _ = _read_features(kept, config.preprocess, fill, equaliser, progress)
+            equalised, _ = _read_features(kept, config.preprocess, fill, equaliser, on_progress)
         return cls(
             fill=fill,
             features=features,
@@ -85,13 +90,13 @@ def _read_features(
     preprocess: PreprocessConfig,
     fill: SmoothFill,
     equaliser: Equaliser | None,
-    progress: Progress,
+    on_progress: OnProgress,
 ) -> tuple[list[PictureFeatures], list[Path]]:
     """Features of the readable pictures, and which those are."""
     features, kept = [], []
     what = "good pictures" if equaliser is None else "good pictures, equalised"
     for done, path in enumerate(paths):
-        progress(what, done, len(paths))
+        on_progress(what, done, len(paths))
         try:
             loaded = load_tiles(path, preprocess)
         except ImageError as error:
@@ -101,5 +106,5 @@ def _read_features(
         picture = loaded.picture if equaliser is None else equaliser(loaded.picture)
         features.append(PictureFeatures.of(picture, loaded.grid, fill))
         kept.append(path)
-    progress(what, len(paths), len(paths))
+    on_progress(what, len(paths), len(paths))
     return features, kept

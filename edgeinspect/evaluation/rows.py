@@ -23,8 +23,8 @@ from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import LabelledPicture, find_test
 from edgeinspect.data.tiling import cut_tiles, picture_from_tiles, resize_picture
 from edgeinspect.evaluation.collecting import read_mask_at
-from edgeinspect.evaluation.reference import Progress
 from edgeinspect.evaluation.results import Evaluation, PartResult
+from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.report.overlays import blend_heat
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.runtime.session import MapSession, open_maps, open_session
@@ -70,7 +70,7 @@ def picture_rows(
     runtime: str = "auto",
     threads: int | None = None,
     batch: int = 8,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> dict[str, Picture]:
     """One contact sheet (H, W, 3) a class, by its name; `evaluation` is of the same data."""
     chosen = choose_parts(evaluation.parts, n_per_class)
@@ -83,8 +83,7 @@ def picture_rows(
         rows = []
         for part in chosen:
             rows.append(_row_of(part, by_name[part.name], inspector, maps))
-            if on_progress is not None:
-                on_progress("picture rows", len(rows), len(chosen))
+            on_progress("picture rows", len(rows), len(chosen))
     top_residual = _top([row.residual for row in rows])
     return {
         label: draw_sheet(list(group), title=label, top_residual=top_residual)

@@ -6,9 +6,7 @@ so on a GPU they are copied once.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -19,8 +17,6 @@ from edgeinspect.errors import EngineError
 from edgeinspect.runtime.session import RUNTIMES, Floats, Images, Ints, Scores, check_images
 
 __all__ = ["OnnxRuntimeMaps", "OnnxRuntimeSession", "pick_provider"]
-
-log = logging.getLogger(__name__)
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -179,12 +175,7 @@ class OnnxRuntimeSession:
     def __enter__(self) -> OnnxRuntimeSession:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -217,12 +208,7 @@ class OnnxRuntimeMaps:
     def __enter__(self) -> OnnxRuntimeMaps:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

@@ -35,7 +35,7 @@ __all__ = [
     "read_ahead",
 ]
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 POLL_S = 0.05  # how soon a waiting stage notices that it should stop
@@ -148,7 +148,7 @@ class VideoSource:
         finally:
             self._video.release()
         if self._n_frames is not None and seq < self._n_frames:
-            log.warning("%s promises %d frames, %d could be read", self._path, self._n_frames, seq)
+            _log.warning("%s promises %d frames, %d could be read", self._path, self._n_frames, seq)
 
     def _next(self, seq: int) -> Frame | None:
         time_s, started_s = time.time(), time.perf_counter()

@@ -7,7 +7,6 @@ images in the same order without any state to keep.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,8 +22,6 @@ from edgeinspect.data.images import read_picture
 from edgeinspect.data.tiling import plan_tiles, resize_picture
 
 __all__ = ["GoodImages", "as_tensor", "augment"]
-
-_log = logging.getLogger(__name__)
 
 MAX_CACHE_BYTES = 4 << 30
 

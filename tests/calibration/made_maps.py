@@ -38,7 +38,3 @@ def good_maps(maps: NDArray[np.float32], cache: MapCache) -> GoodMaps:
         pictures.append(one)
         cache.append(of_picture)
     return GoodMaps(pictures=tuple(pictures), cache=cache)
-
-
-def no_progress(step: str, done: int, total: int) -> None:
-    """Where a test does not look at progress."""

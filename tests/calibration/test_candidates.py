@@ -14,7 +14,8 @@ from edgeinspect.calibration.candidates import (
 from edgeinspect.calibration.crossfit import CrossFit, crossfit, sum_maps
 from edgeinspect.calibration.good_maps import MapCache
 from edgeinspect.config import Measure, Normalisation, Rule, ScoringConfig, Statistic
-from tests.calibration.made_maps import SCORING, SIDES, good_maps, no_progress, random_maps
+from edgeinspect.progress import no_progress
+from tests.calibration.made_maps import SCORING, SIDES, good_maps, random_maps
 
 EVERY = ScoringConfig(statistics=tuple(Statistic))
 BLOCK, PIXEL, NONE = Normalisation.BLOCK, Normalisation.PIXEL, Normalisation.NONE

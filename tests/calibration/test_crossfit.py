@@ -16,12 +16,12 @@ from edgeinspect.calibration.good_maps import MapCache
 from edgeinspect.config import Normalisation, Rule
 from edgeinspect.constants import one_hot
 from edgeinspect.errors import CalibrationError
+from edgeinspect.progress import no_progress
 from tests.calibration.made_maps import (
     N_SCALES,
     SCORING,
     SIDES,
     good_maps,
-    no_progress,
     random_maps,
 )
 

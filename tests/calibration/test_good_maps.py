@@ -13,8 +13,9 @@ from edgeinspect.calibration.good_maps import BATCH, GoodMaps, MapCache, collect
 from edgeinspect.config import PreprocessConfig, ResizeRule
 from edgeinspect.data.images import save_picture
 from edgeinspect.errors import CalibrationError, OutputError
+from edgeinspect.progress import no_progress
 from tests.bundles import good_picture
-from tests.calibration.made_maps import good_maps, no_progress, random_maps
+from tests.calibration.made_maps import good_maps, random_maps
 
 HALF = 2.0**-11  # relative rounding of half precision
 SIZE = 32

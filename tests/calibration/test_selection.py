@@ -33,8 +33,8 @@ from edgeinspect.config import (
     Statistic,
 )
 from edgeinspect.data.images import save_picture
+from edgeinspect.progress import no_progress
 from tests.bundles import good_picture
-from tests.calibration.made_maps import no_progress
 
 SIZE = 32
 SCORING = ScoringConfig(measures=(Measure.L1, Measure.SSIM))

@@ -22,7 +22,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(*words: str) -> object:
     settings = [w for key, value in QUICK.items() for w in ("--set", f"{key}={value}")]
-    command = ["train", *words, "--preset", "nano", "--device", "cpu", *settings]
+    command = ["train", "--preset", "nano", "--device", "cpu", *settings, *words]
     return CliRunner().invoke(build_app("train"), command)
 
 

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 import edgeinspect
 from edgeinspect.bundle import Bundle, install_calibration, read_bundle
-from edgeinspect.config import Normalisation, ResizeRule, Rule
+from edgeinspect.config import Normalisation, ResizeRule, Rule, ScoringConfig
 from edgeinspect.errors import ImageError, NotCalibratedError
 from edgeinspect.runtime.inspector import Inspection, Inspector, Reason, Verdict
 from edgeinspect.runtime.session import Scores, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle
 
+N_STATISTICS = ScoringConfig().n_statistics(n_scales=3)
 BATCH_TOLERANCE = 1e-5  # sums of float32 are split differently in another batch
 
 
@@ -40,7 +41,7 @@ class FakeSession:
             global_score=-now,
             scale=np.arange(n, dtype=np.int32),
             anomaly_map=np.zeros((n, 64, 64), np.float32),
-            statistics=np.zeros((n, 36), np.float32),
+            statistics=np.zeros((n, N_STATISTICS), np.float32),
         )
 
     def close(self) -> None:

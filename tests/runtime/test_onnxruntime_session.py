@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from edgeinspect.bundle import Bundle, read_bundle
-from edgeinspect.config import Rule
+from edgeinspect.config import Rule, ScoringConfig
 from edgeinspect.constants import RuleConstants, one_hot
 from edgeinspect.errors import EngineError, NotCalibratedError
 from edgeinspect.runtime import onnxruntime_session
@@ -16,6 +16,7 @@ from tests.bundles import good_picture, make_bundle
 
 IMAGES = np.stack([good_picture(seed) for seed in range(3)])
 TILE = np.zeros(3, np.int32)
+N_STATISTICS = ScoringConfig().n_statistics(n_scales=3)
 BATCH_TOLERANCE = 1e-5  # sums of float32 are split differently in another batch
 
 
@@ -25,7 +26,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def neutral(bundle: Bundle, **changes: int) -> RuleConstants:
-    shape = {"n_measures": 3, "n_scales": 3, "size": 64, "n_statistics": 36, **changes}
+    shape = {"n_measures": 3, "n_scales": 3, "size": 64, "n_statistics": N_STATISTICS, **changes}
     return RuleConstants.neutral(**shape)
 
 
@@ -37,7 +38,7 @@ def test_scores_have_the_promised_shapes_and_dtypes(bundle):
         assert getattr(scores, name).dtype == np.float32
     assert scores.scale.dtype == np.int32
     assert scores.anomaly_map.shape == (3, 64, 64)
-    assert scores.statistics.shape == (3, 36)
+    assert scores.statistics.shape == (3, N_STATISTICS)
 
 
 def test_a_batch_scores_as_its_images_do_alone(bundle):
@@ -108,7 +109,9 @@ def test_a_tile_position_that_is_not_known_is_refused(bundle, tile):
         session.infer(IMAGES[:1], np.array(tile, np.int32))
 
 
-@pytest.mark.parametrize("change", [{"size": 32}, {"n_scales": 2}, {"n_statistics": 35}])
+@pytest.mark.parametrize(
+    "change", [{"size": 32}, {"n_scales": 2}, {"n_statistics": N_STATISTICS - 1}]
+)
 def test_constants_that_do_not_fit_the_graph_are_named_at_the_start(bundle, change):
     with pytest.raises(EngineError, match=r"the constant \w+ is float32 .* takes"):
         open_session(bundle, threads=1, constants=neutral(bundle, **change))
