@@ -21,7 +21,7 @@ import typer
 import edgeinspect
 from edgeinspect.errors import EdgeInspectError, MissingPackageError
 
-__all__ = ["COMMANDS", "build_app", "main", "trouble_as_one_line"]
+__all__ = ["COMMANDS", "EXIT_INTERRUPTED", "build_app", "main", "trouble_as_one_line"]
 
 COMMANDS = MappingProxyType(
     {

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import signal
+import enum
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from edgeinspect.cli.main import EXIT_INTERRUPTED
+from edgeinspect.cli.options import AsJson, Batch, Runtime, Threads
+from edgeinspect.cli.output import show_json
 
 if TYPE_CHECKING:
     from edgeinspect.stream.records import Record
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 EXIT_NOT_ALL_OK = 1
-EXIT_INTERRUPTED = 130  # as `edgeinspect.cli.main` says
 
 
-class SaveChoice(str, Enum):
+class SaveChoice(str, enum.Enum):
     """The words of `--save` (`edgeinspect.stream.run.Save`, which would import too much)."""
 
     NG = "ng"
@@ -33,27 +33,22 @@ class SaveChoice(str, Enum):
 
 
 def run(
-    bundle: Annotated[Path, typer.Argument(help="The bundle, calibrated.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(help="The bundle, calibrated.")],
     source: Annotated[
         str,
-        typer.Argument(help="A picture, a folder, a quoted glob, or a video.", show_default=False),
+        typer.Argument(help="A picture, a folder, a quoted glob, or a video."),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder for records and pictures.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for records and pictures.")],
     save: Annotated[
         SaveChoice, typer.Option("--save", help="For which parts overlays and maps are saved.")
     ] = SaveChoice.NG,
-    runtime: Annotated[
-        str, typer.Option("--runtime", help="auto, onnxruntime or onnxruntime-cuda.")
-    ] = "auto",
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Tiles in one call.")] = 1,
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", min=1, help="CPU threads; default: the runtime's choice."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier run in OUT.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    runtime: Runtime = "auto",
+    batch: Batch = 1,
+    threads: Threads = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an earlier run in --out.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Judge pictures with a bundle.
 
@@ -64,6 +59,7 @@ def run(
     """
     from edgeinspect.bundle import read_bundle
     from edgeinspect.errors import OutputError
+    from edgeinspect.interruption import Interruption
     from edgeinspect.runtime.inspector import Inspector
     from edgeinspect.runtime.session import open_session
     from edgeinspect.stream.run import Save, run_stream
@@ -77,7 +73,7 @@ def run(
     session = open_session(opened, runtime=runtime, threads=threads)
     with (
         Inspector(opened, session, batch=batch) as inspector,
-        _stop_on_interrupt() as stop,
+        Interruption() as interruption,
         _progress(frames.n_frames) as on_record,
     ):
         summary = run_stream(
@@ -86,41 +82,21 @@ def run(
             out,
             save=Save(save.value),
             force=force,
-            stop=stop,
+            stop=interruption.event,
             on_record=on_record,
         )
     _show(summary, as_json=as_json)
     if summary.is_interrupted:
-        print(f"interrupted: {summary.n_records} parts have their records", file=sys.stderr)
+        typer.echo(f"interrupted: {summary.n_records} parts have their records", err=True)
         raise typer.Exit(EXIT_INTERRUPTED)
     raise typer.Exit(0 if summary.is_all_ok else EXIT_NOT_ALL_OK)
-
-
-@contextlib.contextmanager
-def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second interrupts as usual."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def on_interrupt(*_: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
 def _progress(n_frames: int | None) -> Iterator[Callable[[Record], None]]:
     """What to call after each record: a bar on a terminal, and a line for what was not judged."""
     if not sys.stderr.isatty():
-        yield lambda record: _complain(record, lambda line: print(line, file=sys.stderr))
+        yield lambda record: _complain(record, lambda line: typer.echo(line, err=True))
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -145,15 +121,15 @@ def _complain(record: Record, say: Callable[[str], None]) -> None:
 
 def _show(summary: RunSummary, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(summary.to_plain(), ensure_ascii=False))
+        show_json(summary.to_plain())
         return
     verdicts = [
         (v.value, str(n), _reasons(summary, v.value)) for v, n in summary.n_by_verdict.items()
     ]
     if not sys.stdout.isatty():
         for name, n, note in verdicts:
-            print(f"{name:<14}{n:>7}  {note}".rstrip())
-        print("\n".join(_lines(summary)))
+            typer.echo(f"{name:<14}{n:>7}  {note}".rstrip())
+        typer.echo("\n".join(_lines(summary)))
         return
     from rich.console import Console
     from rich.table import Table

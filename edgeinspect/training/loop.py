@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from edgeinspect.errors import NonFiniteLossError
+from edgeinspect.interruption import Interruption
 from edgeinspect.model.discriminator import Discriminator
 from edgeinspect.model.encoder import Encoder
 from edgeinspect.model.equalise import equalise
@@ -31,7 +32,6 @@ from edgeinspect.training.checkpoint import (
     save_best,
     save_last,
 )
-from edgeinspect.training.interruption import Interruption
 from edgeinspect.training.journal import Journal
 from edgeinspect.training.losses import (
     ConsistencyLoss,

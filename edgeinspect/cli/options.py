@@ -1,0 +1,46 @@
+"""Options that more than one command has: one name, one wording, one way to name a default."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "AsJson",
+    "Batch",
+    "Device",
+    "Preset",
+    "Runtime",
+    "Seed",
+    "Select",
+    "Settings",
+    "Threads",
+    "Tile",
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")]
+Batch = Annotated[int, typer.Option("--batch", min=1, help="Tiles in one call.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Preset = Annotated[
+    str, typer.Option("--preset", help="Size of the model: nano, tiny, edge or paper.")
+]
+Runtime = Annotated[
+    str, typer.Option("--runtime", help="auto, or one of those that `edgeinspect doctor` lists.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random.")]
+Select = Annotated[bool, typer.Option("--select", help="Choose the rule on synthetic defects.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: all cores]")
+]
+Tile = Annotated[
+    bool | None,
+    typer.Option(
+        "--tile/--no-tile",
+        help="Cut pictures into square tiles, or squash them.  [default: by their shape]",
+    ),
+]

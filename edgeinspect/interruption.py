@@ -1,0 +1,44 @@
+"""Ctrl-C between two steps: the step in hand is finished and kept before the work ends.
+
+For long work that leaves something whole behind: a checkpoint, the records of a run.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+__all__ = ["Interruption"]
+
+
+class Interruption:
+    """While it is entered, the first SIGINT or SIGTERM sets `event`; the second one interrupts.
+
+    Signals reach the main thread alone: entered in another, it waits for nothing.
+    """
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def asked(self) -> bool:
+        """Whether someone wants the work to end."""
+        return self.event.is_set()
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.event.set()
