@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from edgeinspect.cli.options import AsJson, Seed, Select, Threads
+from edgeinspect.cli.output import show_fields, show_json
+from edgeinspect.config import Normalisation, Rule
 
 if TYPE_CHECKING:
     from edgeinspect.constants import Calibration
@@ -16,44 +18,28 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 
-class RuleName(str, enum.Enum):
-    """`config.Rule`, spelt out so that --help imports nothing."""
-
-    PAPER = "paper"
-    PEAK = "peak"
-    MAHALANOBIS = "mahalanobis"
-
-
-class NormalisationName(str, enum.Enum):
-    """`config.Normalisation`, likewise."""
-
-    NONE = "none"
-    BLOCK = "block"
-    PIXEL = "pixel"
-
-
 def calibrate(
-    bundle: Annotated[Path, typer.Argument(help="The bundle to calibrate.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(help="The bundle to calibrate.")],
     good_dir: Annotated[
         Path,
-        typer.Argument(
-            help="Folder of good pictures, in the order they were taken.", show_default=False
-        ),
+        typer.Argument(help="Folder of good pictures, in the order they were taken."),
     ],
     false_reject_rate: Annotated[
         float,
-        typer.Option(help="Share of good parts that may be called NG (0.01: 1 in 100)."),
+        typer.Option(
+            "--false-reject-rate",
+            help="Share of good parts that may be called NG (0.01: 1 in 100).",
+        ),
     ] = 0.01,
     rule: Annotated[
-        RuleName | None, typer.Option(help="Rule of the verdict.  [default: peak]")
+        Rule | None, typer.Option("--rule", help="Rule of the verdict.  [default: peak]")
     ] = None,
-    select: Annotated[
-        bool, typer.Option("--select", help="Choose the rule on synthetic defects.")
-    ] = False,
+    select: Select = False,
     normalisation: Annotated[
-        NormalisationName | None,
+        Normalisation | None,
         typer.Option(
-            help="How error maps are normalised.  [default: what held-out good pictures prefer]"
+            "--normalisation",
+            help="How error maps are normalised.  [default: what held-out good pictures prefer]",
         ),
     ] = None,
     allow_training_pictures: Annotated[
@@ -67,29 +53,27 @@ def calibrate(
         bool,
         typer.Option("--skip-training-pictures", help="Leave out pictures that trained the model."),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of synthetic defects and intervals.", min=0)] = 0,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads.  [default: all cores]", min=1)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")] = False,
+    seed: Seed = 0,
+    threads: Threads = None,
+    as_json: AsJson = False,
 ) -> None:
     """Give a bundle its statistics and threshold, from good pictures.
 
     Example: edgeinspect calibrate part.bundle good_parts --false-reject-rate 0.01
     """
     from edgeinspect.calibration.calibrate import calibrate as calibrate_bundle
-    from edgeinspect.config import Normalisation, Rule
+    from edgeinspect.cli.progress import step_bars
     from edgeinspect.data.layout import find_good
 
     pictures = find_good(good_dir)
     skipped: list[tuple[Path, str]] = []
-    with _progress() as on_progress:
+    with step_bars() as on_progress:
         calibration = calibrate_bundle(
             bundle,
             pictures,
             false_reject_rate=false_reject_rate,
-            rule=None if rule is None else Rule(rule.value),
-            normalisation=None if normalisation is None else Normalisation(normalisation.value),
+            rule=rule,
+            normalisation=normalisation,
             select=select,
             allow_training_pictures=allow_training_pictures,
             skip_training_pictures=skip_training_pictures,
@@ -102,29 +86,9 @@ def calibrate(
         typer.echo(f"warning: skipped: {what}", err=True)
     result = _result(bundle, calibration, n_given=len(pictures), skipped=skipped)
     if as_json:
-        import json
-
-        typer.echo(json.dumps(result, indent=2))
+        show_json(result)
     else:
         _show(result)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar a step on a terminal's stderr; silence elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def advance(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done)
-
-        yield advance
 
 
 def _result(
@@ -154,8 +118,7 @@ def _result(
 
 
 def _show(result: dict[str, Any]) -> None:
-    for name, value in _lines(result):
-        typer.echo(f"{name:<20}{value}")
+    show_fields(_lines(result), width=20)
     if result["selection"] is not None:
         _show_selection(result["selection"])
     typer.echo(f"next: edgeinspect run {result['bundle']} PICTURES --out inspected")
@@ -163,14 +126,16 @@ def _show(result: dict[str, Any]) -> None:
 
 def _lines(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(name, value) of each line that people read."""
+    from edgeinspect.report.numbers import percent, percent_range
+
     low, high = result["threshold_interval"]
     yield "threshold", f"{result['threshold']:.3f} (95 %: {low:.3f} to {high:.3f})"
     how = {"empirical": "a quantile of", "tail": "a tail fitted to"}[result["method"]]
     yield "from", f"{how} the scores of {result['n_good']} good pictures"
     yield "their median", f"{result['median_good_score']:.3f}"
-    low, high = result["false_reject_rate_interval"]
-    rate = f"{100 * result['false_reject_rate']:.3g} %"
-    yield "false rejects", f"{rate} of good parts (95 %: {100 * low:.2g} to {100 * high:.2g} %)"
+    rate = percent(result["false_reject_rate"])
+    interval = percent_range(result["false_reject_rate_interval"])
+    yield "false rejects", f"{rate} of good parts (95 %: {interval})"
     yield "rule", f"{result['rule']} of {', '.join(result['measures'])}"
     yield "normalisation", result["normalisation"]
     if result["skipped"]:

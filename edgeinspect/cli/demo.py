@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from edgeinspect.cli.options import AsJson, Seed, Threads
+from edgeinspect.cli.output import show_json
+
 __all__ = ["demo"]
 
 
@@ -16,14 +19,12 @@ def demo(
     ),
     bundle: Annotated[
         Path | None,
-        typer.Option(help="Calibrated bundle to judge with (default: the one in the package)."),
+        typer.Option("--bundle", help="Bundle to judge with.  [default: the one in the package]"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed, other parts.", min=0)] = 0,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads (default: the runtime's choice).", min=1)
-    ] = None,
+    seed: Seed = 0,
+    threads: Threads = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a page in --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Inspect synthetic parts and write a page about it.
 
@@ -46,9 +47,7 @@ def demo(
         "first_verdict_ms": page.latency.first_verdict_ms,
     }
     if as_json:
-        import json
-
-        typer.echo(json.dumps(result, indent=2))
+        show_json(result)
         return
     auroc = "" if page.auroc is None else f", AUROC {page.auroc:.3f}"
     typer.echo(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from edgeinspect.cli.options import AsJson
+from edgeinspect.cli.output import show_fields, show_json
 
 if TYPE_CHECKING:
     from edgeinspect.doctor import Diagnosis
@@ -16,7 +17,7 @@ GIB = 1024**3
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what this machine has, and what installs the rest.
 
@@ -26,12 +27,9 @@ def doctor(
 
     diagnosis = diagnose()
     if as_json:
-        import json
-
-        typer.echo(json.dumps(diagnosis.to_dict(), indent=2))
+        show_json(diagnosis.to_dict())
         return
-    for name, value in _lines(diagnosis):
-        typer.echo(f"{name:<26}{value}")
+    show_fields(_lines(diagnosis), width=26)
 
 
 def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:

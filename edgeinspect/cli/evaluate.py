@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from edgeinspect.cli.options import AsJson, Batch, Runtime, Seed, Threads
+from edgeinspect.cli.output import show_json, show_table
 
 if TYPE_CHECKING:
     from edgeinspect.evaluation import Evaluation
@@ -18,17 +19,14 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="The calibrated bundle.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(help="The calibrated bundle.")],
     data: Annotated[
         Path,
         typer.Argument(
             help="Folder with test/good, test/DEFECT and, for pixel figures, ground_truth.",
-            show_default=False,
         ),
     ],
-    out: Annotated[
-        Path, typer.Option(help="Folder for figures, charts and rows.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for figures, charts and rows.")],
     good: Annotated[
         Path | None,
         typer.Option(help="Good pictures for the baselines.  [default: DATA/train/good]"),
@@ -41,20 +39,21 @@ def evaluate(
         ),
     ] = True,
     rows: Annotated[int, typer.Option(help="Picture rows a class; 0 for none.", min=0)] = 5,
-    runtime: Annotated[str, typer.Option(help="Runtime, as `doctor` lists them.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads.  [default: all cores]", min=1)
-    ] = None,
-    batch: Annotated[int, typer.Option(help="Tiles in one call.", min=1)] = 8,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap intervals.", min=0)] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace an older evaluation.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines: metrics.json.")] = False,
+    runtime: Runtime = "auto",
+    threads: Threads = None,
+    batch: Batch = 8,
+    seed: Seed = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an earlier evaluation in --out.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a bundle on labelled pictures.
 
     Example: edgeinspect evaluate part.bundle parts --out evaluation
     """
     from edgeinspect.bundle import read_bundle
+    from edgeinspect.cli.progress import step_bars
     from edgeinspect.evaluation import EvaluationSettings, evaluate_into
 
     settings = EvaluationSettings(
@@ -65,7 +64,7 @@ def evaluate(
         n_rows_per_class=rows,
         seed=seed,
     )
-    with _progress() as on_progress:
+    with step_bars() as on_progress:
         result = evaluate_into(
             out,
             read_bundle(bundle),
@@ -76,36 +75,16 @@ def evaluate(
             on_progress=on_progress,
         )
     if as_json:
-        import json
-
-        typer.echo(json.dumps(result.plain(), indent=2, allow_nan=False))
+        show_json(result.plain())
     else:
         _show(result, out)
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar a step on a terminal's stderr; silence elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def advance(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done)
-
-        yield advance
-
-
 def _show(result: Evaluation, out: Path) -> None:
     """Three tables and where the rest is; warnings went to stderr while they arose."""
-    _print_table(["", "AUROC (95 %)", "AP", "best F1", "equalised"], _score_lines(result))
+    show_table(["", "AUROC (95 %)", "AP", "best F1", "equalised"], _score_lines(result))
     if len(result.classes) > 1:
-        _print_table(
+        show_table(
             ["class", "n", "AUROC (95 %)", "recall", "pixel AUROC", "AUPRO"], _classes(result)
         )
     image, pixel, counts = result.image, result.pixel, result.counts.plain()
@@ -172,22 +151,3 @@ def _of(figure: Figure | None) -> str:
 
 def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _print_table(header: list[str], lines: list[list[str]]) -> None:
-    """A table of rich's on a terminal, aligned columns when piped."""
-    from rich.console import Console
-
-    console = Console()
-    if console.is_terminal:
-        from rich.table import Table
-
-        table = Table(*header, header_style="bold")
-        for line in lines:
-            table.add_row(*line)
-        console.print(table)
-        return
-    widths = [max(len(row[i]) for row in [header, *lines]) for i in range(len(header))]
-    for row in [header, *lines]:
-        typer.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
-    typer.echo("")

@@ -7,36 +7,38 @@ from typing import Annotated
 
 import typer
 
+from edgeinspect.cli.options import AsJson
+from edgeinspect.cli.output import show_json
+
 __all__ = ["export"]
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.")],
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace the bundle.")] = False,
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle to write.")],
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="scoring.KEY=VALUE", help="What the graph measures; may be repeated."
+            "--set", metavar="scoring.KEY=VALUE", help="Change a setting; may be repeated."
         ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the bundle.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn a training run into a bundle.
 
-    The graphs are compared with PyTorch before the bundle exists. Example:
+    The graphs are compared with PyTorch before the bundle exists. Settings of scoring can still
+    be changed, the others were fixed when the run was trained.
 
-    edgeinspect export runs/screw screw.bundle --set scoring.measures=l1,ssim
+    Example: edgeinspect export run part.bundle --set scoring.measures=l1,ssim
     """
-    from edgeinspect.errors import ConfigError
+    from edgeinspect.cli.settings import pairs
     from edgeinspect.export import export_run
 
-    pairs: dict[str, str] = {}
-    for setting in settings or []:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting} has no value", hint="write scoring.KEY=VALUE")
-        pairs[key] = value
-    written = export_run(run, bundle, force=force, settings=pairs)
-    size_mb = sum(f.stat().st_size for f in written.path.iterdir()) / 1e6
-    typer.echo(f"wrote {written.path} ({size_mb:.1f} MB); next:")
-    typer.echo(f"  edgeinspect calibrate {written.path} GOOD_DIR --false-reject-rate 0.01")
+    written = export_run(run, bundle, force=force, settings=pairs(settings or []))
+    n_bytes = sum(file.stat().st_size for file in written.path.iterdir())
+    if as_json:
+        show_json({"bundle": str(written.path), "n_bytes": n_bytes, **written.manifest.graph})
+        return
+    typer.echo(f"wrote {written.path} ({n_bytes / 1e6:.1f} MB)")
+    typer.echo(f"next: edgeinspect calibrate {written.path} GOOD_DIR --false-reject-rate 0.01")

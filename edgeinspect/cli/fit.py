@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeinspect.cli.options import AsJson, Device, Preset, Seed, Select, Settings
+from edgeinspect.cli.output import show_json
+
 if TYPE_CHECKING:
     from edgeinspect.fitting import Fit, Split
 
@@ -18,34 +21,26 @@ def fit(
         Path, typer.Argument(help="Folder of good pictures, in the order they were taken.")
     ],
     bundle: Annotated[Path, typer.Argument(help="The bundle to write.")],
-    minutes: Annotated[float, typer.Option(help="Length of training in minutes.")] = 10.0,
-    steps: Annotated[
-        int | None, typer.Option(help="Length of training in steps instead.", min=1)
-    ] = None,
+    minutes: Annotated[float, typer.Option("--minutes", help="Length in minutes.")] = 10.0,
+    steps: Annotated[int | None, typer.Option("--steps", help="Length in steps instead.")] = None,
     false_reject_rate: Annotated[
         float | None,
         typer.Option(
-            help="Share of good parts that may be called NG.  [default: 0.01, or the least that"
-            " the pictures support]"
+            "--false-reject-rate",
+            help="Share of good parts that may be called NG (0.01: 1 in 100).  [default: 0.01, or"
+            " the least that the pictures support]",
         ),
     ] = None,
-    preset: Annotated[
-        str, typer.Option(help="Size of the model: nano, tiny, edge or paper.")
-    ] = "tiny",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
-    ] = None,
+    preset: Preset = "tiny",
+    settings: Settings = None,
     run: Annotated[
         Path | None, typer.Option("--run", help="Training run to write.  [default: BUNDLE's .run]")
     ] = None,
-    select: Annotated[
-        bool, typer.Option("--select", help="Choose the rule on synthetic defects.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of all that is random.", min=0)] = 0,
+    select: Select = False,
+    device: Device = "auto",
+    seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace the bundle and its run.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn a folder of good pictures into a calibrated bundle.
 
@@ -57,7 +52,7 @@ def fit(
     from edgeinspect.training.planning import Duration
 
     config = read_settings(preset, [f"optimiser.seed={seed}", *(settings or [])])
-    length = Duration(minutes=None if steps else minutes, steps=steps)
+    length = Duration(minutes=minutes if steps is None else None, steps=steps)
     with TrainingProgress() as progress:
         result = fit_bundle(
             good_dir, bundle, run or bundle.with_suffix(".run"), config, length,
@@ -65,9 +60,7 @@ def fit(
             on_split=_show_split, on_step=progress,
         )  # fmt: skip
     if as_json:
-        import json
-
-        typer.echo(json.dumps(_result(bundle, result), indent=2))
+        show_json(_result(bundle, result))
     else:
         _show(bundle, result)
 
@@ -81,13 +74,14 @@ def _show_split(split: Split) -> None:
 
 
 def _show(bundle: Path, result: Fit) -> None:
+    from edgeinspect.report.numbers import percent, percent_range
+
     threshold = result.calibration.threshold
-    low, high = threshold.rate_interval
     typer.echo(f"wrote {bundle}")
     typer.echo(
         f"  threshold {threshold.value:.3f} ({threshold.method}, {threshold.n_good} good pictures):"
-        f" expect {threshold.false_reject_rate:.1%} of good parts to be called NG"
-        f" (95 % interval {low:.1%} to {high:.1%})"
+        f" expect {percent(threshold.false_reject_rate)} of good parts to be called NG"
+        f" (95 %: {percent_range(threshold.rate_interval)})"
     )
     typer.echo(f"  {_what_it_finds(result)}")
     typer.echo(f"next: edgeinspect run {bundle} PICTURES --out results")

@@ -1,28 +1,46 @@
-"""How training looks on a terminal: a bar with rate and time left; plain lines when piped."""
+"""How long work looks on a terminal. For `cli` modules, inside their functions: it imports rich."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+from edgeinspect.cli.output import show_json
+from edgeinspect.progress import OnProgress
 
 if TYPE_CHECKING:
     from edgeinspect.training.checkpoint import TrainingState
     from edgeinspect.training.loop import Progress
 
-__all__ = ["TrainingProgress"]
+__all__ = ["TrainingProgress", "step_bars"]
+
+
+@contextmanager
+def step_bars() -> Iterator[OnProgress]:
+    """A bar a step on a terminal's stderr; silence elsewhere."""
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=total)
+            bars.update(tasks[step], completed=done)
+
+        yield advance
 
 
 class TrainingProgress:
-    """Call it after each step; enter it around the training."""
+    """A bar with rate and time left, lines when piped. Call it after each step of training."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -57,19 +75,17 @@ class TrainingProgress:
         every = max(1, progress.n_steps // 20)
         if not self._is_live and (progress.step % every == 0 or progress.step == progress.n_steps):
             left = f"{progress.seconds_left / 60:.1f} min left"
-            print(
-                f"step {progress.step}/{progress.n_steps}, loss {progress.loss:.4f},"
-                f" {rate}, {left}" + (f", {error}" if error else ""),
-                file=sys.stderr,
-                flush=True,
+            line = (
+                f"step {progress.step}/{progress.n_steps}, loss {progress.loss:.4f}, {rate}, {left}"
             )
+            typer.echo(f"{line}, {error}" if error else line, err=True)
 
     def show_result(self, state: TrainingState, out: Path, *, as_json: bool) -> None:
         """Say what came of it, and what to type next."""
         if os.environ.get("RANK", "0") != "0":
             return  # torchrun: the first process speaks
         if as_json:
-            typer.echo(json.dumps({"run": str(out), **asdict(state)}))
+            show_json({"run": str(out), **asdict(state)})
             return
         typer.echo(
             f"{out}: {state.step} steps in {state.seconds / 60:.1f} min; held-out error"

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeinspect.cli.options import AsJson, Seed
+from edgeinspect.cli.output import show_json
+
 if TYPE_CHECKING:
     from edgeinspect.data.synthetic.dataset import SyntheticSet
 
@@ -42,14 +45,14 @@ def synth(
         float | None,
         typer.Option(
             "--severity",
-            help="Of every defect: 0 faint, 1 strong. Not given: spread from hard to easy.",
+            help="Of every defect: 0 faint, 1 strong.  [default: spread from hard to easy]",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed, the same pictures.")] = 0,
+    seed: Seed = 0,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a data set written by this command.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make synthetic parts, or paste defects onto good pictures.
 
@@ -81,11 +84,8 @@ def _show(made: SyntheticSet, *, as_json: bool) -> None:
     """What was written, and what to type next."""
     defects = {kind.value: n for kind, n in made.n_defects}
     if as_json:
-        import json
-
         counts = {"n_train": made.n_train, "n_test_good": made.n_test_good, "n_defects": defects}
-        plain = {"folder": str(made.folder), **counts, "n_skipped": len(made.skipped)}
-        typer.echo(json.dumps(plain))
+        show_json({"folder": str(made.folder), **counts, "n_skipped": len(made.skipped)})
         return
     names = ", ".join(f"{kind} {n}" for kind, n in defects.items()) or "none"
     typer.echo(f"{made.folder}: {made.n_train} good parts for training")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
+
+from edgeinspect.cli.options import AsJson, Device, Preset, Seed, Settings, Tile
 
 __all__ = ["train"]
 
@@ -17,31 +19,23 @@ def train(
         Path, typer.Argument(help="Folder of good pictures, or a data set with train/good.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
-    preset: Annotated[
-        str, typer.Option(help="Size of the model: nano, tiny, edge or paper.")
-    ] = "tiny",
-    settings: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads it at run time
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
-    ] = None,
+    preset: Preset = "tiny",
+    settings: Settings = None,
     minutes: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Length of training in minutes (10 if no length is given)."),
-    ] = None,
-    steps: Annotated[Optional[int], typer.Option(help="Length in steps.")] = None,  # noqa: UP045
-    epochs: Annotated[Optional[float], typer.Option(help="Length in epochs.")] = None,  # noqa: UP045
-    tile: Annotated[
-        Optional[bool],  # noqa: UP045
+        float | None,
         typer.Option(
-            "--tile/--no-tile",
-            help="Cut pictures into square tiles, or squash them (default: by their shape).",
+            "--minutes",
+            help=f"Length in minutes.  [default: {DEFAULT_MINUTES:g}, if none is given]",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
+    steps: Annotated[int | None, typer.Option("--steps", help="Length in steps.")] = None,
+    epochs: Annotated[float | None, typer.Option("--epochs", help="Length in epochs.")] = None,
+    tile: Tile = None,
+    device: Device = "auto",
+    seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a run in --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a model on good pictures.
 

@@ -24,6 +24,7 @@ from edgeinspect.evaluation.results import (
     measure_images,
 )
 from edgeinspect.metrics import PixelTally
+from edgeinspect.report.numbers import percent, percent_range
 
 __all__ = ["Judged", "Summary", "summarise"]
 
@@ -201,9 +202,9 @@ def _warnings(
         low, high = rate.ci95
         if low > asked or (high < asked and rate.value > 0):
             found.append(
-                f"the false-reject rate is {rate.value:.1%} ({low:.1%} to {high:.1%}), but the"
-                f" threshold was set for {asked:.1%}: these good parts differ from those that"
-                " calibrated"
+                f"the false-reject rate is {percent(rate.value)} ({percent_range(rate.ci95)}), but"
+                f" the threshold was set for {percent(asked)}: these good parts differ from those"
+                " that calibrated"
             )
     return found
 

@@ -23,6 +23,7 @@ from edgeinspect.doctor import read_machine
 from edgeinspect.errors import OutputError
 from edgeinspect.metrics import auroc, bootstrap_intervals, roc_curve
 from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
+from edgeinspect.report.numbers import percent
 from edgeinspect.report.overlays import blend_heat
 from edgeinspect.report.page import InspectionPage, Latency, PartView, inline_jpeg, write_page
 from edgeinspect.runtime.inspector import Inspection, Inspector, open_inspector
@@ -219,8 +220,8 @@ def _facts(inspector: Inspector, *, seed: int) -> tuple[tuple[str, str], ...]:
         ("score", f"{calibration.rule.value} of {', '.join(calibration.measures)}"),
         (
             "threshold",
-            f"{threshold.value:.3f}, for {threshold.false_reject_rate:.1%} of good parts rejected,"
-            f" from {threshold.n_good} good parts ({threshold.method})",
+            f"{threshold.value:.3f}, for {percent(threshold.false_reject_rate)} of good parts"
+            f" rejected, from {threshold.n_good} good parts ({threshold.method})",
         ),
         ("runtime", inspector.runtime),
         ("CPU", f"{machine.cpu}, {machine.n_cores} cores"),

@@ -1,0 +1,16 @@
+"""Numbers as people read them, the same in warnings, on pages and on the console."""
+
+from __future__ import annotations
+
+__all__ = ["percent", "percent_range"]
+
+
+def percent(share: float) -> str:
+    """0.05 as "5 %"; three digits."""
+    return f"{100 * share:.3g} %"
+
+
+def percent_range(interval: tuple[float, float]) -> str:
+    """(0.01, 0.05) as "1 to 5 %"; two digits, more would promise too much."""
+    low, high = interval
+    return f"{100 * low:.2g} to {100 * high:.2g} %"
