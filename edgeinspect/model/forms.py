@@ -26,7 +26,7 @@ from edgeinspect.model.encoder import Encoder
 from edgeinspect.model.masks import MaskTables, gather_tokens, place_tokens
 from edgeinspect.model.merging import attention_bias
 
-__all__ = ["AllForm", "CrossForm", "VisibleForm", "make_form"]
+__all__ = ["AllForm", "CrossForm", "FillEmbedding", "VisibleForm", "make_form"]
 
 
 class FillEmbedding(nn.Module):
@@ -37,15 +37,15 @@ class FillEmbedding(nn.Module):
         self.patches = PatchEmbed(config.size, config.patch, 3, width)
 
     def forward(self, fill: Tensor) -> Tensor:
-        return embed_each(self.patches, (fill - 0.5) * 4)
+        return _embed_each(self.patches, (fill - 0.5) * 4)
 
 
-def embed_each(embed: Callable[[Tensor], Tensor], fill: Tensor) -> Tensor:
+def _embed_each(embed: Callable[[Tensor], Tensor], fill: Tensor) -> Tensor:
     """An embedding of (B', 3, H, W) on the prior of every scale."""
     return embed(fill.flatten(0, 1)).unflatten(0, (-1, fill.shape[1]))
 
 
-def fill_embedding(config: GeneratorConfig) -> FillEmbedding | None:
+def _fill_embedding(config: GeneratorConfig) -> FillEmbedding | None:
     """For decoders that are given the prior, else None."""
     has_fill = config.prior is Prior.FILL
     return FillEmbedding(config, config.width_of_decoder) if has_fill else None
@@ -88,7 +88,7 @@ class AllForm(_SelfAttendingForm):
         tokens = embedding.embed(images).unsqueeze(1)  # (B, 1, N, D)
         instead = embedding.embed_removed()
         if fill is not None:
-            instead = embed_each(embedding.embed, fill).repeat_interleave(2, dim=1)
+            instead = _embed_each(embedding.embed, fill).repeat_interleave(2, dim=1)
         removed = tables.token_removed[..., None]  # (Q, N, 1)
         tokens = torch.where(removed, instead, tokens) + embedding.position
         n, width = tokens.shape[-2:]
@@ -105,7 +105,7 @@ class VisibleForm(_SelfAttendingForm):
         width = config.width_of_decoder
         self.mask_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.position = nn.Parameter(position_table(config.size // config.patch, width))
-        self.fill_embedding = fill_embedding(config)
+        self.fill_embedding = _fill_embedding(config)
 
     def forward(
         self, encoder: Encoder, images: Tensor, fill: Tensor | None, tables: MaskTables
@@ -133,7 +133,7 @@ class CrossForm(nn.Module):
         width = config.width_of_decoder
         self.mask_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.position = nn.Parameter(position_table(config.size // config.patch, width))
-        self.fill_embedding = fill_embedding(config)
+        self.fill_embedding = _fill_embedding(config)
         self.norm_skip = LayerNormFp32(config.width)
         self.blocks = nn.ModuleList(
             CrossBlock(width, config.width, config.mlp_ratio_of_decoder)

@@ -7,6 +7,7 @@ between the visible pixels -> 3 x 3 convolution against block edges (paper, sect
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeinspect.config import GeneratorConfig, Prior
@@ -65,14 +66,28 @@ class Generator(nn.Module):
         if fill is not None:
             residual = residual + fill.repeat_interleave(2, dim=1)  # both complements share it
         seen = torch.where(tables.removed > 0, residual, images.unsqueeze(1))
-        joined = self.smooth(seen.flatten(0, 1))
         size = self.config.size
-        return joined.reshape(-1, tables.n_passes // 2, 2, 3, size, size)
+        return self._smoothed(seen).reshape(-1, tables.n_passes // 2, 2, 3, size, size)
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """O_i of all scales (eq. 6): (B, 3, H, W) -> (B, I, 3, H, W)."""
         masks = self.masks.removed.unflatten(0, (-1, 2))  # (I, 2, 1, H, W)
         return (self(images) * masks).sum(dim=2)
+
+    def _smoothed(self, seen: Tensor) -> Tensor:
+        """The 3 x 3 convolution on every pass: (B, Q, 3, H, W) -> B * Q * 3 planes of H x W.
+
+        Three channels suit no kernel: in training channels last are six times as fast backwards,
+        in ONNX Runtime one group a pass is three times as fast as a batch of passes.
+        """
+        if self.training:
+            together = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            smoothed: Tensor = self.smooth(together)
+            return smoothed
+        n_passes = seen.shape[1]
+        weight = self.smooth.weight.repeat(n_passes, 1, 1, 1)
+        bias = None if self.smooth.bias is None else self.smooth.bias.repeat(n_passes)
+        return F.conv2d(seen.flatten(1, 2), weight, bias, padding=1, groups=n_passes)
 
     def _fill_of(self, images: Tensor, scales: Tensor | None) -> Tensor:
         """The prior of all scales, or of each image's one: (B, I or 1, 3, H, W)."""

@@ -77,6 +77,15 @@ def test_gradients_reach_every_parameter(form, decoder_width, merge):
     assert silent == []
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_training_and_inference_compute_the_same(form):
+    generator = random_generator(small(form))
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        inferred, trained = generator(images), generator.train()(images)
+    assert torch.allclose(inferred, trained, atol=ROUNDING)
+
+
 def test_joined_patches_are_the_image_that_was_cut():
     image = torch.rand(2, 3, 8, 8)
     cut = image.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).reshape(2, 4, 48)
