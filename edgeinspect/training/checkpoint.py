@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from edgeinspect.config import RunConfig
@@ -137,7 +138,7 @@ def _replace(folder: Path, files: dict[str, dict[str, Tensor]], state: TrainingS
         try:
             temporary.mkdir(parents=True)
             for name, tensors in files.items():
-                save_file(tensors, temporary / name)
+                (temporary / name).write_bytes(to_bytes(tensors))
             (temporary / "state.json").write_text(json.dumps(asdict(state), indent=1) + "\n")
             if folder.exists():
                 shutil.rmtree(aside, ignore_errors=True)
