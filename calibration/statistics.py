@@ -11,13 +11,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.config import ScoringConfig, Statistic
+from edgeinspect.config import TOP_K_LIMIT, ScoringConfig, Statistic
 
-__all__ = ["TOP_K_LIMIT", "MapNormaliser", "blur", "normalise", "statistics", "top_count"]
+__all__ = ["MapNormaliser", "blur", "normalise", "statistics", "top_count"]
 
 Floats = NDArray[np.float32]
 
-TOP_K_LIMIT = 3839  # TensorRT's TopK takes no more
 _SHARES = {Statistic.TOP_1_PERCENT: 0.01, Statistic.TOP_01_PERCENT: 0.001}
 
 

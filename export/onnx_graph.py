@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from edgeinspect.config import TOP_K_LIMIT
 from edgeinspect.errors import ExportError
 from edgeinspect.export.weights import move_weights
 
@@ -41,7 +42,6 @@ _log = logging.getLogger(__name__)
 OPSET = 20
 IR_VERSION = 10
 MAX_LENGTH = 1024  # of a dynamic axis
-TOP_K_END = 3840  # TensorRT's TopK takes fewer
 _REFUSED = frozenset({"Attention", "If", "Loop", "NonZero", "Scan", "Unique"})
 _HINT = "a limit of these settings or of this torch; please report it with the run's settings"
 _CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
@@ -191,8 +191,8 @@ def _check_top_k(node: Any, constants: Mapping[str, Any], name: str) -> None:
     if node.input[1] not in constants:
         raise ExportError(f"{name} has a TopK whose K is not a constant", hint=_HINT)
     k = int(numpy_helper.to_array(constants[node.input[1]]).item())
-    if k >= TOP_K_END:
-        raise ExportError(f"{name} has a TopK of {k}, engines take fewer than {TOP_K_END}")
+    if k > TOP_K_LIMIT:
+        raise ExportError(f"{name} has a TopK of {k}, engines take at most {TOP_K_LIMIT}")
 
 
 def describe_graph(path: Path) -> dict[str, dict[str, Any]]:

@@ -25,6 +25,7 @@ from edgeinspect.config.plain import from_dict, to_dict, with_settings
 from edgeinspect.config.presets import PRESETS, preset
 from edgeinspect.config.settings import (
     HEAD_WIDTH,
+    TOP_K_LIMIT,
     AugmentConfig,
     DiscriminatorConfig,
     GeneratorConfig,
@@ -38,6 +39,7 @@ from edgeinspect.config.settings import (
 __all__ = [
     "HEAD_WIDTH",
     "PRESETS",
+    "TOP_K_LIMIT",
     "AugmentConfig",
     "DiscriminatorConfig",
     "Equalisation",

@@ -21,6 +21,7 @@ from edgeinspect.errors import ConfigError
 
 __all__ = [
     "HEAD_WIDTH",
+    "TOP_K_LIMIT",
     "AugmentConfig",
     "DiscriminatorConfig",
     "GeneratorConfig",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 HEAD_WIDTH = 64  # TensorRT's fused attention matches heads of this width
+TOP_K_LIMIT = 3839  # TensorRT's TopK takes no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

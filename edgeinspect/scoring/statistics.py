@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from edgeinspect.config import Statistic
+from edgeinspect.config import TOP_K_LIMIT, Statistic
 
-__all__ = ["TOP_K_LIMIT", "map_statistics", "top_k"]
+__all__ = ["map_statistics", "top_k"]
 
-TOP_K_LIMIT = 3839  # TensorRT sorts fewer than 3840 values
 _SHARES = {Statistic.TOP_1_PERCENT: 0.01, Statistic.TOP_01_PERCENT: 0.001}
 
 
