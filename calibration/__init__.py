@@ -10,6 +10,6 @@
     beta.py, thresholds.py  scores -> a threshold for a stated false-reject rate
     calibrate.py          all of it, in order
 
-The NumPy half of the scoring equations (`edgeinspect/scoring.py` is the torch half). Needs no
+The NumPy half of the scoring equations (`edgeinspect.scoring` is the torch half). Needs no
 torch, so a box beside the line recalibrates itself; the graph is never touched.
 """

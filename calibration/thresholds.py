@@ -27,6 +27,7 @@ from edgeinspect.errors import CalibrationError
 __all__ = [
     "Tail",
     "check_rate",
+    "conformal_rank",
     "fit_tail",
     "fit_threshold",
     "n_good_needed",

@@ -28,6 +28,7 @@ __all__ = [
     "Gpu",
     "Machine",
     "Package",
+    "RuntimeState",
     "diagnose",
     "read_gpus",
     "read_jetson",

@@ -12,6 +12,6 @@ Needs torch and the packages of the extra `train`; what it writes needs neither.
 
 from __future__ import annotations
 
-__all__ = ["export_run"]
-
 from edgeinspect.export.bundling import export_run
+
+__all__ = ["export_run"]

@@ -34,7 +34,7 @@ from edgeinspect.scoring import RuleInputs, top_k
 from edgeinspect.training.checkpoint import load_generator
 from edgeinspect.training.run_folder import RunFolder
 
-__all__ = ["export_run", "write_bundle"]
+__all__ = ["export_run", "graph_io", "write_bundle"]
 
 _log = logging.getLogger(__name__)
 

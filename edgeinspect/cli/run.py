@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgeinspect.stream.records import Record
     from edgeinspect.stream.run import RunSummary
 
-__all__ = ["run"]
+__all__ = ["SaveChoice", "run"]
 
 EXIT_NOT_ALL_OK = 1
 

@@ -14,7 +14,7 @@ from edgeinspect.cli.output import show_json
 if TYPE_CHECKING:
     from edgeinspect.data.synthetic.dataset import SyntheticSet
 
-__all__ = ["synth"]
+__all__ = ["SurfaceName", "synth"]
 
 
 class SurfaceName(str, enum.Enum):

@@ -1,10 +1,13 @@
 """What a bundle is worth on labelled pictures, and whether something trivial would do as well.
 
-parts.py      pictures through a session: one score and one map a part
-baselines.py  scores that need no training, and pictures brought to equal mean and spread
-evaluate.py   both, over a test folder
-results.py    the figures, and the files they are written to
-rows.py       defect, reconstruction, residual, heat map and ground truth side by side
+reference.py   the good pictures that baselines compare with
+baselines.py   scores that need no training, and pictures brought to equal mean and spread
+collecting.py  test pictures through an inspector: scores, features, counted maps
+summary.py     judged parts -> figures, per score, class and baseline
+results.py     the figures as frozen values, and their plain form
+rows.py        defect, reconstruction, residual, heat map and ground truth side by side
+folder.py      figures, scores, charts and rows as files
+evaluate.py    all of it, in order
 """
 
 from __future__ import annotations

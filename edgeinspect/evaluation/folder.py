@@ -27,7 +27,7 @@ from edgeinspect.evaluation.results import Evaluation
 from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
 from edgeinspect.writing import output_errors, sync_folder, temporary_sibling, write_atomically
 
-__all__ = ["METRICS", "new_folder", "write_evaluation"]
+__all__ = ["METRICS", "new_folder", "roc_svg", "scores_svg", "write_evaluation"]
 
 METRICS = "metrics.json"
 

@@ -29,7 +29,7 @@ from edgeinspect.report.overlays import blend_heat
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.runtime.session import MapSession, open_maps, open_session
 
-__all__ = ["RowPictures", "draw_sheet", "picture_rows"]
+__all__ = ["RowPictures", "choose_parts", "draw_sheet", "picture_rows"]
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]

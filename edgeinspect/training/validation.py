@@ -5,6 +5,7 @@ A generator that does not beat the fill has not been trained enough; `train` say
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from edgeinspect.model.generator import Generator
 from edgeinspect.training.pictures import as_tensor
 from edgeinspect.training.run_folder import RunFolder
 
-__all__ = ["Look", "Validation"]
+__all__ = ["Look", "Validation", "reconstruction_sheet"]
 
 MAX_IMAGES = 32
 MAX_ROWS = 4
@@ -74,8 +75,8 @@ class Validation:
         save_picture(self.run.path / "pictures" / f"step-{step:06d}.png", sheet)
         return look
 
-    def _errors(self, reconstruct: object) -> list[float]:
-        assert callable(reconstruct)
+    def _errors(self, reconstruct: Callable[[Tensor], Tensor]) -> list[float]:
+        """L1 of each scale by what gives O_i (B, I, 3, H, W) of images (B, 3, H, W)."""
         sums: Tensor = torch.zeros(())
         for images in self.images.split(BATCH):
             difference = (reconstruct(images).float() - images.unsqueeze(1)).abs()
