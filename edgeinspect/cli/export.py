@@ -12,15 +12,15 @@ from edgeinspect.cli.output import show_json
 
 __all__ = ["export"]
 
+FORM = "scoring.KEY=VALUE"
+
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     bundle: Annotated[Path, typer.Argument(help="The bundle to write.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="scoring.KEY=VALUE", help="Change a setting; may be repeated."
-        ),
+        typer.Option("--set", metavar=FORM, help="Change a setting; may be repeated."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the bundle.")] = False,
     as_json: AsJson = False,
@@ -35,10 +35,11 @@ def export(
     from edgeinspect.cli.settings import pairs
     from edgeinspect.export import export_run
 
-    written = export_run(run, bundle, force=force, settings=pairs(settings or []))
+    words = pairs(settings or [], form=FORM)
+    written = export_run(run, bundle, force=force, settings=words)
     n_bytes = sum(file.stat().st_size for file in written.path.iterdir())
     if as_json:
-        show_json({"bundle": str(written.path), "n_bytes": n_bytes, **written.manifest.graph})
+        show_json({"bundle": str(written.path), "size_bytes": n_bytes, **written.manifest.graph})
         return
     typer.echo(f"wrote {written.path} ({n_bytes / 1e6:.1f} MB)")
     typer.echo(f"next: edgeinspect calibrate {written.path} GOOD_DIR --false-reject-rate 0.01")

@@ -15,9 +15,12 @@ def read_settings(preset_name: str, settings: Sequence[str]) -> RunConfig:
     return with_settings(preset(preset_name), pairs(settings))
 
 
-def pairs(settings: Sequence[str]) -> dict[str, str]:
-    """`KEY=VALUE` words as a dictionary; the last of a key counts. Raises: ConfigError."""
+def pairs(settings: Sequence[str], *, form: str = "KEY=VALUE") -> dict[str, str]:
+    """The words of `--set` as a dictionary; the last of a key counts.
+
+    Raises: ConfigError for a word without a value, with the `form` that was expected.
+    """
     for setting in settings:
         if "=" not in setting:
-            raise ConfigError(f"--set {setting} has no value", hint="write --set key=value")
+            raise ConfigError(f"--set {setting} has no value", hint=f"write {form}")
     return dict(setting.split("=", 1) for setting in settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -252,6 +253,16 @@ def test_the_command_writes_a_bundle_and_says_what_comes_next(
     assert result.exit_code == 0
     assert f"edgeinspect calibrate {path} GOOD_DIR" in result.stdout
     assert read_bundle(path).calibration is None
+
+
+def test_the_command_answers_a_machine(
+    exported: Exported, borrow_graphs: Borrow, tmp_path: Path
+) -> None:
+    borrow_graphs(exported)
+    path = tmp_path / "part.bundle"
+    answer = json.loads(invoke(make_run(tmp_path, exported), path, "--json").stdout)
+    assert answer["bundle"] == str(path)
+    assert answer["size_bytes"] == sum(file.stat().st_size for file in path.iterdir())
 
 
 def test_the_command_asks_for_the_value_of_a_setting(tmp_path: Path) -> None:
