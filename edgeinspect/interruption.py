@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["Interruption"]
+__all__ = ["Interruption", "termination_interrupts"]
 
 
 class Interruption:
@@ -42,3 +44,16 @@ class Interruption:
         if self.asked:
             raise KeyboardInterrupt
         self.event.set()
+
+
+@contextmanager
+def termination_interrupts() -> Iterator[None]:
+    """While it is entered SIGTERM interrupts as Ctrl-C does, so that what is half done goes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -8,18 +8,20 @@ holds equal to their docstrings. This is the only place that prints errors and s
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 import edgeinspect
 from edgeinspect.errors import EdgeInspectError, MissingPackageError
+from edgeinspect.interruption import termination_interrupts
 
 __all__ = ["COMMANDS", "EXIT_INTERRUPTED", "build_app", "main", "trouble_as_one_line"]
 
@@ -55,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave the process. `arguments` None: the process's own."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     command = next((word for word in words if not word.startswith("-")), None)
-    with trouble_as_one_line(command):
+    with trouble_as_one_line(command), termination_interrupts():
+        _refuse_empty(words)
         build_app(command)(args=words, prog_name="edgeinspect")
     raise AssertionError("the application returned instead of leaving")
 
@@ -72,7 +75,8 @@ def build_app(command: str | None) -> typer.Typer:
     app.callback(epilog="Each command has its own --help, with an example.")(_global_options)
     for name, line in COMMANDS.items():
         if name == command:
-            app.command(name)(getattr(importlib.import_module(f"edgeinspect.cli.{name}"), name))
+            module = importlib.import_module(f"edgeinspect.cli.{name}")
+            app.command(name)(_told(getattr(module, name)))
         else:
             app.command(name, help=line)(_not_imported)
     return app
@@ -95,9 +99,36 @@ def trouble_as_one_line(command: str | None) -> Iterator[None]:
         if error.strerror is None:
             raise
         _leave(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt as error:
+        _leave_interrupted(error)
+
+
+def _told(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that says when it was interrupted: typer would leave without a word."""
+
+    @functools.wraps(command)
+    def call(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt as error:
+            _leave_interrupted(error)
+
+    return call
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """An empty path would mean the current folder; it comes from a shell variable without value."""
+    if "" in words:
+        raise EdgeInspectError(
+            f"argument {words.index('') + 1} is empty",
+            hint="a variable of the shell may have no value",
+        )
+
+
+def _leave_interrupted(error: KeyboardInterrupt) -> NoReturn:
+    """With the error's words, if it has any: what was kept."""
+    print(": ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
+    sys.exit(EXIT_INTERRUPTED)
 
 
 def _leave(line: str) -> NoReturn:

@@ -6,6 +6,7 @@ import errno
 import importlib
 import logging
 import resource
+import signal
 import subprocess
 import sys
 
@@ -97,6 +98,30 @@ def test_an_interruption_leaves_as_shells_expect(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit, match="130"), trouble_as_one_line("run"):
         raise KeyboardInterrupt
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_command_leaves_with_a_word_about_what_was_kept(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def doctor() -> None:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("step 3 is kept") from None
+
+    monkeypatch.setattr("edgeinspect.cli.doctor.doctor", doctor)
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit, match="130"):
+        main(["doctor"])
+    assert capsys.readouterr().err == "interrupted: step 3 is kept\n"
+    assert signal.getsignal(number) is before
+
+
+def test_an_empty_word_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "part.bundle", "", "--out", "results"])
+    assert "argument 3 is empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("bug", [ModuleNotFoundError("x", name="edgeinspect.nowhere"), KeyError()])
