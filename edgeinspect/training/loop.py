@@ -121,7 +121,10 @@ class Trainer:
                 if on_step is not None and self.fabric.is_global_zero:
                     on_step(meter.progress(state, self.n_steps, losses["total"]))
                 if is_stopped:
-                    raise KeyboardInterrupt
+                    raise KeyboardInterrupt(
+                        f"step {state.step} of {self.n_steps} is kept; go on with:"
+                        f" edgeinspect train DATA --out {self.run.path} --resume"
+                    )
         return state
 
     def time_steps(self, n_steps: int, n_skipped: int) -> float:

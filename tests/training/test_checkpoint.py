@@ -28,7 +28,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
     run = RunFolder(tmp_path, plan=None)
     networks = {"generator": nn.Linear(100, 100)}
     save_last(run, networks, {}, TrainingState(step=1))
-    with files_up_to(1000), pytest.raises(OutputError, match="cannot write .*last"):
+    with files_up_to(1000), pytest.raises(OutputError, match=r"cannot write .*last"):
         save_last(run, networks, {}, TrainingState(step=2))
     state = json.loads((run.checkpoint("last") / "state.json").read_text())
     assert state["step"] == 1
