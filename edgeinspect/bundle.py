@@ -26,9 +26,15 @@ from typing import Any
 
 from edgeinspect.config import RunConfig, from_dict
 from edgeinspect.constants import Calibration
-from edgeinspect.errors import BundleError, ConfigError, NotCalibratedError, OutputError
+from edgeinspect.errors import BundleError, ConfigError, NotCalibratedError
 from edgeinspect.suggestions import suggest_path
-from edgeinspect.writing import output_errors, sync_folder, temporary_sibling, write_atomically
+from edgeinspect.writing import (
+    output_errors,
+    refuse_foreign,
+    replace_folder,
+    temporary_sibling,
+    write_atomically,
+)
 
 __all__ = [
     "MANIFEST",
@@ -256,12 +262,7 @@ def new_bundle(path: Path, *, force: bool) -> Iterator[BundleDraft]:
 
 def check_target(path: Path, *, force: bool) -> None:
     """Refuse a place where `new_bundle` could not write. Raises: OutputError."""
-    if not os.path.lexists(path):
-        return
-    if not (path / MANIFEST).is_file():
-        raise OutputError(f"{path} exists and is not a bundle", hint="choose another name")
-    if not force:
-        raise OutputError(f"{path} exists", hint="add --force to replace it")
+    refuse_foreign(path, marker=MANIFEST, foreign="is not a bundle", force=force)
 
 
 def _hash_folder(folder: Path) -> dict[str, str]:
@@ -275,21 +276,9 @@ def _hash_folder(folder: Path) -> dict[str, str]:
 
 
 def _put_in_place(folder: Path, path: Path) -> None:
-    """Rename a finished folder to `path`; a bundle already there is moved aside, then removed."""
-    sync_folder(folder)
-    if not path.exists():
-        folder.rename(path)
-    else:
-        old = temporary_sibling(path)
-        with bundle_lock(path):
-            path.rename(old)
-            try:
-                folder.rename(path)
-            except OSError:
-                old.rename(path)
-                raise
-        shutil.rmtree(old, ignore_errors=True)
-    sync_folder(path.parent)
+    """Rename a finished folder to `path`; nobody may be changing a bundle that it replaces."""
+    with bundle_lock(path) if path.exists() else contextlib.nullcontext():
+        replace_folder(folder, path)
 
 
 def install_calibration(path: Path, calibration: Calibration) -> Bundle:

@@ -1,4 +1,4 @@
-"""Files that exist whole or not at all, and one error for every place that cannot be written.
+"""Files and folders that exist whole or not at all; nothing that is not ours is replaced.
 
 Everything that lands on disk goes through here: a temporary sibling is written, flushed to the
 disk, and renamed over the target. Trouble of the operating system (no space, no permission, a
@@ -10,13 +10,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgeinspect.errors import OutputError
 
-__all__ = ["output_errors", "sync_folder", "temporary_sibling", "write_atomically"]
+__all__ = [
+    "draft_folder",
+    "output_errors",
+    "refuse_foreign",
+    "replace_folder",
+    "sync_folder",
+    "temporary_sibling",
+    "write_atomically",
+]
 
 _HINTS = {
     errno.ENOSPC: ("no space is left on the disk", "free some space, then run it again"),
@@ -64,6 +73,72 @@ def write_atomically(path: Path, data: bytes, *, is_synced: bool = True) -> None
             temporary.unlink(missing_ok=True)
         if is_synced:
             sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def draft_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill that takes the place of `path` at the end; after an error it is gone.
+
+    Raises: OutputError.
+    """
+    draft = temporary_sibling(path)
+    try:
+        with output_errors(path):
+            draft.mkdir(parents=True)
+        yield draft
+        with output_errors(path):
+            replace_folder(draft, path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def replace_folder(draft: Path, path: Path) -> None:
+    """Rename a finished folder to `path`; what stood there is moved aside first, then removed.
+
+    Raises: OSError; what stood there is then back.
+    """
+    sync_folder(draft)
+    old = temporary_sibling(path) if os.path.lexists(path) else None
+    if old is not None:
+        path.rename(old)
+    try:
+        draft.rename(path)
+    except OSError:
+        if old is not None:
+            old.rename(path)
+        raise
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+    sync_folder(path.parent)
+
+
+def refuse_foreign(
+    path: Path,
+    *,
+    marker: str,
+    foreign: str,
+    force: bool,
+    hint: str = "add --force to replace it",
+) -> None:
+    """Refuse to write a folder where something is that must not go.
+
+    Args:
+        marker: the file by which a folder of ours is known; only `force` gives one away.
+        foreign: what to say of any other folder, such as "is not a bundle". An empty one may go.
+        hint: how to go on where a folder of ours stands.
+    Raises: OutputError.
+    """
+    with output_errors(path):
+        if not os.path.lexists(path):
+            return
+        if not path.is_dir():
+            raise OutputError(f"{path} is a file", hint="choose another place")
+        if not any(path.iterdir()):
+            return
+        if not (path / marker).is_file():
+            raise OutputError(f"{path} exists and {foreign}", hint="choose another place")
+        if not force:
+            raise OutputError(f"{path} exists", hint=hint)
 
 
 def sync_folder(folder: Path) -> None:

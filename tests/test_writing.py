@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
 import pytest
 
 from edgeinspect.errors import OutputError
-from edgeinspect.writing import output_errors, write_atomically
+from edgeinspect.writing import (
+    draft_folder,
+    output_errors,
+    refuse_foreign,
+    replace_folder,
+    write_atomically,
+)
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -40,3 +47,57 @@ def test_trouble_of_the_system_names_the_place(tmp_path, number, words):
     with pytest.raises(OutputError, match=words) as caught, output_errors(tmp_path / "place"):
         raise OSError(number, os.strerror(number))
     assert "place" in caught.value.what
+
+
+def test_a_draft_takes_the_place_of_what_stood_there(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    with draft_folder(tmp_path / "out") as draft:
+        (draft / "new").touch()
+        assert (tmp_path / "out" / "old").exists()
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["out", "out/new"]
+
+
+def test_a_draft_that_fails_leaves_nothing(tmp_path):
+    def fail() -> None:
+        with draft_folder(tmp_path / "deep" / "out") as draft:
+            (draft / "half").touch()
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail()
+    assert [p for p in tmp_path.rglob("*") if p.name != "deep"] == []
+
+
+def test_what_stood_there_is_back_when_a_draft_cannot_be_renamed(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    draft = tmp_path / "out" / "draft"  # goes aside with the folder that it should replace
+    draft.mkdir()
+    with pytest.raises(OSError, match="No such file"):
+        replace_folder(draft, tmp_path / "out")
+    assert (tmp_path / "out" / "old").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "force", "message"),
+    [
+        ([], False, None),
+        (["ours"], True, None),
+        (["ours"], False, "out exists; add --force to replace it"),
+        (["photo"], True, "out exists and is not ours; choose another place"),
+    ],
+)
+def test_only_a_folder_of_ours_goes_and_only_by_force(tmp_path, files, force, message):
+    (tmp_path / "out").mkdir()
+    for name in files:
+        (tmp_path / "out" / name).touch()
+    expected = pytest.raises(OutputError, match=message) if message else contextlib.nullcontext()
+    with expected:
+        refuse_foreign(tmp_path / "out", marker="ours", foreign="is not ours", force=force)
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(OutputError, match="out is a file"):
+        refuse_foreign(tmp_path / "out", marker="ours", foreign="is not ours", force=True)

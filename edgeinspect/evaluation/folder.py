@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,11 +19,10 @@ from numpy.typing import NDArray
 from edgeinspect import metrics
 from edgeinspect.data.images import save_picture
 from edgeinspect.data.layout import GOOD
-from edgeinspect.errors import OutputError
 from edgeinspect.evaluation.baselines import Baseline
 from edgeinspect.evaluation.results import Evaluation
 from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
-from edgeinspect.writing import output_errors, sync_folder, temporary_sibling, write_atomically
+from edgeinspect.writing import draft_folder, output_errors, refuse_foreign, write_atomically
 
 __all__ = ["METRICS", "new_folder", "roc_svg", "scores_svg", "write_evaluation"]
 
@@ -47,41 +44,9 @@ def new_folder(path: Path, *, force: bool) -> Iterator[Path]:
     An empty folder may be in the way; with `force` an older evaluation, which is replaced.
     Raises: OutputError if something else is there, or nothing can be written.
     """
-    _check_target(path, force=force)
-    draft = temporary_sibling(path)
-    try:
-        with output_errors(path):
-            draft.mkdir(parents=True)
+    refuse_foreign(path, marker=METRICS, foreign="is not an evaluation", force=force)
+    with draft_folder(path) as draft:
         yield draft
-        with output_errors(path):
-            _put_in_place(draft, path)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _check_target(path: Path, *, force: bool) -> None:
-    if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not (path / METRICS).is_file():
-        raise OutputError(f"{path} exists and is not an evaluation", hint="choose another name")
-    if not force:
-        raise OutputError(f"{path} exists", hint="add --force to replace it")
-
-
-def _put_in_place(draft: Path, path: Path) -> None:
-    """Rename the draft; what stood there is moved aside first, back on failure, then removed."""
-    old = temporary_sibling(path) if path.exists() else None
-    if old is not None:
-        path.rename(old)
-    try:
-        draft.rename(path)
-    except OSError:
-        if old is not None:
-            old.rename(path)
-        raise
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
-    sync_folder(path.parent)
 
 
 def write_evaluation(

@@ -20,18 +20,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edgeinspect.errors import OutputError
 from edgeinspect.runtime.inspector import Inspection, Reason, Verdict
 from edgeinspect.stream.sources import Frame
-from edgeinspect.writing import output_errors
+from edgeinspect.writing import output_errors, refuse_foreign
 
 __all__ = [
     "RECORDS",
     "Latency",
     "Record",
+    "RecordFolder",
     "RecordWriter",
-    "RunFolder",
-    "prepare_run_folder",
+    "prepare_record_folder",
     "unreadable",
 ]
 
@@ -113,7 +112,7 @@ def unreadable(frame: Frame, *, threshold: float) -> Inspection:
     )
 
 
-class RunFolder:
+class RecordFolder:
     """The names of files in a run's folder."""
 
     def __init__(self, path: Path) -> None:
@@ -130,15 +129,16 @@ class RunFolder:
         return self.path / "maps" / f"{_file_stem(frame)}.png"
 
 
-def prepare_run_folder(path: Path, *, force: bool, saves_pictures: bool) -> RunFolder:
+def prepare_record_folder(path: Path, *, force: bool, saves_pictures: bool) -> RecordFolder:
     """Make the folder of a run, or empty one of ours when `force` is set.
 
     Raises: OutputError if it exists and is not ours, or cannot be written.
     """
-    folder = RunFolder(path)
+    folder = RecordFolder(path)
+    foreign = "was not written by edgeinspect run"
+    refuse_foreign(path, marker=RECORDS, foreign=foreign, force=force)
     with output_errors(path):
-        if os.path.lexists(path):
-            _check_ours(path, force=force)
+        if path.exists():
             folder.records.unlink(missing_ok=True)
             for name in FOLDERS:
                 shutil.rmtree(path / name, ignore_errors=True)
@@ -146,18 +146,6 @@ def prepare_run_folder(path: Path, *, force: bool, saves_pictures: bool) -> RunF
         for name in FOLDERS if saves_pictures else ():
             (path / name).mkdir()
     return folder
-
-
-def _check_ours(path: Path, *, force: bool) -> None:
-    if not path.is_dir():
-        raise OutputError(f"{path} is a file", hint="choose another --out")
-    is_ours = (path / RECORDS).is_file()
-    if not is_ours and any(path.iterdir()):
-        raise OutputError(
-            f"{path} exists and was not written by edgeinspect run", hint="choose another --out"
-        )
-    if is_ours and not force:
-        raise OutputError(f"{path} holds an earlier run", hint="add --force to replace it")
 
 
 class RecordWriter:

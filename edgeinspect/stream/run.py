@@ -24,9 +24,9 @@ from edgeinspect.runtime.inspector import Inspection, Inspector, Reason, Verdict
 from edgeinspect.stream.records import (
     Latency,
     Record,
+    RecordFolder,
     RecordWriter,
-    RunFolder,
-    prepare_run_folder,
+    prepare_record_folder,
     unreadable,
 )
 from edgeinspect.stream.sources import Frame, Source, read_ahead
@@ -139,7 +139,7 @@ def run_stream(
         on_record: called after each record is written, such as for a progress bar.
     Raises: OutputError, and what the session or the source raise.
     """
-    folder = prepare_run_folder(out, force=force, saves_pictures=save is not Save.NONE)
+    folder = prepare_record_folder(out, force=force, saves_pictures=save is not Save.NONE)
     stop = stop or threading.Event()
     tally = _Tally()
     start = time.perf_counter()
@@ -223,7 +223,7 @@ def _record(frame: Frame, inspection: Inspection, runtime: str) -> Record:
     return Record(frame=frame, inspection=inspection, latency=latency, runtime=runtime)
 
 
-def _save(record: Record, folder: RunFolder, save: Save, tally: _Tally) -> Record:
+def _save(record: Record, folder: RecordFolder, save: Save, tally: _Tally) -> Record:
     """Save the pictures of a record, if it is one of those; gives it with the map's path."""
     found, frame = record.inspection, record.frame
     is_wanted = save is Save.ALL or (save is Save.NG and found.verdict is Verdict.NG)

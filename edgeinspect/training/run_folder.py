@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from edgeinspect.config import RunConfig, from_dict, to_dict
-from edgeinspect.errors import ConfigError, OutputError, TrainingError
-from edgeinspect.writing import output_errors, write_atomically
+from edgeinspect.errors import ConfigError, TrainingError
+from edgeinspect.writing import output_errors, refuse_foreign, write_atomically
 
-__all__ = ["Plan", "RunFolder", "refuse_foreign"]
+__all__ = ["Plan", "RunFolder", "check_run_target"]
 
 SCHEMA = 1
+RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,19 +52,19 @@ class RunFolder:
     @classmethod
     def create(cls, path: Path, plan: Plan, *, force: bool = False) -> RunFolder:
         """Start a new run. Raises: OutputError if anything is there, or a run and no force."""
-        refuse_foreign(path, force=force)
+        check_run_target(path, force=force)
         with output_errors(path):
             if path.exists():
                 shutil.rmtree(path)
             (path / "pictures").mkdir(parents=True)
         text = json.dumps({"schema": SCHEMA, **_plain(plan)}, indent=1, ensure_ascii=False)
-        write_atomically(path / "run.json", text.encode() + b"\n")
+        write_atomically(path / RUN_FILE, text.encode() + b"\n")
         return cls(path, plan)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
         """Raises: TrainingError if the folder is no run, is damaged, or of a newer schema."""
-        file = path / "run.json"
+        file = path / RUN_FILE
         if not file.is_file():
             raise TrainingError(
                 f"{path} is not a training run (it has no run.json)",
@@ -114,16 +115,15 @@ class RunFolder:
         }
 
 
-def refuse_foreign(path: Path, *, force: bool) -> None:
-    """Raises: OutputError unless `path` is free, empty, or a run that `force` allows to go."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not (path / "run.json").is_file():
-        raise OutputError(f"{path} exists and is not a training run", hint="choose another --out")
-    if not force:
-        raise OutputError(
-            f"run {path} exists", hint="go on with --resume, or start anew with --force"
-        )
+def check_run_target(path: Path, *, force: bool) -> None:
+    """Refuse a place where no run can be started. Raises: OutputError."""
+    refuse_foreign(
+        path,
+        marker=RUN_FILE,
+        foreign="is not a training run",
+        force=force,
+        hint="go on with --resume, or start anew with --force",
+    )
 
 
 def _plain(plan: Plan) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from edgeinspect.training.checkpoint import TrainingState
 from edgeinspect.training.loop import Progress, Trainer
 from edgeinspect.training.memory import keep_freed_memory
 from edgeinspect.training.planning import Duration, make_plan
-from edgeinspect.training.run_folder import Plan, RunFolder, refuse_foreign
+from edgeinspect.training.run_folder import Plan, RunFolder, check_run_target
 
 __all__ = ["resume", "steps_of", "train"]
 
@@ -52,7 +52,7 @@ def train(
     Raises: DataError, ConfigError, OutputError, TrainingError; KeyboardInterrupt when
         interrupted, after the checkpoint was written.
     """
-    refuse_foreign(out, force=force)
+    check_run_target(out, force=force)
     fabric = _launch(config, device)
     plan = make_plan(data, config, resize=resize, only=only)
     seconds = _seconds_a_step(RunFolder(out, plan), fabric) if duration.minutes else 0.0

@@ -16,9 +16,9 @@ from edgeinspect.runtime.inspector import Inspection, Reason, Region, Verdict
 from edgeinspect.stream.records import (
     Latency,
     Record,
+    RecordFolder,
     RecordWriter,
-    RunFolder,
-    prepare_run_folder,
+    prepare_record_folder,
     unreadable,
 )
 from tests.stream.made_frames import made_frame, read_records
@@ -72,7 +72,7 @@ def test_a_frame_that_could_not_be_read_is_not_inspected():
 @given(name=st.text(min_size=1, max_size=300))
 def test_files_of_a_frame_stay_in_the_folder_whatever_its_name(name):
     frame = dataclasses.replace(made_frame(12), source=name)
-    path = RunFolder(Path("out")).overlay(frame)
+    path = RecordFolder(Path("out")).overlay(frame)
     assert path.parent == Path("out/overlays")
     assert path.name.startswith("000012_")
     assert len(path.name.encode()) <= 255
@@ -115,39 +115,39 @@ def test_a_line_that_the_disk_cannot_hold_is_taken_back(tmp_path, monkeypatch):
 
 
 def test_a_new_folder_is_made_with_its_parents(tmp_path):
-    folder = prepare_run_folder(tmp_path / "a" / "b", force=False, saves_pictures=True)
+    folder = prepare_record_folder(tmp_path / "a" / "b", force=False, saves_pictures=True)
     assert folder.overlay(made_frame(0)).parent.is_dir()
 
 
 def test_an_empty_folder_is_taken(tmp_path):
-    assert prepare_run_folder(tmp_path, force=False, saves_pictures=False).path == tmp_path
+    assert prepare_record_folder(tmp_path, force=False, saves_pictures=False).path == tmp_path
 
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_folder_that_is_not_ours_is_never_touched(tmp_path, force):
     (tmp_path / "beach.jpg").write_bytes(b"sand")
     with pytest.raises(OutputError, match="was not written by edgeinspect run"):
-        prepare_run_folder(tmp_path, force=force, saves_pictures=True)
+        prepare_record_folder(tmp_path, force=force, saves_pictures=True)
     assert [p.name for p in tmp_path.iterdir()] == ["beach.jpg"]
 
 
 def test_an_earlier_run_is_replaced_only_when_forced(tmp_path):
-    folder = prepare_run_folder(tmp_path, force=False, saves_pictures=True)
+    folder = prepare_record_folder(tmp_path, force=False, saves_pictures=True)
     folder.records.write_text("")
     folder.overlay(made_frame(0)).write_bytes(b"old")
     with pytest.raises(OutputError, match="--force"):
-        prepare_run_folder(tmp_path, force=False, saves_pictures=True)
-    prepare_run_folder(tmp_path, force=True, saves_pictures=True)
+        prepare_record_folder(tmp_path, force=False, saves_pictures=True)
+    prepare_record_folder(tmp_path, force=True, saves_pictures=True)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match="out is a file"):
-        prepare_run_folder(tmp_path / "out", force=True, saves_pictures=True)
+        prepare_record_folder(tmp_path / "out", force=True, saves_pictures=True)
 
 
 def test_a_place_below_a_file_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("a file")
     with pytest.raises(OutputError, match="cannot write"):
-        prepare_run_folder(tmp_path / "file" / "out", force=False, saves_pictures=True)
+        prepare_record_folder(tmp_path / "file" / "out", force=False, saves_pictures=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from edgeinspect.data.synthetic.defects import DefectKind
 from edgeinspect.data.synthetic.pasting import Pasted, paste_defect
 from edgeinspect.data.synthetic.surfaces import Finish, Surface, draw_surface, render_surface
 from edgeinspect.errors import ConfigError, DataError, ImageError, OutputError
-from edgeinspect.writing import output_errors, temporary_sibling, write_atomically
+from edgeinspect.writing import draft_folder, output_errors, refuse_foreign, write_atomically
 
 __all__ = ["MARKER", "SyntheticSet", "look_of", "make_data_set", "paste_data_set"]
 
@@ -196,39 +195,10 @@ class _DefectWriter:
 @contextlib.contextmanager
 def _new_folder(out: Path, *, force: bool) -> Iterator[Path]:
     """A draft beside `out` that takes its place when the block ends, and is removed if it fails."""
-    with output_errors(out):
-        _refuse_others(out, force=force)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        draft = temporary_sibling(out)
-        draft.mkdir()
-    try:
+    foreign = "holds something else than a synthetic data set"
+    refuse_foreign(out, marker=MARKER, foreign=foreign, force=force)
+    with draft_folder(out) as draft:
         yield draft
-        with output_errors(out):
-            if out.exists():
-                old = temporary_sibling(out)
-                out.rename(old)
-                draft.rename(out)
-                shutil.rmtree(old)
-            else:
-                draft.rename(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _refuse_others(out: Path, *, force: bool) -> None:
-    """Refuse a place that holds anything but an empty folder or, with force, a set of ours."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise OutputError(f"{out} is a file", hint="choose another place")
-    if not any(out.iterdir()):
-        return
-    if not (out / MARKER).is_file():
-        raise OutputError(
-            f"{out} holds something else than a synthetic data set", hint="choose another place"
-        )
-    if not force:
-        raise OutputError(f"{out} exists", hint="add --force to replace it")
 
 
 def _save(path: Path, picture: NDArray[np.uint8]) -> None:
