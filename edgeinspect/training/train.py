@@ -111,7 +111,7 @@ def _launch(config: RunConfig, device: str) -> Fabric:
             accelerator=device,
             devices=n_local,
             num_nodes=n_nodes,
-            precision=precision,  # type: ignore[arg-type]
+            precision=precision,  # type: ignore[arg-type] # Fabric checks the word itself
         )
         fabric.launch()
     except (ValueError, RuntimeError, OSError) as error:
@@ -133,12 +133,13 @@ def _mixed() -> str:
 
 
 def _finish(state: TrainingState) -> TrainingState:
-    """Say so when the generator is not yet better than no generator."""
-    if state.error is not None and state.fill_error is not None and state.error >= state.fill_error:
+    """Say so when the best generator, which is exported, is not better than none."""
+    error, fill_error = state.best_error, state.fill_error
+    if error is not None and fill_error is not None and error >= fill_error:
         _log.warning(
             "on held-out good pictures the generator's error (%.4f) does not beat the smooth"
             " fill's (%.4f): train longer, or the surface has nothing to learn",
-            state.error,
-            state.fill_error,
+            error,
+            fill_error,
         )
     return state

@@ -51,10 +51,9 @@ class Validation:
         self.run = run
         config = run.config
         paths = run.holdout_paths() or run.training_paths()
-        step = max(1, len(paths) // MAX_IMAGES)
-        tiles = load_many(paths[::step][:MAX_IMAGES], config.preprocess).tiles
-        step = max(1, -(-len(tiles) // MAX_IMAGES))
-        images = as_tensor(np.ascontiguousarray(tiles[::step]))
+        chosen = [paths[place] for place in _spread(len(paths))]
+        tiles = load_many(chosen, config.preprocess).tiles
+        images = as_tensor(tiles[_spread(len(tiles))])
         self.images = equalise(images, config.preprocess.equalise).to(device)
         generator = config.generator
         fill = SmoothFill(
@@ -82,6 +81,11 @@ class Validation:
             difference = (reconstruct(images).float() - images.unsqueeze(1)).abs()
             sums = sums + difference.mean(dim=(2, 3, 4)).sum(dim=0).cpu()
         return [float(value) for value in sums / len(self.images)]
+
+
+def _spread(n: int) -> NDArray[np.intp]:
+    """At most 32 places of 0 to n - 1, evenly from the first to the last."""
+    return np.linspace(0, n - 1, min(n, MAX_IMAGES)).round().astype(np.intp)
 
 
 def reconstruction_sheet(images: Tensor, recons: Tensor) -> NDArray[np.uint8]:
