@@ -18,7 +18,7 @@ import numpy as np
 from edgeinspect.bundle import check_target
 from edgeinspect.calibration.calibrate import calibrate
 from edgeinspect.calibration.thresholds import check_rate, smallest_supported_rate
-from edgeinspect.config import RunConfig
+from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.constants import Calibration
 from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import find_good
@@ -93,6 +93,7 @@ def fit(
     duration: Duration,
     *,
     false_reject_rate: float | None = None,
+    resize: ResizeRule | None = None,
     select: bool = False,
     device: str = "auto",
     force: bool = False,
@@ -104,6 +105,7 @@ def fit(
     Args:
         run: folder for the training run, which is kept.
         false_reject_rate: None takes 1 %, or the smallest that the pictures support.
+        resize: how pictures become images; None lets their shapes decide.
         select: choose the rule on synthetic defects, see `calibrate`.
     Raises: DataError if there are fewer than 40 readable pictures; what `train`, `export_run` and
         `calibrate` raise. The bundle is there only if all went well.
@@ -117,7 +119,8 @@ def fit(
     if on_split is not None:
         on_split(split)
     state = train(
-        good_dir, run, config, duration, only=split.training + split.selection, device=device,
+        good_dir, run, config, duration, resize=resize, only=split.training + split.selection,
+        device=device,
         force=force, on_step=on_step,
     )  # fmt: skip
     export_run(run, bundle, force=force)

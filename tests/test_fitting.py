@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from edgeinspect.bundle import read_bundle
 from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.cli.main import build_app
+from edgeinspect.config import ResizeRule
 from edgeinspect.data.synthetic.pasting import paste_defect
-from edgeinspect.errors import CalibrationError, DataError
+from edgeinspect.errors import CalibrationError, DataError, TrainingError
 from edgeinspect.fitting import (
     SEVERITIES,
     DetectionTrial,
@@ -146,3 +147,19 @@ def test_defects_are_pasted_onto_pictures_as_the_bundle_reads_them(tmp_path, mon
         )
         try_detection(inspector, [path], seed=0)
     assert {int(picture.mean()) for picture in shown} == {round(2000 / 4095 * 255)}
+
+
+@pytest.mark.parametrize(
+    ("words", "resize"),
+    [([], None), (["--tile"], ResizeRule.TILE), (["--no-tile"], ResizeRule.SQUASH)],
+)
+def test_how_pictures_become_images_can_be_said(good, tmp_path, monkeypatch, words, resize):
+    asked = []
+
+    def train(*_: object, **options: object) -> None:
+        asked.append(options["resize"])
+        raise TrainingError("enough")
+
+    monkeypatch.setattr("edgeinspect.fitting.train", train)
+    CliRunner().invoke(build_app("fit"), ["fit", str(good), str(tmp_path / "b"), *words])
+    assert asked == [resize]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeinspect.cli.options import AsJson, Device, Preset, Seed, Select, Settings
+from edgeinspect.cli.options import AsJson, Device, Preset, Seed, Select, Settings, Tile
 from edgeinspect.cli.output import show_json
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def fit(
     ] = None,
     preset: Preset = "tiny",
     settings: Settings = None,
+    tile: Tile = None,
     run: Annotated[
         Path | None, typer.Option("--run", help="Training run to write.  [default: BUNDLE's .run]")
     ] = None,
@@ -47,7 +48,7 @@ def fit(
     Example: edgeinspect fit good_parts part.bundle --minutes 10
     """
     from edgeinspect.cli.progress import TrainingProgress
-    from edgeinspect.cli.settings import read_settings
+    from edgeinspect.cli.settings import read_settings, resize_rule
     from edgeinspect.fitting import fit as fit_bundle
     from edgeinspect.training.planning import Duration
 
@@ -56,7 +57,8 @@ def fit(
     with TrainingProgress() as progress:
         result = fit_bundle(
             good_dir, bundle, run or bundle.with_suffix(".run"), config, length,
-            false_reject_rate=false_reject_rate, select=select, device=device, force=force,
+            false_reject_rate=false_reject_rate, resize=resize_rule(tile), select=select,
+            device=device, force=force,
             on_split=_show_split, on_step=progress,
         )  # fmt: skip
     if as_json:

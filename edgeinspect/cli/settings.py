@@ -1,13 +1,13 @@
-"""`--preset` and `--set KEY=VALUE`, the same for every command that has them."""
+"""`--preset`, `--set KEY=VALUE` and `--tile`, the same for every command that has them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgeinspect.config import RunConfig, preset, with_settings
+from edgeinspect.config import ResizeRule, RunConfig, preset, with_settings
 from edgeinspect.errors import ConfigError
 
-__all__ = ["pairs", "read_settings"]
+__all__ = ["pairs", "read_settings", "resize_rule"]
 
 
 def read_settings(preset_name: str, settings: Sequence[str]) -> RunConfig:
@@ -24,3 +24,8 @@ def pairs(settings: Sequence[str], *, form: str = "KEY=VALUE") -> dict[str, str]
         if "=" not in setting:
             raise ConfigError(f"--set {setting} has no value", hint=f"write {form}")
     return dict(setting.split("=", 1) for setting in settings)
+
+
+def resize_rule(tile: bool | None) -> ResizeRule | None:
+    """What `--tile/--no-tile` asks for; None lets the pictures' shapes decide."""
+    return {None: None, True: ResizeRule.TILE, False: ResizeRule.SQUASH}[tile]

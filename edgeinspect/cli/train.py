@@ -42,8 +42,7 @@ def train(
     Example: edgeinspect train parts/ --out run --preset tiny --minutes 20
     """
     from edgeinspect.cli.progress import TrainingProgress
-    from edgeinspect.cli.settings import read_settings
-    from edgeinspect.config import ResizeRule
+    from edgeinspect.cli.settings import read_settings, resize_rule
     from edgeinspect.training import train as training
     from edgeinspect.training.planning import Duration
 
@@ -56,9 +55,8 @@ def train(
             length = Duration(
                 minutes=DEFAULT_MINUTES if is_open else minutes, steps=steps, epochs=epochs
             )
-            resize = {None: None, True: ResizeRule.TILE, False: ResizeRule.SQUASH}[tile]
             state = training.train(
-                data, out, config, length, resize=resize, device=device, force=force,
+                data, out, config, length, resize=resize_rule(tile), device=device, force=force,
                 on_step=progress,
             )  # fmt: skip
     progress.show_result(state, out, as_json=as_json)
