@@ -30,6 +30,7 @@ class Encoder(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.embedding = TokenEmbedding(size=config.size, patch=config.patch, width=config.width)
+        # Told the type of its blocks, which torch's ModuleList cannot say.
         self.blocks: Sequence[SelfBlock] = nn.ModuleList(  # type: ignore[assignment]
             SelfBlock(
                 config.width,

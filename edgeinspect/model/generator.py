@@ -44,7 +44,8 @@ class Generator(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.constant_(self.head.bias, 0.0 if self.fill else 0.5)
         nn.init.dirac_(self.smooth.weight)
-        self.smooth.bias.data.zero_()  # type: ignore[union-attr]
+        assert self.smooth.bias is not None
+        nn.init.zeros_(self.smooth.bias)
 
     def forward(self, images: Tensor, scales: Tensor | None = None) -> Tensor:
         """Reconstruct both complements of all scales, or of one scale an image.

@@ -166,13 +166,12 @@ class Trainer:
             terms["adversarial"] = self._adversarial(self.plain.discriminator, images, fused)
         return terms
 
-    def _adversarial(self, judge: nn.Module, images: Tensor, fused: Tensor) -> Tensor:
+    def _adversarial(self, judge: Discriminator, images: Tensor, fused: Tensor) -> Tensor:
         """L_adv; the discriminator itself does not move, and is called without its DDP hooks."""
         with _frozen(judge), self.fabric.autocast():
             with torch.no_grad():
-                real: Tensor = judge.middle_features(images)  # type: ignore[operator]
-            fake: Tensor = judge.middle_features(fused)  # type: ignore[operator]
-            return adversarial_loss(real, fake)
+                real = judge.middle_features(images)
+            return adversarial_loss(real, judge.middle_features(fused))
 
     def _move_discriminator(self, step: int, images: Tensor, fakes: Tensor) -> float:
         assert self.networks.discriminator is not None
