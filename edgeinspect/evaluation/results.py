@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect import metrics
+from edgeinspect.data.layout import GOOD
 from edgeinspect.evaluation.baselines import Baseline
 from edgeinspect.runtime.inspector import Verdict
 
@@ -68,7 +69,6 @@ def measure_images(
     scores: Scores,
     labels: NDArray[np.str_],
     *,
-    good: str,
     threshold: float | None = None,
     seed: int,
     n_resamples: int,
@@ -81,7 +81,7 @@ def measure_images(
     scores, labels = scores[kept], labels[kept]
     if not scores.size:
         return ImageMetrics(auroc=Figure(), average_precision=Figure(), f1_max=Figure())
-    defect = labels != good
+    defect = labels != GOOD
     values: dict[str, float | None] = {
         "auroc": metrics.auroc(scores, defect),
         "average_precision": metrics.average_precision(scores, defect),
@@ -194,8 +194,8 @@ class Counts:
         n_judged = sum(self.by_class.values())
         return {
             "judged": n_judged,
-            "good": self.by_class.get("good", 0),
-            "defects": n_judged - self.by_class.get("good", 0),
+            "good": self.by_class.get(GOOD, 0),
+            "defects": n_judged - self.by_class.get(GOOD, 0),
             "by_class": dict(self.by_class),
             "unreadable": len(self.unreadable),
             "unreadable_names": list(self.unreadable),

@@ -66,7 +66,6 @@ class Judged:
         return measure_images(
             scores[chosen],
             self.labels[chosen],
-            good=GOOD,
             threshold=self.threshold.value if with_threshold else None,
             seed=self.seed,
             n_resamples=self.n_resamples,

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect import __version__
+from edgeinspect.data.layout import GOOD
 from edgeinspect.doctor import read_machine
 from edgeinspect.errors import OutputError
 from edgeinspect.metrics import auroc, bootstrap_intervals, roc_curve
@@ -56,7 +57,7 @@ class DemoPart:
 
     @property
     def is_defect(self) -> bool:
-        return self.truth != "good"
+        return self.truth != GOOD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,7 +106,7 @@ def demo_parts(*, n_good: int, n_per_kind: int, seed: int) -> list[DemoPart]:
 
     rng = np.random.default_rng(seed)
     surface = look_of(Finish(TRAINED_FINISH), TRAINED_SEED)
-    made = [(render_surface(surface, rng, PART_PX), "good") for _ in range(n_good)]
+    made = [(render_surface(surface, rng, PART_PX), GOOD) for _ in range(n_good)]
     for kind in DefectKind:
         for severity in np.linspace(*SEVERITIES, n_per_kind):
             good = render_surface(surface, rng, PART_PX)
@@ -202,7 +203,7 @@ def _charts(
     curve = Curve(label="this bundle", fpr=fpr, tpr=tpr, area=area, is_main=True, point=(fp, tp))
     truths = np.array([j.part.truth for j in scored])
     groups = [
-        ScoreGroup(label=str(truth), scores=scores[truths == truth], is_defect=truth != "good")
+        ScoreGroup(label=str(truth), scores=scores[truths == truth], is_defect=truth != GOOD)
         for truth in np.unique(truths)
     ]
     return roc_chart([curve]), score_chart(groups, threshold=threshold)

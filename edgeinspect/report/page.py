@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinspect.data.layout import GOOD
 from edgeinspect.report.overlays import encode_jpeg
 from edgeinspect.writing import write_atomically
 
@@ -46,7 +47,7 @@ class PartView:
         """Verdict against truth: "right", "escape", "false reject" or "unknown"."""
         if self.truth is None or self.verdict not in ("OK", "NG"):
             return "unknown"
-        if (self.verdict == "OK") == (self.truth == "good"):
+        if (self.verdict == "OK") == (self.truth == GOOD):
             return "right"
         return "escape" if self.verdict == "OK" else "false reject"
 
