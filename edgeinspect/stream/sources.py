@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import glob
 import logging
+import os
 import queue
 import threading
 import time
@@ -122,6 +123,7 @@ class VideoSource:
         import cv2
 
         self._path = path
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg prints; the error says it
         self._video = cv2.VideoCapture(str(path))
         promised = int(self._video.get(cv2.CAP_PROP_FRAME_COUNT))
         self._n_frames = promised if promised > 0 else None

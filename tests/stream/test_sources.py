@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -146,3 +148,12 @@ def test_white_of_a_16_bit_camera_comes_from_the_settings(tmp_path):
     (frame,) = open_source(str(tmp_path / "deep.png"), white_level_16bit=4095).frames()
     assert frame.picture is not None
     assert abs(frame.picture.mean() - good_picture(0).mean()) < 1
+
+
+def test_a_broken_video_is_told_by_the_error_alone(tmp_path):
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"xxxx" * 100)
+    code = f"from edgeinspect.stream.sources import open_source as o; o({str(path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("Traceback")
+    assert "holds no frame that can be read" in done.stderr
