@@ -91,7 +91,7 @@ def test_the_best_generator_is_loaded_for_inference(finished):
 
 def test_a_run_that_was_interrupted_and_resumed_is_the_same_run(good, finished, tmp_path):
     out = tmp_path / "halves"
-    with pytest.raises(KeyboardInterrupt, match=r"step 3 of .* is kept; go on with: .* --resume"):
+    with pytest.raises(KeyboardInterrupt, match=r"step 4 of .* is kept; go on with: .* --resume"):
         train(good, out, small_config(), Duration(steps=STEPS), device="cpu", on_step=stop_at(3))
     resume(out, device="cpu")
     assert_same(weights_of(out), weights_of(finished))
