@@ -32,6 +32,7 @@ from edgeinspect.training.checkpoint import TrainingState
 from edgeinspect.training.loop import Progress
 from edgeinspect.training.planning import Duration
 from edgeinspect.training.train import train
+from edgeinspect.writing import output_errors, replace_folder, temporary_sibling
 
 __all__ = ["DetectionTrial", "Fit", "Split", "fit", "split_good", "try_detection"]
 
@@ -123,11 +124,11 @@ def fit(
         device=device,
         force=force, on_step=on_step,
     )  # fmt: skip
-    export_run(run, bundle, force=force)
     seed = config.optimiser.seed
-    with _removed_on_error(bundle):
+    with _bundle_in_the_making(bundle) as draft:
+        export_run(run, draft)
         calibration = calibrate(
-            bundle, split.calibration, false_reject_rate=rate, select=select, seed=seed
+            draft, split.calibration, false_reject_rate=rate, select=select, seed=seed
         )
     with open_inspector(bundle) as inspector:
         trials = try_detection(inspector, split.selection, seed=seed)
@@ -135,13 +136,17 @@ def fit(
 
 
 @contextmanager
-def _removed_on_error(bundle: Path) -> Iterator[None]:
-    """A bundle that could not be calibrated is not what was asked for."""
+def _bundle_in_the_making(bundle: Path) -> Iterator[Path]:
+    """A place of the same name for the new bundle, which takes `bundle`'s at the end; after an
+    error it is gone, and a bundle that stood there is as it was.
+    """
+    workshop = temporary_sibling(bundle)
     try:
-        yield
-    except BaseException:
-        shutil.rmtree(bundle, ignore_errors=True)
-        raise
+        yield workshop / bundle.name
+        with output_errors(bundle):
+            replace_folder(workshop / bundle.name, bundle)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
 
 
 def split_good(paths: list[Path], holdout: float) -> Split:

@@ -110,6 +110,22 @@ def test_a_rate_of_zero_is_refused_like_any_other(good, tmp_path):
         )  # fmt: skip
 
 
+def test_a_bundle_that_stood_there_survives_a_failure(good, tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise CalibrationError("no")
+
+    monkeypatch.setattr("edgeinspect.fitting.calibrate", refuse)
+    bundle = make_bundle(tmp_path, size=64)
+    before = (bundle / "manifest.json").read_bytes()
+    with pytest.raises(CalibrationError, match="no"):
+        fit(
+            good, bundle, tmp_path / "run", small_config(**LOSSES), Duration(steps=1),
+            device="cpu", force=True,
+        )  # fmt: skip
+    assert (bundle / "manifest.json").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == [bundle.name, "run"]
+
+
 def test_stronger_synthetic_defects_are_not_found_less_often(tmp_path, good):
     bundle = make_bundle(tmp_path, size=64)
     with open_inspector(bundle) as inspector:
