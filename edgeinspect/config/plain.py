@@ -132,6 +132,5 @@ def _locate(key: str) -> tuple[str, str]:
             raise ConfigError(
                 f"{key} is a setting of {' and '.join(owners)}", hint=f"write {owners[0]}.{key}"
             )
-    known = [f"{p}.{n}" for p, names in parts.items() for n in names]
-    known += [n for names in parts.values() for n in names]
+    known = [f"{p}.{n}" if dot else n for p, names in parts.items() for n in names]
     raise ConfigError(f"there is no setting {key}", hint=suggest(key, known))

@@ -34,6 +34,7 @@ __all__ = [
 
 HEAD_WIDTH = 64  # TensorRT's fused attention matches heads of this width
 TOP_K_LIMIT = 3839  # TensorRT's TopK takes no more
+LARGEST_SEED = 2**63 - 1  # torch takes no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +182,8 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, batch=1, weight_decay=0, clip_norm=0, seed=0)
+        if self.seed > LARGEST_SEED:
+            raise ConfigError(f"seed is {self.seed}: it must be at most {LARGEST_SEED}")
         if self.learning_rate <= 0:
             raise ConfigError(f"learning_rate is {self.learning_rate}: it must be above 0")
         for name in ("holdout", "warmup_share", "final_learning_rate_share"):

@@ -78,4 +78,7 @@ def _preprocessing(
     if resize is None:
         is_scaled = preprocess.scale is not None
         resize = ResizeRule.TILE if is_scaled else choose_resize(survey.shapes)
-    return replace(preprocess, resize=resize, white_level_16bit=survey.white_level_16bit)
+    white = preprocess.white_level_16bit
+    if white == PreprocessConfig().white_level_16bit:  # not set: what the pictures hold
+        white = survey.white_level_16bit
+    return replace(preprocess, resize=resize, white_level_16bit=white)

@@ -29,6 +29,7 @@ from edgeinspect.errors import ConfigError
         (GeneratorConfig, {"mask_scales": ()}, "at least one block side"),
         (LossConfig, {"consistency": 0.0}, "nothing would ask for a good reconstruction"),
         (OptimiserConfig, {"holdout": 1.0}, "holdout is 1.0"),
+        (OptimiserConfig, {"seed": 10**23}, "it must be at most"),
         (PreprocessConfig, {"scale": 0.5}, "set resize=tile"),
         (PreprocessConfig, {"overlap_px": 256}, "it must be 0 to 255"),
         (ScoringConfig, {"statistics": (Statistic.MAX,)}, "lacks mean"),
