@@ -89,8 +89,9 @@ class Trainer:
 
     def resume(self) -> None:
         """Take up the last checkpoint, if there is one. Call before the first step."""
+        self._set_up()  # moments are restored to where the weights are
         if has_checkpoint(self.run):
-            self._restored = load_last(self.run, self.plain.named(), self.optimisers)
+            self._restored = load_last(self.run, self.plain.named(), self._bare_optimisers())
 
     def train(self, on_step: Callable[[Progress], None] | None = None) -> TrainingState:
         """Run all steps that are left; a checkpoint is kept whatever happens.
@@ -283,15 +284,19 @@ class Trainer:
 
     def _save(self, state: TrainingState) -> None:
         if self.fabric.is_global_zero:
-            optimisers = {n: getattr(o, "optimizer", o) for n, o in self.optimisers.items()}
-            save_last(self.run, self.plain.named(), optimisers, state)
+            save_last(self.run, self.plain.named(), self._bare_optimisers(), state)
+
+    def _bare_optimisers(self) -> dict[str, Optimizer]:
+        """The optimisers inside Fabric's wrappers."""
+        return {name: getattr(o, "optimizer", o) for name, o in self.optimisers.items()}
 
     def _refuse_non_finite(self, losses: dict[str, float], step: int) -> None:
         bad = [name for name, value in losses.items() if not np.isfinite(value)]
         if bad:
+            has_one = has_checkpoint(self.run)
+            kept = "the last checkpoint is still good" if has_one else "there is no checkpoint yet"
             raise NonFiniteLossError(
-                f"step {step + 1}: {', '.join(bad)} is not finite; the last checkpoint of"
-                f" {self.run.path} is still good",
+                f"step {step + 1} of {self.run.path}: {', '.join(bad)} is not finite; {kept}",
                 hint="lower learning_rate, or set precision=32-true, and start anew",
             )
 
