@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from importlib import metadata
 from pathlib import Path
@@ -89,7 +90,7 @@ def main() -> None:
     machine = read_machine()
     cases = [case for name in options.presets.split(",") for case in _measure(name, options.rounds)]
     report = {
-        "hardware": {"cpu": machine.cpu, "n_cores": machine.n_cores},
+        "hardware": {"cpu": machine.cpu, "n_cores": machine.n_cores, "load": os.getloadavg()},
         "threads": torch.get_num_threads(),
         "versions": {name: metadata.version(name) for name in ("edgeinspect", "torch")},
         "cases": cases,

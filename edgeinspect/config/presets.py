@@ -23,7 +23,7 @@ def preset(name: str) -> RunConfig:
 def _small(name: str, generator: GeneratorConfig) -> RunConfig:
     """A preset that trains on a CPU in minutes: consistency alone, at a higher rate.
 
-    The other two losses cost three quarters of a step (docs/decisions/0004).
+    The other two losses take four fifths of a step (docs/decisions/0004).
     """
     return RunConfig(
         preset=name,
