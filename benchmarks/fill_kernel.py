@@ -3,8 +3,8 @@
     python benchmarks/fill_kernel.py DATA_ROOT
 
 Mean absolute error (grey levels, 0 to 1) between the middle square of 12 good pictures of each
-part, 256 px, and their fill: normalised box filters of the visible pixels, the product's fill, and
-the same without averaging large blocks down.
+part, 256 px, and their fill: normalised box filters of the visible pixels, the product's fill, the
+same without averaging large blocks down, and with other fades (shares of a block's side).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from edgeinspect.training.pictures import as_tensor
 
 PARTS = ("kolektor_sdd", "magnetic_tile", "mvtec_screw")
 SIZE, PATCH, BLOCKS, N_PICTURES = 256, 16, (1, 2, 4), 12
+FADES = (20, 16, 12, 8, 6)
 
 
 def main() -> None:
@@ -49,6 +50,9 @@ def main() -> None:
                         size=SIZE, patch=PATCH, mask_scales=(block,))),
                     "four_neighbours_full_size": _error(images, SmoothFill(
                         size=SIZE, patch=side, mask_scales=(1,))),
+                    "fades": {f"1/{n}": _error(images, SmoothFill(
+                        size=SIZE, patch=PATCH, mask_scales=(block,), fade_share=1 / n))
+                        for n in FADES},
                 }
             )  # fmt: skip
             print(json.dumps(rows[-1]))

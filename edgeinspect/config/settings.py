@@ -196,7 +196,8 @@ class PreprocessConfig:
     """From a decoded picture to images of `size` x `size` (docs/method.md).
 
     `scale` is pixels of the model per pixel of the picture; `None` brings the short side to
-    `size`. `white_level_16bit` is what a 16-bit file holds for white (4095 for 12-bit cameras).
+    `size`. `white_level_16bit` is what a 16-bit file holds for white (4095 for 12-bit cameras);
+    at its default, `train` looks at the pictures and stores what it found.
     """
 
     size: int = 256

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 __all__ = ["SmoothFill"]
 
-FADE_SHARE = 1 / 12  # of a block's side; measured in benchmarks/fill_kernel.py
+FADE_SHARE = 1 / 12  # of a block's side; others are compared in benchmarks/fill_kernel.py
 
 
 class SmoothFill(nn.Module):
@@ -24,9 +24,18 @@ class SmoothFill(nn.Module):
     on its own block's fill.
     """
 
-    def __init__(self, *, size: int, patch: int, mask_scales: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        *,
+        size: int,
+        patch: int,
+        mask_scales: tuple[int, ...],
+        fade_share: float = FADE_SHARE,
+    ) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(_ScaleFill(size, patch, block) for block in mask_scales)
+        self.scales = nn.ModuleList(
+            _ScaleFill(size, patch, block, fade_share) for block in mask_scales
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.stack([fill(images) for fill in self.scales], dim=1)
@@ -38,11 +47,11 @@ class _ScaleFill(nn.Module):
     enlarge: Tensor
     share: Tensor
 
-    def __init__(self, size: int, patch: int, block: int) -> None:
+    def __init__(self, size: int, patch: int, block: int, fade_share: float) -> None:
         super().__init__()
         self.patch, self.reduce = patch, block
         distance = torch.arange(patch)[:, None] - torch.arange(-patch, 2 * patch)[None, :]
-        weights = torch.exp(-distance.abs() / (patch * FADE_SHARE))
+        weights = torch.exp(-distance.abs() / (patch * fade_share))
         before, inside, after = weights.split(patch, dim=1)
         self.register_buffer("inside", inside.contiguous(), persistent=False)
         self.register_buffer("beside", torch.cat([before, after], dim=1), persistent=False)

@@ -15,6 +15,7 @@ from edgeinspect.model.blocks import initialise
 from edgeinspect.model.encoder import Encoder
 from edgeinspect.model.fill import SmoothFill
 from edgeinspect.model.forms import make_form
+from edgeinspect.model.fusion import fuse_reconstructions
 from edgeinspect.model.masks import BlockMasks
 
 __all__ = ["Generator", "join_patches"]
@@ -72,14 +73,14 @@ class Generator(nn.Module):
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """O_i of all scales (eq. 6): (B, 3, H, W) -> (B, I, 3, H, W)."""
-        masks = self.masks.removed.unflatten(0, (-1, 2))  # (I, 2, 1, H, W)
-        return (self(images) * masks).sum(dim=2)
+        masks = self.masks.removed.squeeze(1).unflatten(0, (-1, 2))  # (I, 2, H, W)
+        return fuse_reconstructions(self(images), masks)
 
     def _smoothed(self, seen: Tensor) -> Tensor:
         """The 3 x 3 convolution on every pass: (B, Q, 3, H, W) -> B * Q * 3 planes of H x W.
 
-        Three channels suit no kernel: in training channels last are six times as fast backwards,
-        in ONNX Runtime one group a pass is three times as fast as a batch of passes.
+        Three channels suit no kernel: in training channels last are the fastest
+        (`benchmarks/training_layouts.py`), in ONNX Runtime one group a pass. Both compute the same.
         """
         if self.training:
             together = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
@@ -102,7 +103,7 @@ class Generator(nn.Module):
 def join_patches(pixels: Tensor, side: int, patch: int) -> Tensor:
     """(B', side * side, 3 * patch * patch) -> (B', 3, side * patch, side * patch).
 
-    Channel first within a token: rows of pixels stay together, which moves ten times as fast.
+    Channel first within a token: rows of pixels stay together when they are moved.
     """
     grid = pixels.reshape(-1, side, side, 3, patch, patch)
     return grid.permute(0, 3, 1, 4, 2, 5).reshape(-1, 3, side * patch, side * patch)

@@ -27,8 +27,8 @@ class ConsistencyLoss(nn.Module):
     """L_con = L1 + (1 - SSIM) + L1 of gradients, each weighted (eq. 1 to 4).
 
     SSIM is that of `scoring.structure_error` (a test holds the two equal), written as products
-    with band matrices: trained on a CPU they take a third of the time of convolutions, backwards
-    above all, while ONNX Runtime runs the convolutions faster.
+    with band matrices: a CPU trains through them faster than through convolutions, backwards
+    above all (`benchmarks/training_layouts.py`), while ONNX Runtime runs the convolutions faster.
     """
 
     window: Tensor

@@ -1,8 +1,8 @@
 """Keeps freed memory in the process, where the C library allows it.
 
 A training step frees and takes the same large blocks again and again. glibc gives each back to
-the system at once, which then clears every page anew: on a CPU that costs a tenth of a step and
-more where memory is slow. Speed only; no result depends on it.
+the system at once, which then clears every page anew, and on a CPU a step waits for it
+(`benchmarks/training_layouts.py`). Speed only; no result depends on it.
 """
 
 from __future__ import annotations
