@@ -68,7 +68,7 @@ def run(
     opened = read_bundle(bundle)
     white_level = opened.config.preprocess.white_level_16bit
     frames = open_source(source, white_level_16bit=white_level)
-    if Path(source).resolve().is_relative_to(out.resolve()):
+    if any(folder.resolve().is_relative_to(out.resolve()) for folder in frames.folders):
         raise OutputError(f"the pictures {source} lie in --out {out}", hint="choose another --out")
     session = open_session(opened, runtime=runtime, threads=threads)
     with (

@@ -76,6 +76,11 @@ class Source(Protocol):
         """Whether frames come when they happen (a camera), not when they are asked for."""
         ...
 
+    @property
+    def folders(self) -> set[Path]:
+        """Where the files lie that it reads; a run must not write there."""
+        ...
+
     def frames(self) -> Generator[Frame, None, None]:
         """The frames, in order; may be called once."""
         ...
@@ -93,6 +98,10 @@ class PictureSource:
     @property
     def n_frames(self) -> int | None:
         return len(self._paths)
+
+    @property
+    def folders(self) -> set[Path]:
+        return {path.parent for path in self._paths}
 
     def frames(self) -> Generator[Frame, None, None]:
         for seq, path in enumerate(self._paths):
@@ -138,6 +147,10 @@ class VideoSource:
     @property
     def n_frames(self) -> int | None:
         return self._n_frames
+
+    @property
+    def folders(self) -> set[Path]:
+        return {self._path.parent}
 
     def frames(self) -> Generator[Frame, None, None]:
         seq = 0

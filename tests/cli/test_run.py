@@ -124,6 +124,16 @@ def test_an_earlier_run_is_kept_unless_forced(tmp_path, bundle, capsys):
     assert run(bundle, pictures, tmp_path / "out", "--force") == 1
 
 
+def test_pictures_that_a_glob_finds_in_the_output_are_not_replaced(tmp_path, bundle, capsys):
+    make_pictures(tmp_path / "in", ["good"])
+    out = tmp_path / "in" / "results"
+    assert run(bundle, tmp_path / "in", out, "--save", "all") == 0
+    capsys.readouterr()
+    assert run(bundle, tmp_path / "in" / "**" / "*.*g", out, "--force") == 2
+    assert "lie in --out" in one_error_line(capsys.readouterr().err)
+    assert list((out / "overlays").iterdir())
+
+
 def test_the_folder_of_the_pictures_cannot_be_the_output(tmp_path, bundle, capsys):
     pictures = make_pictures(tmp_path / "in", ["good"])
     assert run(bundle, pictures, pictures, "--force") == 2

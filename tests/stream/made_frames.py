@@ -30,6 +30,7 @@ class MadeSource:
     def __init__(self, kinds: Sequence[str], *, is_live: bool = False) -> None:
         self.kinds = kinds
         self.is_live = is_live
+        self.folders: set[Path] = set()
         self.n_delivered = 0
 
     @property
