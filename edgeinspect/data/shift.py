@@ -1,0 +1,85 @@
+"""Whether one set of pictures looks unlike another: good test pictures against good training ones.
+
+The two-sample test of Kolmogorov and Smirnov on each trait of `appearance`: the largest gap
+between the two cumulative shares, and how often chance makes one as large (Stephens'
+approximation, J. R. Stat. Soc. B 32, 1970). The gap has a plain meaning, which the warning tells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.data.appearance import Appearance, Trait
+
+__all__ = ["Shift", "chance_of_gap", "find_shifts"]
+
+LEVEL = 0.001  # how often sets of one population may be called different, for each trait
+SMALLEST_GAP = 0.25  # of thousands of pictures even a gap without consequence is sure
+N_TERMS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """A trait in which two sets differ.
+
+    `share` of the tested pictures lie on one side of `limit` (below, if `is_lower`), of the
+    reference `reference_share`; the gap between the two is the largest there is.
+    """
+
+    trait: Trait
+    limit: float
+    is_lower: bool
+    share: float
+    reference_share: float
+
+    @property
+    def gap(self) -> float:
+        return self.share - self.reference_share
+
+
+def find_shifts(tested: Sequence[Appearance], reference: Sequence[Appearance]) -> list[Shift]:
+    """The traits in which `tested` surely differs from `reference`, the largest gap first."""
+    if not tested or not reference:
+        return []
+    shifts = [_largest_gap(trait, trait.of(tested), trait.of(reference)) for trait in Trait]
+    sure = [
+        shift
+        for shift in shifts
+        if shift.gap >= SMALLEST_GAP
+        and chance_of_gap(shift.gap, len(tested), len(reference)) < LEVEL
+    ]
+    return sorted(sure, key=lambda shift: -shift.gap)
+
+
+def _largest_gap(
+    trait: Trait, tested: NDArray[np.float64], reference: NDArray[np.float64]
+) -> Shift:
+    values = np.unique(np.concatenate([tested, reference]))
+    shares, others = (
+        np.searchsorted(np.sort(of), values, side="right") / len(of) for of in (tested, reference)
+    )
+    place = int(np.abs(shares - others).argmax())
+    share, other = float(shares[place]), float(others[place])
+    is_lower = share >= other
+    return Shift(
+        trait=trait,
+        limit=float(values[place : place + 2].mean()),  # between the values on its two sides
+        is_lower=is_lower,
+        share=share if is_lower else 1 - share,
+        reference_share=other if is_lower else 1 - other,
+    )
+
+
+def chance_of_gap(gap: float, n: int, m: int) -> float:
+    """How often samples of n and m from one population have a gap of at least this."""
+    root = math.sqrt(n * m / (n + m))
+    x = (root + 0.12 + 0.11 / root) * gap
+    if x < 0.2:  # the series needs more terms there, and gives 1
+        return 1.0
+    terms = [(-1.0) ** (k - 1) * math.exp(-2 * (k * x) ** 2) for k in range(1, N_TERMS)]
+    return min(1.0, max(0.0, 2 * sum(terms)))
