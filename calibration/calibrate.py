@@ -34,6 +34,8 @@ from edgeinspect.calibration.thresholds import check_rate, fit_threshold
 from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.config import Normalisation, Rule
 from edgeinspect.constants import Calibration, RuleConstants, one_hot
+from edgeinspect.data.images import file_sha256, list_sha256
+from edgeinspect.data.populations import find_populations
 from edgeinspect.errors import CalibrationError
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.session import MapSession, open_maps
@@ -247,6 +249,8 @@ class _Steps:
             good_names=tuple(picture.path.name for picture in good.pictures),
             selection=None if selection is None else selection.to_dict(),
             tile_places=good.tile_places if is_per_pixel else None,
+            good_sha256=list_sha256(file_sha256(picture.path) for picture in good.pictures),
+            warnings=_warnings(good),
         )
 
     def _part_scores(self, fit: CrossFit, candidate: Candidate) -> PartScores:
@@ -269,6 +273,17 @@ class _Steps:
             precision=rest.precision,
             rule=rest.rule,
         )
+
+
+def _warnings(good: GoodMaps) -> tuple[str, ...]:
+    """What is doubtful about the pictures; each sentence is logged as well."""
+    groups = find_populations([picture.appearance for picture in good.pictures])
+    if groups is None:
+        return ()
+    told = groups.tell([picture.path.name for picture in good.pictures])
+    warning = f"{told}: a threshold of both holds for neither alone; calibrate on one lot and light"
+    _log.warning("%s", warning)
+    return (warning,)
 
 
 def _why_not_per_pixel(good: GoodMaps) -> str:

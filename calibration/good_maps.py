@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.config import PreprocessConfig
+from edgeinspect.data.appearance import Appearance
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.data.tiling import TileGrid
 from edgeinspect.errors import CalibrationError, ImageError, OutputError
@@ -97,6 +98,7 @@ class GoodPicture:
     path: Path
     grid: TileGrid
     first: int
+    appearance: Appearance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -160,7 +162,10 @@ def collect_good_maps(
         except ImageError as error:
             on_skipped(path, error.what)
             continue
-        pictures.append(GoodPicture(path=path, grid=loaded.grid, first=len(cache)))
+        appearance = Appearance.of(loaded.picture)
+        pictures.append(
+            GoodPicture(path=path, grid=loaded.grid, first=len(cache), appearance=appearance)
+        )
         for maps in infer_maps(session, loaded.tiles):
             if not np.isfinite(maps).all():
                 raise CalibrationError(

@@ -9,6 +9,8 @@
 
 A bundle exists whole or not at all: it is filled as a temporary sibling and renamed. The
 manifest is written last and replaced atomically; it is the one commit point of a calibration.
+The card keeps its name when it is written anew: it leaves the manifest before and comes back with
+the new calibration, so that at no moment a file has another hash than the manifest says.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgeinspect.card import write_card
 from edgeinspect.config import RunConfig, from_dict
 from edgeinspect.constants import Calibration
 from edgeinspect.errors import BundleError, ConfigError, NotCalibratedError
@@ -37,6 +40,7 @@ from edgeinspect.writing import (
 )
 
 __all__ = [
+    "CARD",
     "MANIFEST",
     "SCHEMA",
     "Bundle",
@@ -52,6 +56,7 @@ __all__ = [
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+CARD = "card.md"
 LOCK = ".lock"
 LOCK_TIMEOUT_S = 5.0
 
@@ -139,23 +144,28 @@ def read_bundle(path: Path) -> Bundle:
     """
     path = Path(path)
     manifest = read_manifest(path)
-    try:
-        return _read_files(path, manifest)
-    except BundleError:
-        if read_manifest(path) == manifest:
-            raise
-    return _read_files(path, read_manifest(path))  # it was calibrated meanwhile
+    while True:
+        try:
+            return _read_files(path, manifest)
+        except BundleError:
+            if (newer := read_manifest(path)) == manifest:
+                raise
+            manifest = newer  # it was calibrated meanwhile
 
 
 def _read_files(path: Path, manifest: Manifest) -> Bundle:
     _check_files(path, manifest)
-    try:
-        config = from_dict(RunConfig, manifest.config)
-    except (ConfigError, TypeError) as error:
-        raise BundleError(f"{path / MANIFEST}: {error}", hint=_COPY_HINT) from error
+    config = _config(path, manifest)
     name = manifest.calibration
     calibration = None if name is None else Calibration.load(path / name)
     return Bundle(path=path, manifest=manifest, config=config, calibration=calibration)
+
+
+def _config(path: Path, manifest: Manifest) -> RunConfig:
+    try:
+        return from_dict(RunConfig, manifest.config)
+    except (ConfigError, TypeError) as error:
+        raise BundleError(f"{path / MANIFEST}: {error}", hint=_COPY_HINT) from error
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -282,7 +292,7 @@ def _put_in_place(folder: Path, path: Path) -> None:
 
 
 def install_calibration(path: Path, calibration: Calibration) -> Bundle:
-    """Make a calibration the bundle's current one; a run that is open keeps the old.
+    """Make a calibration the bundle's current one and write its card; an open run keeps the old.
 
     Raises: BundleError if the bundle is damaged or in use by another process,
         OutputError if it cannot be written.
@@ -290,12 +300,17 @@ def install_calibration(path: Path, calibration: Calibration) -> Bundle:
     path = Path(path)
     with bundle_lock(path):
         before = read_manifest(path)
+        card = write_card(before, _config(path, before), calibration).encode()
         data = calibration.to_bytes()
         digest = hashlib.sha256(data).hexdigest()
         name = f"calibration-{digest[:12]}.npz"
         write_atomically(path / name, data)
-        files = {n: h for n, h in before.files.items() if n != before.calibration}
-        after = dataclasses.replace(before, files={**files, name: digest}, calibration=name)
+        files = {n: h for n, h in before.files.items() if n != CARD}
+        write_atomically(path / MANIFEST, dataclasses.replace(before, files=files).to_bytes())
+        write_atomically(path / CARD, card)
+        files = {n: h for n, h in files.items() if n != before.calibration}
+        files |= {name: digest, CARD: hashlib.sha256(card).hexdigest()}
+        after = dataclasses.replace(before, files=files, calibration=name)
         write_atomically(path / MANIFEST, after.to_bytes())
         if before.calibration not in (None, name):
             (path / str(before.calibration)).unlink(missing_ok=True)

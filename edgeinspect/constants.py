@@ -137,6 +137,8 @@ class Calibration:
         good_scores: (n,), cross-fitted scores of the good parts, which set the threshold.
         good_local, good_global: (n,), the same parts under the two scores reported.
         good_names: (n) file names, in the same order.
+        good_sha256: of the list of these pictures (`data.images.list_sha256`); "" if not known.
+        warnings: what in these pictures gives reason to doubt, in sentences.
         selection: what a choice between rules tried, or None when nothing was chosen.
         tile_places: (top, left) of each tile position in the resized picture when the maps
             are normalised per pixel, else None: only such pictures can be judged.
@@ -153,6 +155,8 @@ class Calibration:
     good_names: tuple[str, ...]
     selection: dict[str, Any] | None = None
     tile_places: tuple[tuple[int, int], ...] | None = None
+    good_sha256: str = ""
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert np.array_equal(self.constants.rule, one_hot(self.rule)), "two rules in one place"
@@ -184,6 +188,8 @@ class Calibration:
             "good_names": self.good_names,
             "selection": self.selection,
             "tile_places": self.tile_places,
+            "good_sha256": self.good_sha256,
+            "warnings": self.warnings,
         }
 
     @classmethod
@@ -214,6 +220,8 @@ class Calibration:
             good_names=tuple(scalars["good_names"]),
             selection=scalars["selection"],
             tile_places=None if places is None else tuple((int(t), int(x)) for t, x in places),
+            good_sha256=scalars.get("good_sha256", ""),  # older calibrations have none
+            warnings=tuple(scalars.get("warnings", ())),
         )
 
 

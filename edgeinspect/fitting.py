@@ -7,6 +7,7 @@ tried on synthetic defects, pasted onto the pictures that selected, to say what 
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,11 +21,14 @@ from edgeinspect.calibration.calibrate import calibrate
 from edgeinspect.calibration.thresholds import check_rate, smallest_supported_rate
 from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.constants import Calibration
-from edgeinspect.data.images import read_picture
+from edgeinspect.data.appearance import Appearance
+from edgeinspect.data.images import guess_white_level, read_picture
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import survey_pictures
+from edgeinspect.data.populations import find_populations
 from edgeinspect.data.splits import split_neighbours
 from edgeinspect.data.synthetic.pasting import FAINTEST, PER_SEVERITY, paste_defect
+from edgeinspect.doctor import read_machine
 from edgeinspect.errors import DataError
 from edgeinspect.export import export_run
 from edgeinspect.runtime.inspector import Inspector, Verdict, open_inspector
@@ -35,6 +39,8 @@ from edgeinspect.training.train import train
 from edgeinspect.writing import output_errors, replace_folder, temporary_sibling
 
 __all__ = ["DetectionTrial", "Fit", "Split", "fit", "split_good", "try_detection"]
+
+_log = logging.getLogger(__name__)
 
 CALIBRATION_SHARE = 0.3
 USUAL_RATE = 0.01
@@ -119,6 +125,7 @@ def fit(
     check_rate(len(split.calibration), rate)
     if on_split is not None:
         on_split(split)
+    warnings = _warnings(split)
     state = train(
         good_dir, run, config, duration, resize=resize, only=split.training + split.selection,
         device=device,
@@ -126,7 +133,7 @@ def fit(
     )  # fmt: skip
     seed = config.optimiser.seed
     with _bundle_in_the_making(bundle) as draft:
-        export_run(run, draft)
+        export_run(run, draft, notes={"hardware": _hardware(device), "warnings": warnings})
         calibration = calibrate(
             draft, split.calibration, false_reject_rate=rate, select=select, seed=seed
         )
@@ -147,6 +154,31 @@ def _bundle_in_the_making(bundle: Path) -> Iterator[Path]:
             replace_folder(workshop / bundle.name, bundle)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _warnings(split: Split) -> list[str]:
+    """What is doubtful about the pictures together; each sentence is logged as well."""
+    paths = [*split.training, *split.selection, *split.calibration]
+    white = guess_white_level(paths)
+    pictures = (read_picture(path, white_level_16bit=white) for path in paths)
+    groups = find_populations([Appearance.of(picture) for picture in pictures])
+    if groups is None:
+        return []
+    told = groups.tell([path.name for path in paths])
+    warning = f"{told}: if these are two lots or lights, make a bundle of each, or expect less"
+    _log.warning("%s", warning)
+    return [warning]
+
+
+def _hardware(device: str) -> dict[str, str]:
+    """Names of what training runs on, for the card."""
+    import torch
+
+    machine = read_machine()
+    found = {"cpu": machine.cpu, "cores": f"{machine.n_cores} cores"}
+    if device != "cpu" and torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
 
 
 def split_good(paths: list[Path], holdout: float) -> Split:

@@ -4,7 +4,6 @@
     onnx_graph.py  torch -> ONNX (the one place that knows torch's exporter)
     weights.py     one file of weights for both graphs
     golden.py      a few images and PyTorch's answers, which every runtime is held to
-    card.py        what people should know about the model
     bundling.py    all of it, in order
 
 Needs torch and the packages of the extra `train`; what it writes needs neither.

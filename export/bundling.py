@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from edgeinspect import __version__
-from edgeinspect.bundle import Bundle, Manifest, new_bundle, read_bundle
+from edgeinspect.bundle import CARD, Bundle, Manifest, new_bundle, read_bundle
+from edgeinspect.card import write_card
 from edgeinspect.config import RunConfig, to_dict, with_settings
 from edgeinspect.errors import ConfigError, ExportError
-from edgeinspect.export.card import write_card
 from edgeinspect.export.golden import golden_images, make_golden
 from edgeinspect.export.graph import MAPS_OUTPUTS, SCORE_OUTPUTS, InspectionGraph
 from edgeinspect.export.onnx_graph import (
@@ -46,7 +46,12 @@ _SECTION = "scoring."
 
 
 def export_run(
-    run: Path, path: Path, *, force: bool = False, settings: Mapping[str, str] | None = None
+    run: Path,
+    path: Path,
+    *,
+    force: bool = False,
+    settings: Mapping[str, str] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write the best generator of a run as a bundle; half a minute to two.
 
@@ -54,6 +59,8 @@ def export_run(
         run: folder of a training run.
         path: the bundle to write; only `force` replaces one.
         settings: `scoring.KEY` to value, what is fixed in the graph besides the generator.
+        notes: what else to say in the provenance, JSON types only: `hardware` (names) that
+            trained, `warnings` (sentences) about the pictures.
     Raises: TrainingError if the run is none or has no checkpoint; ConfigError for a setting;
         OutputError for the place; ExportError if the graph cannot be made or is beyond the
         parity budget. After an error nothing of the bundle is left.
@@ -63,7 +70,12 @@ def export_run(
     folder = RunFolder.open(run)
     pictures = [*folder.holdout_paths(), *folder.training_paths()]
     return write_bundle(
-        generator, config, path, force=force, provenance=provenance, pictures=pictures
+        generator,
+        config,
+        path,
+        force=force,
+        provenance={**provenance, **(notes or {})},
+        pictures=pictures,
     )
 
 
@@ -91,22 +103,20 @@ def write_bundle(
         golden.save(draft.folder / "golden.npz")
         _write_graphs(graph, golden, draft.folder)
         parity = _check_graphs(golden, error_maps, draft.folder)
-        card = write_card(
-            name,
-            config,
-            provenance,
-            n_parameters=sum(p.numel() for p in generator.parameters()),
-            parity=parity,
-            golden_names=names,
-        )
-        (draft.folder / "card.md").write_text(card, encoding="utf-8")
         draft.manifest = Manifest(
             tool_version=__version__,
             name=name,
             config=to_dict(config),
             graph=_graph_facts(config, draft.folder),
-            provenance={**provenance, "versions": _versions()},
+            provenance={
+                **provenance,
+                "n_parameters": sum(p.numel() for p in generator.parameters()),
+                "check": _check_facts(parity, names),
+                "versions": _versions(),
+            },
         )
+        card = write_card(draft.manifest, config, None)
+        (draft.folder / CARD).write_text(card, encoding="utf-8")
     return read_bundle(path)
 
 
@@ -161,6 +171,15 @@ def _graph_facts(config: RunConfig, folder: Path) -> dict[str, Any]:
         "scores": describe_graph(folder / SCORES),
         "maps": describe_graph(folder / MAPS),
         "top_k": {s.value: top_k(s, n_pixels) for s in config.scoring.statistics},
+    }
+
+
+def _check_facts(parity: ParityReport, names: Sequence[str]) -> dict[str, Any]:
+    """What the manifest says about the comparison with PyTorch."""
+    return {
+        "images": list(names),
+        "score_error": float(parity.score_error),
+        "map_error": float(parity.map_error),
     }
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgeinspect.bundle import (
+    CARD,
     MANIFEST,
     SCHEMA,
     Manifest,
@@ -174,6 +176,36 @@ def test_installing_the_same_calibration_twice_changes_nothing(bundle):
     calibration = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.BLOCK, 1)
     first = install_calibration(bundle, calibration).manifest
     assert install_calibration(bundle, calibration).manifest == first
+
+
+def test_a_calibration_writes_the_card_anew(bundle):
+    calibration = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.BLOCK, 1)
+    installed = install_calibration(bundle, calibration)
+    card = (bundle / CARD).read_bytes()
+    assert f"| threshold | {calibration.threshold.value:.4g} " in card.decode()
+    assert installed.manifest.files[CARD] == hashlib.sha256(card).hexdigest()
+
+
+@pytest.mark.parametrize("n_written", range(4))
+def test_a_calibration_that_stops_anywhere_leaves_a_whole_bundle(bundle, monkeypatch, n_written):
+    """Also where there is a card that must change."""
+    old = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.BLOCK, 1)
+    install_calibration(bundle, old)
+    new = calibrate_stand_in(bundle, Rule.PAPER, Normalisation.BLOCK, 1)
+    replace, done = os.replace, []
+
+    def stop(source: Path, target: Path) -> None:
+        if len(done) == n_written:
+            raise KeyboardInterrupt
+        done.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        install_calibration(bundle, new)
+    monkeypatch.undo()
+    assert read_bundle(bundle).require_calibration().rule is Rule.PEAK
+    assert install_calibration(bundle, new).manifest.files.keys() >= {CARD}
 
 
 def test_a_bundle_that_someone_else_changes_is_locked(bundle):

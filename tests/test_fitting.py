@@ -13,8 +13,9 @@ from edgeinspect.bundle import read_bundle
 from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.cli.main import build_app
 from edgeinspect.config import ResizeRule
+from edgeinspect.data.images import read_picture, save_picture
 from edgeinspect.data.synthetic.pasting import paste_defect
-from edgeinspect.errors import CalibrationError, DataError, TrainingError
+from edgeinspect.errors import CalibrationError, ConfigError, DataError, TrainingError
 from edgeinspect.fitting import (
     SEVERITIES,
     DetectionTrial,
@@ -78,6 +79,30 @@ def test_the_command_leaves_a_calibrated_bundle_and_says_what_to_expect(fitted):
     assert printed["n_calibration"] == bundle.calibration.threshold.n_good
     assert len(printed["synthetic_defects"]) == len(SEVERITIES)
     assert path.with_suffix(".run").is_dir()
+
+
+def test_the_card_tells_pictures_training_and_calibration(good, fitted):
+    card = (fitted[0] / "card.md").read_text()
+    split = split_good(sorted(good.iterdir()), 0.34)
+    assert f"| trained the generator | {len(split.training)} | `" in card
+    assert f"| calibrated constants and threshold | {len(split.calibration)} | `" in card
+    assert "| hardware | " in card
+    assert "| steps | " in card
+    assert "| false rejects asked | " in card
+    assert str(good.parent) not in card
+
+
+def test_good_pictures_of_two_exposures_are_warned_of_before_training(tmp_path, caplog):
+    paths = sorted(write_good(tmp_path / "good", n=N_GOOD).iterdir())
+    for path in paths[: N_GOOD // 2]:
+        save_picture(path, read_picture(path) // 4)
+    nowhere = tmp_path / "part.bundle"
+    with pytest.raises(ConfigError, match="cannot be used"):
+        fit(
+            tmp_path / "good", nowhere, tmp_path / "run", small_config(**LOSSES),
+            Duration(steps=1), device="abacus",
+        )  # fmt: skip
+    assert "44 good pictures fall into two groups by" in caplog.text
 
 
 def test_the_rate_is_the_least_that_the_pictures_support(fitted):

@@ -113,6 +113,7 @@ def _result(
         "n_given": n_given,
         "n_training_pictures_left_out": n_given - threshold.n_good - len(skipped),
         "skipped": [{"picture": str(path), "reason": what} for path, what in skipped],
+        "warnings": list(calibration.warnings),
         "selection": calibration.selection,
     }
 
@@ -126,7 +127,7 @@ def _show(result: dict[str, Any]) -> None:
 
 def _lines(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(name, value) of each line that people read."""
-    from edgeinspect.report.numbers import percent, percent_range
+    from edgeinspect.numbers import percent, percent_range
 
     low, high = result["threshold_interval"]
     yield "threshold", f"{result['threshold']:.3f} (95 %: {low:.3f} to {high:.3f})"

@@ -76,7 +76,7 @@ def _show_split(split: Split) -> None:
 
 
 def _show(bundle: Path, result: Fit) -> None:
-    from edgeinspect.report.numbers import percent, percent_range
+    from edgeinspect.numbers import percent, percent_range
 
     threshold = result.calibration.threshold
     typer.echo(f"wrote {bundle}")

@@ -33,6 +33,7 @@ __all__ = [
     "guess_white_level",
     "is_picture",
     "list_pictures",
+    "list_sha256",
     "natural_key",
     "read_bytes",
     "read_picture",
@@ -145,6 +146,15 @@ def existing_folder(folder: Path) -> Path:
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes. Raises ImageError if it cannot be read."""
     return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def list_sha256(digests: Iterable[str]) -> str:
+    """One sha256 for a set of files, from theirs, whatever the order; "" for none.
+
+    As a shell says it: sha256sum FILES | cut -c1-64 | sort | sha256sum
+    """
+    lines = [f"{digest}\n" for digest in sorted(digests)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
 
 
 def guess_white_level(paths: Iterable[Path]) -> int:

@@ -24,7 +24,7 @@ from edgeinspect.evaluation.results import (
     measure_images,
 )
 from edgeinspect.metrics import PixelTally
-from edgeinspect.report.numbers import percent, percent_range
+from edgeinspect.numbers import percent, percent_range
 
 __all__ = ["Judged", "Summary", "summarise"]
 

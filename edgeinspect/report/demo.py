@@ -23,8 +23,8 @@ from edgeinspect.data.layout import GOOD
 from edgeinspect.doctor import read_machine
 from edgeinspect.errors import OutputError
 from edgeinspect.metrics import auroc, bootstrap_intervals, roc_curve
+from edgeinspect.numbers import percent
 from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
-from edgeinspect.report.numbers import percent
 from edgeinspect.report.overlays import blend_heat
 from edgeinspect.report.page import InspectionPage, Latency, PartView, inline_jpeg, write_page
 from edgeinspect.runtime.inspector import Inspection, Inspector, open_inspector

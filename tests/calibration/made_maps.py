@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.calibration.good_maps import GoodMaps, GoodPicture, MapCache
 from edgeinspect.config import Measure, ScoringConfig, Statistic
+from edgeinspect.data.appearance import Appearance
 from edgeinspect.data.tiling import TileGrid
 
 SIZE = 32
@@ -34,7 +35,12 @@ def good_maps(maps: NDArray[np.float32], cache: MapCache) -> GoodMaps:
     """Pictures with maps (n, tiles, K, I, H, W)."""
     pictures = []
     for i, of_picture in enumerate(maps):
-        one = GoodPicture(path=Path(f"{i}.png"), grid=grid(maps.shape[1]), first=len(cache))
+        one = GoodPicture(
+            path=Path(f"{i}.png"),
+            grid=grid(maps.shape[1]),
+            first=len(cache),
+            appearance=Appearance(mean=120, spread=4, gradient=4),
+        )
         pictures.append(one)
         cache.append(of_picture)
     return GoodMaps(pictures=tuple(pictures), cache=cache)

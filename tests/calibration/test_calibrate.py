@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,28 @@ def test_what_is_returned_is_what_the_bundle_holds(bundle: Path, tmp_path: Path)
     assert held.to_bytes() == returned.to_bytes()
     assert held.good_names == tuple(f"part_{i:02d}.png" for i in range(N))
     assert held.threshold.n_good == N
+
+
+def test_the_pictures_are_told_by_one_hash(bundle: Path, tmp_path: Path) -> None:
+    good = save_good(tmp_path / "good")
+    digests = sorted(file_sha256(path) for path in good)
+    lines = "".join(f"{digest}\n" for digest in digests)
+    found = calibrated(bundle, good)
+    assert found.good_sha256 == hashlib.sha256(lines.encode()).hexdigest()
+    assert f"`{found.good_sha256[:16]}`" in (bundle / "card.md").read_text()
+
+
+def test_good_pictures_of_two_exposures_are_warned_of(
+    bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = save_good(tmp_path / "good")
+    assert calibrated(bundle, good).warnings == ()
+    for i, path in enumerate(good[::2]):
+        save_picture(path, good_picture(i) + np.uint8(60))
+    (warning,) = calibrated(bundle, good).warnings
+    assert "24 good pictures fall into two groups by mean intensity: 12 below" in warning
+    assert warning in caplog.messages
+    assert warning in (bundle / "card.md").read_text()
 
 
 def test_the_threshold_comes_from_the_good_scores(bundle: Path, tmp_path: Path) -> None:

@@ -149,7 +149,8 @@ def test_the_golden_outputs_of_a_bundle_hold_for_its_session(exported: Exported)
 def test_the_card_names_the_model_and_its_training(exported: Exported) -> None:
     card = (exported.bundle.path / "card.md").read_text(encoding="utf-8")
     assert card.startswith("# part\n")
-    assert "| good pictures that trained | 7 |" in card
+    assert "| trained the generator | 7 | - |" in card
+    assert "noise |\n" in card
     assert "| masks | blocks of 8 and 16 px, patch 8 px |" in card
 
 
