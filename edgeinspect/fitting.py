@@ -102,6 +102,7 @@ def fit(
     false_reject_rate: float | None = None,
     resize: ResizeRule | None = None,
     select: bool = False,
+    encoder_weights: str | None = None,
     device: str = "auto",
     force: bool = False,
     on_split: Callable[[Split], None] | None = None,
@@ -114,6 +115,7 @@ def fit(
         false_reject_rate: None takes 1 %, or the smallest that the pictures support.
         resize: how pictures become images; None lets their shapes decide.
         select: choose the rule on synthetic defects, see `calibrate`.
+        encoder_weights: what the encoder starts from, see `train`.
     Raises: DataError if there are fewer than 40 readable pictures; what `train`, `export_run` and
         `calibrate` raise. The bundle is there only if all went well.
     """
@@ -128,8 +130,7 @@ def fit(
     warnings = _warnings(split)
     state = train(
         good_dir, run, config, duration, resize=resize, only=split.training + split.selection,
-        device=device,
-        force=force, on_step=on_step,
+        encoder_weights=encoder_weights, device=device, force=force, on_step=on_step,
     )  # fmt: skip
     seed = config.optimiser.seed
     with _bundle_in_the_making(bundle) as draft:

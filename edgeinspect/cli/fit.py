@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeinspect.cli.options import AsJson, Device, Preset, Seed, Select, Settings, Tile
+from edgeinspect.cli.options import (
+    AsJson,
+    Device,
+    EncoderWeights,
+    Preset,
+    Seed,
+    Select,
+    Settings,
+    Tile,
+)
 from edgeinspect.cli.output import show_json
 
 if TYPE_CHECKING:
@@ -34,6 +43,7 @@ def fit(
     preset: Preset = "tiny",
     settings: Settings = None,
     tile: Tile = None,
+    encoder_weights: EncoderWeights = None,
     run: Annotated[
         Path | None, typer.Option("--run", help="Training run to write.  [default: BUNDLE's .run]")
     ] = None,
@@ -58,7 +68,7 @@ def fit(
         result = fit_bundle(
             good_dir, bundle, run or bundle.with_suffix(".run"), config, length,
             false_reject_rate=false_reject_rate, resize=resize_rule(tile), select=select,
-            device=device, force=force,
+            encoder_weights=encoder_weights, device=device, force=force,
             on_split=_show_split, on_step=progress,
         )  # fmt: skip
     if as_json:

@@ -10,6 +10,7 @@ __all__ = [
     "AsJson",
     "Batch",
     "Device",
+    "EncoderWeights",
     "Preset",
     "Runtime",
     "Seed",
@@ -22,6 +23,15 @@ __all__ = [
 AsJson = Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Tiles in one call.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+EncoderWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder-weights",
+        metavar="FILE",
+        help="Weights of a timm vision transformer that the encoder starts from: .safetensors,"
+        " .pth, .pt, or timm:NAME to fetch them.  [default: none, noise]",
+    ),
+]
 Preset = Annotated[
     str, typer.Option("--preset", help="Size of the model: nano, tiny, edge or paper.")
 ]

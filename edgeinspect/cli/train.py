@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from edgeinspect.cli.options import AsJson, Device, Preset, Seed, Settings, Tile
+from edgeinspect.cli.options import (
+    AsJson,
+    Device,
+    EncoderWeights,
+    Preset,
+    Seed,
+    Settings,
+    Tile,
+)
 
 __all__ = ["train"]
 
@@ -31,6 +39,7 @@ def train(
     steps: Annotated[int | None, typer.Option("--steps", help="Length in steps.")] = None,
     epochs: Annotated[float | None, typer.Option("--epochs", help="Length in epochs.")] = None,
     tile: Tile = None,
+    encoder_weights: EncoderWeights = None,
     device: Device = "auto",
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -56,7 +65,7 @@ def train(
                 minutes=DEFAULT_MINUTES if is_open else minutes, steps=steps, epochs=epochs
             )
             state = training.train(
-                data, out, config, length, resize=resize_rule(tile), device=device, force=force,
-                on_step=progress,
+                data, out, config, length, resize=resize_rule(tile),
+                encoder_weights=encoder_weights, device=device, force=force, on_step=progress,
             )  # fmt: skip
     progress.show_result(state, out, as_json=as_json)

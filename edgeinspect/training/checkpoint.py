@@ -105,6 +105,8 @@ def load_generator(folder: Path) -> tuple[Generator, RunConfig, dict[str, Any]]:
         state = _read_state(checkpoint)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise TrainingError(f"checkpoint {checkpoint} cannot be read: {error}") from error
+    if state.step == 0:  # the weights that a run started from
+        raise TrainingError(f"run {folder} was not trained yet", hint="go on with --resume")
     return generator.eval(), config, {**run.provenance(), "training": asdict(state)}
 
 

@@ -18,10 +18,25 @@ from edgeinspect.config import RunConfig, from_dict, to_dict
 from edgeinspect.errors import ConfigError, TrainingError
 from edgeinspect.writing import output_errors, refuse_foreign, write_atomically
 
-__all__ = ["Plan", "RunFolder", "check_run_target"]
+__all__ = ["EncoderOrigin", "Plan", "RunFolder", "check_run_target"]
 
 SCHEMA = 1
 RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderOrigin:
+    """Where an encoder's first weights came from: the first `n_blocks` blocks of a file.
+
+    `mean` and `std` normalised the pixels that they were trained on, channel by channel.
+    """
+
+    file: str
+    sha256: str
+    n_blocks: int
+    n_blocks_in_file: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +44,8 @@ class Plan:
     """What a run was started with; a resumed run reads it back and changes nothing.
 
     `training` and `holdout` map the sha256 of each picture to its name; `folder` is where they
-    were. `mean` and `spread` are grey levels (0 to 1) over all of them.
+    were. `mean` and `spread` are grey levels (0 to 1) over all of them. `encoder_weights` is None
+    where the encoder started from noise.
     """
 
     config: RunConfig
@@ -40,6 +56,7 @@ class Plan:
     skipped: tuple[str, ...]
     mean: float
     spread: float
+    encoder_weights: EncoderOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +94,8 @@ class RunFolder:
                 raise TrainingError(f"run {path} has schema {schema}, this version reads {SCHEMA}")
             plain["config"] = from_dict(RunConfig, plain["config"])
             plain["skipped"] = tuple(plain["skipped"])
+            origin = plain.get("encoder_weights")
+            plain["encoder_weights"] = origin and from_dict(EncoderOrigin, origin)
             return cls(path, Plan(**plain))
         except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise TrainingError(f"{file} is damaged: {error}") from error
@@ -112,6 +131,7 @@ class RunFolder:
             "holdout_pictures": self.plan.holdout,
             "mean": self.plan.mean,
             "spread": self.plan.spread,
+            "encoder_weights": _plain_origin(self.plan),
         }
 
 
@@ -128,4 +148,13 @@ def check_run_target(path: Path, *, force: bool) -> None:
 
 def _plain(plan: Plan) -> dict[str, Any]:
     plain = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}
-    return {**plain, "config": to_dict(plan.config), "skipped": list(plan.skipped)}
+    return {
+        **plain,
+        "config": to_dict(plan.config),
+        "skipped": list(plan.skipped),
+        "encoder_weights": _plain_origin(plan),
+    }
+
+
+def _plain_origin(plan: Plan) -> dict[str, Any] | None:
+    return None if plan.encoder_weights is None else to_dict(plan.encoder_weights)

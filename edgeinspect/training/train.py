@@ -17,7 +17,8 @@ from lightning_fabric import Fabric
 
 from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.errors import ConfigError, TrainingError
-from edgeinspect.training.checkpoint import TrainingState
+from edgeinspect.training.checkpoint import TrainingState, save_last
+from edgeinspect.training.encoder_weights import read_encoder_weights, start_encoders
 from edgeinspect.training.loop import Progress, Trainer
 from edgeinspect.training.memory import keep_freed_memory
 from edgeinspect.training.planning import Duration, make_plan
@@ -39,6 +40,7 @@ def train(
     *,
     resize: ResizeRule | None = None,
     only: list[Path] | None = None,
+    encoder_weights: str | None = None,
     device: str = "auto",
     force: bool = False,
     on_step: Callable[[Progress], None] | None = None,
@@ -48,20 +50,32 @@ def train(
     Args:
         resize: how pictures become images; None lets their shapes decide.
         only: the pictures of `data` to use; None for all.
+        encoder_weights: what the encoder starts from, see `read_encoder_weights`; None for noise.
         device: auto, cpu or cuda. Started by torchrun, each process takes its own share.
     Raises: DataError, ConfigError, OutputError, TrainingError; KeyboardInterrupt when
         interrupted, after the checkpoint was written.
     """
     check_run_target(out, force=force)
     fabric = _launch(config, device)
+    weights = None
+    if encoder_weights is not None:  # read before anything is written
+        weights = read_encoder_weights(encoder_weights, config.generator)
     plan = make_plan(data, config, resize=resize, only=only)
+    if weights is not None:
+        plan = replace(plan, encoder_weights=weights.origin)
     seconds = _seconds_a_step(RunFolder(out, plan), fabric) if duration.minutes else 0.0
     n_steps = steps_of(duration, plan, seconds)
     plan = replace(plan, n_steps=int(fabric.broadcast(n_steps)))
     if fabric.is_global_zero:
         RunFolder.create(out, plan, force=force)
     fabric.barrier()
-    return _finish(Trainer(RunFolder(out, plan), fabric, plan.n_steps).train(on_step))
+    trainer = Trainer(RunFolder(out, plan), fabric, plan.n_steps)
+    if weights is not None:
+        start_encoders(trainer.plain, weights)
+        if fabric.is_global_zero:  # a run that is resumed needs no file but its own
+            start = TrainingState(step=0)
+            save_last(trainer.run, trainer.plain.named(), trainer.optimisers, start)
+    return _finish(trainer.train(on_step))
 
 
 def resume(
