@@ -132,7 +132,8 @@ def _short(digest: str) -> str:
 def _training(config: RunConfig, provenance: Mapping[str, Any]) -> dict[str, Any]:
     state = provenance.get("training") or {}
     is_pixels = config.generator.target is Target.PIXELS
-    factor, unit = (255, "L1, grey levels of 255") if is_pixels else (1, "of features")
+    factor, digits = (255, 2) if is_pixels else (1, 4)
+    unit = "L1, grey levels of 255" if is_pixels else "of the target"
     hardware = provenance.get("hardware") or {}
     changed = ", ".join(_changed_settings(config))
     return {
@@ -140,12 +141,13 @@ def _training(config: RunConfig, provenance: Mapping[str, Any]) -> dict[str, Any
         "form": f"`{config.generator.form.value}`: {_FORMS[config.generator.form]}",
         "target": config.generator.target.value,
         "settings beside the preset's": f"`{changed}`" if changed else "none",
-        "steps": _of(state.get("step"), provenance.get("n_steps")),
+        "steps": provenance.get("n_steps"),
+        "minutes": _number(provenance.get("seconds"), 1 / 60, 1),
         "exported step": state.get("best_step"),
-        "minutes": _number(state.get("seconds"), 1 / 60, 1),
+        "minutes up to it": _number(state.get("seconds"), 1 / 60, 1),
         "hardware": ", ".join(hardware.values()) or None,
-        f"error on held-out images ({unit})": _number(state.get("best_error"), factor, 2),
-        "error of the smooth fill alone": _number(state.get("fill_error"), factor, 2),
+        f"error on held-out images ({unit})": _number(state.get("best_error"), factor, digits),
+        "error of the smooth fill alone": _number(state.get("fill_error"), factor, digits),
         "mean grey level": _number(provenance.get("mean"), 255, 1),
         "spread of grey levels": _number(provenance.get("spread"), 255, 1),
     }
@@ -164,12 +166,6 @@ def _changed_settings(config: RunConfig) -> Iterator[str]:
             if value != presets[part][key] and name not in _DECIDED_BY_PICTURES:
                 words = value if isinstance(value, list) else [value]
                 yield f"{name}={','.join(map(str, words))}"
-
-
-def _of(done: int | None, planned: int | None) -> str | None:
-    if done is None or planned is None:
-        return None
-    return f"{done} of {planned}"
 
 
 def _number(value: float | None, factor: float, digits: int) -> str | None:

@@ -134,7 +134,8 @@ def fit(
     )  # fmt: skip
     seed = config.optimiser.seed
     with _bundle_in_the_making(bundle) as draft:
-        export_run(run, draft, notes={"hardware": _hardware(device), "warnings": warnings})
+        notes = {"hardware": _hardware(device), "seconds": state.seconds, "warnings": warnings}
+        export_run(run, draft, notes=notes)
         calibration = calibrate(
             draft, split.calibration, false_reject_rate=rate, select=select, seed=seed
         )

@@ -60,7 +60,7 @@ def export_run(
         path: the bundle to write; only `force` replaces one.
         settings: `scoring.KEY` to value, what is fixed in the graph besides the generator.
         notes: what else to say in the provenance, JSON types only: `hardware` (names) that
-            trained, `warnings` (sentences) about the pictures.
+            trained, for how many `seconds`, `warnings` (sentences) about the pictures.
     Raises: TrainingError if the run is none or has no checkpoint; ConfigError for a setting;
         OutputError for the place; ExportError if the graph cannot be made or is beyond the
         parity budget. After an error nothing of the bundle is left.
