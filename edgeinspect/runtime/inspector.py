@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.bundle import Bundle, read_bundle
-from edgeinspect.config import Normalisation
+from edgeinspect.config import Measure, Normalisation
 from edgeinspect.data.tiling import TileGrid, cut_tiles, plan_tiles, stitch_tiles
 from edgeinspect.errors import ImageError
 from edgeinspect.runtime.regions import MapLevels, Region, find_regions
@@ -71,6 +71,7 @@ class Inspection:
         score: the one compared with `threshold`; None, as all that follows from it, when the
             part has no scores. `local_score` and `global_score` are reported beside it.
         scale: index of the mask scale that the map comes from.
+        measure: the error measure that the map comes from.
         regions: where an NG part is wrong, strongest first.
         anomaly_map: (h, w) float32 in z units, in the geometry of the resized picture.
         map_level: z from where the map speaks for NG, for drawing it.
@@ -87,6 +88,7 @@ class Inspection:
     local_score: float | None = None
     global_score: float | None = None
     scale: int | None = None
+    measure: Measure | None = None
     regions: tuple[Region, ...] = ()
     anomaly_map: NDArray[np.float32] | None = None
     map_level: float | None = None
@@ -250,6 +252,7 @@ class Inspector:
             global_score=float(scores.global_score.max()),
             threshold=self.threshold,
             scale=int(scores.scale[worst]),
+            measure=self.bundle.config.scoring.measures[int(self._levels.measures(scores)[worst])],
             regions=regions,
             anomaly_map=anomaly_map,
             map_level=float(levels[worst]),

@@ -24,7 +24,7 @@ from edgeinspect.constants import Calibration
 from edgeinspect.data.tiling import TileGrid, stitch_tiles
 from edgeinspect.runtime.session import Scores
 
-__all__ = ["MAX_REGIONS", "MapLevels", "Region", "find_regions"]
+__all__ = ["MAX_REGIONS", "MapLevels", "Region", "find_regions", "peak_region"]
 
 MAX_REGIONS = 50  # the strongest; a part that is wrong all over needs no longer list
 SHARE_OF_MAXIMUM = 0.5  # for rules that do not point at pixels
@@ -65,11 +65,24 @@ class MapLevels:
         with np.errstate(all="ignore"):  # scores that are not finite are no error here
             return self._of_peak(scores)
 
+    def measures(self, scores: Scores) -> NDArray[np.int64]:
+        """Which error measure (B,) each map shows: that of the peak, the first under `paper`."""
+        if self._calibration.rule is Rule.PAPER:
+            return np.zeros(len(scores.score), np.int64)
+        n_maps = self._calibration.constants.map_mean.shape[1:3]  # (K, I)
+        return np.asarray(self._winner(scores) // (n_maps[1] * len(self._statistics)))
+
+    def _winner(self, scores: Scores) -> NDArray[np.int64]:
+        """The statistic (B,) with the largest z."""
+        constants = self._calibration.constants
+        with np.errstate(all="ignore"):
+            z = (scores.statistics - constants.stat_mean) * constants.stat_inv_std
+            weighted = np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
+        return np.asarray(weighted.argmax(axis=1))
+
     def _of_peak(self, scores: Scores) -> Floats:
         constants = self._calibration.constants
-        z = (scores.statistics - constants.stat_mean) * constants.stat_inv_std
-        weighted = np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
-        winner = weighted.argmax(axis=1)
+        winner = self._winner(scores)
         level = self._level(winner, constants.stat_weight[winner])
         if Statistic.MAX not in self._statistics:
             return level
@@ -113,6 +126,18 @@ def find_regions(
         _region(stitched, labels[place] == label, place, grid) for label, place in places.items()
     ]
     return tuple(sorted(regions, key=lambda region: -region.peak)[:MAX_REGIONS])
+
+
+def peak_region(stitched: Floats, grid: TileGrid) -> Region:
+    """Where a part's map (h, w) is highest, whatever the verdict: down to half of its maximum."""
+    import cv2
+
+    top = float(stitched.max())
+    is_in = stitched >= (SHARE_OF_MAXIMUM * top if top > 0 else top)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(is_in.astype(np.uint8), connectivity=8)
+    label = int(labels.flat[int(stitched.argmax())])
+    place = _slices(boxes[label])
+    return _region(stitched, labels[place] == label, place, grid)
 
 
 def _above(maps: Floats, levels: Floats, is_ng: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -69,6 +69,23 @@ def judge(bundle: Bundle, scores: list[float], *, batch: int = 1) -> Inspection:
     return inspector(good_picture(0, (64, 160)))
 
 
+@pytest.mark.parametrize("winner", [0, 8, 9, 26])
+def test_the_measure_is_that_of_the_statistic_that_stands_out(tiling_bundle, winner):
+    """Nine statistics a measure: three of each of three scales."""
+    session = FakeSession([9.0])
+    scores = session.infer(np.zeros((1, 64, 64, 3), np.uint8), np.zeros(1, np.int32))
+    scores.statistics[0, winner] = 1e6
+    session.infer = lambda images, tile: scores  # type: ignore[method-assign]
+    inspection = Inspector(tiling_bundle, session)(good_picture(0))
+    assert inspection.measure is tiling_bundle.config.scoring.measures[winner // 9]
+
+
+def test_under_the_papers_rule_the_map_shows_the_first_measure(tmp_path):
+    with edgeinspect.open(make_bundle(tmp_path, rule=Rule.PAPER), threads=1) as inspector:
+        measure = inspector(bad_picture(1)).measure
+    assert measure is inspector.bundle.config.scoring.measures[0]
+
+
 def test_good_parts_are_ok_and_marked_ones_ng(squashing):
     with edgeinspect.open(squashing, threads=1) as inspector:
         good, bad = inspector([good_picture(1), bad_picture(2)])
