@@ -1,8 +1,8 @@
-"""Numbers as people read them, the same in warnings, on pages and on the console."""
+"""Numbers as people read them, the same in warnings, cards, pages and on the console."""
 
 from __future__ import annotations
 
-__all__ = ["percent", "percent_range"]
+__all__ = ["percent", "percent_range", "three_decimals"]
 
 
 def percent(share: float) -> str:
@@ -14,3 +14,8 @@ def percent_range(interval: tuple[float, float]) -> str:
     """(0.01, 0.05) as "1 to 5 %"; two digits, more would promise too much."""
     low, high = interval
     return f"{100 * low:.2g} to {100 * high:.2g} %"
+
+
+def three_decimals(value: float | None) -> str:
+    """0.91 as "0.910", as metrics are written; "-" for one that is not defined."""
+    return "-" if value is None else f"{value:.3f}"

@@ -13,7 +13,7 @@ from edgeinspect.cli.output import show_json, show_table
 
 if TYPE_CHECKING:
     from edgeinspect.evaluation import Evaluation
-    from edgeinspect.evaluation.results import Figure, ImageMetrics
+    from edgeinspect.evaluation.results import Figure, ImageMetrics, Summary
 
 __all__ = ["evaluate"]
 
@@ -82,22 +82,25 @@ def evaluate(
 
 def _show(result: Evaluation, out: Path) -> None:
     """Three tables and where the rest is; warnings went to stderr while they arose."""
-    show_table(["", "AUROC (95 %)", "AP", "best F1", "equalised"], _score_lines(result))
-    if len(result.classes) > 1:
+    from edgeinspect.numbers import three_decimals
+
+    summary = result.summary
+    show_table(["", "AUROC (95 %)", "AP", "best F1", "equalised"], _score_lines(summary))
+    if len(summary.classes) > 1:
         show_table(
-            ["class", "n", "AUROC (95 %)", "recall", "pixel AUROC", "AUPRO"], _classes(result)
+            ["class", "n", "AUROC (95 %)", "recall", "pixel AUROC", "AUPRO"], _classes(summary)
         )
-    image, pixel, counts = result.image, result.pixel, result.counts.plain()
+    image, pixel, counts = summary.image, summary.pixel, result.counts.plain()
     typer.echo(
         f"at the threshold {result.threshold:.4g}: F1 {_of(image.f1_at_threshold)},"
         f" precision {_of(image.precision_at_threshold)},"
         f" recall {_of(image.recall_at_threshold)},"
         f" false rejects {_of(image.false_reject_rate)}"
     )
-    typer.echo(f"pixels: AUROC {_short(pixel.auroc)}, AUPRO {_short(pixel.aupro)}")
+    typer.echo(f"pixels: AUROC {three_decimals(pixel.auroc)}, AUPRO {three_decimals(pixel.aupro)}")
     notes = [f"; {counts[key]} {words}" for key, words in _NOTES.items() if counts[key]]
     typer.echo(f"{counts['good']} good parts, {counts['defects']} defects{''.join(notes)}")
-    typer.echo(f"figures, charts and picture rows: {out}")
+    typer.echo(f"figures, charts and picture rows: {out}; what to know of them: {out / 'card.md'}")
 
 
 _NOTES = MappingProxyType(
@@ -109,45 +112,38 @@ _NOTES = MappingProxyType(
 )
 
 
-def _score_lines(result: Evaluation) -> list[list[str]]:
-    equal = None if result.equalised is None else result.equalised.auroc
-    lines = [["score", *_three(result.image), "-" if equal is None else _short(equal.value)]]
-    lines += [["  local", *_three(result.local), ""], ["  global", *_three(result.global_), ""]]
-    for baseline, figures in result.baselines.items():
-        name = baseline.value.replace("_", " ")
+def _score_lines(summary: Summary) -> list[list[str]]:
+    equal = None if summary.equalised is None else summary.equalised.auroc
+    lines = [["score", *_three(summary.image), _of(equal)]]
+    lines += [["  local", *_three(summary.local), ""], ["  global", *_three(summary.global_), ""]]
+    for baseline, figures in summary.baselines.items():
         mark = f" ({figures.direction})" if baseline.is_two_sided else ""
-        after = "-" if figures.equalised is None else _short(figures.equalised.auroc.value)
-        lines.append([f"{name}{mark}", *_three(figures.image), after])
+        after = None if figures.equalised is None else figures.equalised.auroc
+        lines.append([f"{baseline.words}{mark}", *_three(figures.image), _of(after)])
     return lines
 
 
-def _classes(result: Evaluation) -> list[list[str]]:
+def _classes(summary: Summary) -> list[list[str]]:
+    from edgeinspect.numbers import three_decimals
+
     return [
         [
             name,
             str(one.n),
-            _with_interval(one.image.auroc),
+            one.image.auroc.words,
             _of(one.image.recall_at_threshold),
-            _short(one.pixel.auroc),
-            _short(one.pixel.aupro),
+            three_decimals(one.pixel.auroc),
+            three_decimals(one.pixel.aupro),
         ]
-        for name, one in result.classes.items()
+        for name, one in summary.classes.items()
     ]
 
 
 def _three(image: ImageMetrics) -> list[str]:
-    return [_with_interval(image.auroc), _of(image.average_precision), _of(image.f1_max)]
-
-
-def _with_interval(figure: Figure) -> str:
-    if figure.ci95 is None:
-        return _short(figure.value)
-    return f"{_short(figure.value)} ({figure.ci95[0]:.3f} to {figure.ci95[1]:.3f})"
+    return [image.auroc.words, _of(image.average_precision), _of(image.f1_max)]
 
 
 def _of(figure: Figure | None) -> str:
-    return _short(None if figure is None else figure.value)
+    from edgeinspect.numbers import three_decimals
 
-
-def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return three_decimals(None if figure is None else figure.value)

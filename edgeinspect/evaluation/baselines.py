@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.config import GeneratorConfig
+from edgeinspect.data.appearance import Appearance
 from edgeinspect.data.luminance import luminance_of
 from edgeinspect.data.tiling import TileGrid, cut_tiles
 
@@ -56,6 +57,11 @@ class Baseline(str, enum.Enum):
         return self in (Baseline.MEAN, Baseline.CONTRAST)
 
     @property
+    def words(self) -> str:
+        """Its name for people."""
+        return self.value.replace("_", " ").replace("pca", "PCA")
+
+    @property
     def needs_good(self) -> bool:
         """Whether it compares with good pictures."""
         return not self.is_two_sided
@@ -65,12 +71,11 @@ class Baseline(str, enum.Enum):
 class PictureFeatures:
     """All that the baselines keep of one picture: about 20 kB.
 
-    `mean` and `spread` are grey values 0 to 255; `small` (32 * 32,) and `medium` (64 * 64,) the
-    reduced picture in [0, 1]; `fill_errors` (I,) the smooth fill's largest error at each scale.
+    `small` (32 * 32,) and `medium` (64 * 64,) are the reduced picture in [0, 1]; `fill_errors`
+    (I,) the smooth fill's largest error at each scale.
     """
 
-    mean: float
-    spread: float
+    appearance: Appearance
     small: Floats
     medium: Floats
     fill_errors: Floats
@@ -82,8 +87,7 @@ class PictureFeatures:
         tiles = cut_tiles(picture, grid)  # one at a time: a large picture has thousands
         errors = [fill.errors(luminance_of(tile)[None] / np.float32(255))[0] for tile in tiles]
         return cls(
-            mean=float(grey.mean()),
-            spread=float(grey.std()),
+            appearance=Appearance.of(picture),
             small=_reduced(grey, NEAREST_SIDE_PX),
             medium=_reduced(grey, PCA_SIDE_PX),
             fill_errors=np.max(errors, axis=0),
@@ -168,8 +172,8 @@ class Equaliser:
     def to(cls, good: Sequence[PictureFeatures]) -> Equaliser:
         """Towards the average mean and the average spread of good pictures, at least one."""
         return cls(
-            mean=float(np.mean([one.mean for one in good])),
-            spread=float(np.mean([one.spread for one in good])),
+            mean=float(np.mean([one.appearance.mean for one in good])),
+            spread=float(np.mean([one.appearance.spread for one in good])),
         )
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -194,8 +198,8 @@ def score_baselines(
     pictures those that compare with them are left out; the fill needs two, for a spread.
     """
     scores = {
-        Baseline.MEAN: np.array([one.mean for one in test]),
-        Baseline.CONTRAST: np.array([one.spread for one in test]),
+        Baseline.MEAN: np.array([one.appearance.mean for one in test]),
+        Baseline.CONTRAST: np.array([one.appearance.spread for one in test]),
     }
     if good:
         scores[Baseline.NEAREST] = _nearest_distance(

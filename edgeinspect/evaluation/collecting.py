@@ -22,6 +22,7 @@ from edgeinspect.data.layout import LabelledPicture, read_mask
 from edgeinspect.data.tiling import TileGrid
 from edgeinspect.errors import ImageError
 from edgeinspect.evaluation.baselines import PictureFeatures
+from edgeinspect.evaluation.peaks import MapPeak, find_map_peak
 from edgeinspect.evaluation.reference import Reference
 from edgeinspect.metrics import PixelTally
 from edgeinspect.progress import OnProgress
@@ -36,7 +37,10 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Entry:
-    """One judged test picture without its pixels; NaN where a score is not finite or not there."""
+    """One judged test picture without its pixels; NaN where a score is not finite or not there.
+
+    `map_peak` is None where the score is not finite.
+    """
 
     name: str
     label: str
@@ -48,6 +52,7 @@ class Entry:
     global_score: float
     scale: int
     equalised_score: float
+    map_peak: MapPeak | None
     features: PictureFeatures
     equalised_features: PictureFeatures | None
 
@@ -152,19 +157,25 @@ def _judge(
     for one in waiting:
         plain = next(inspections)
         equal = None if one.equalised is None else next(inspections)
-        collected.entries.append(_entry(one, plain, equal, reference))
+        peak = None
         if plain.verdict is Verdict.NOT_INSPECTED:
             _log.warning("not inspected: the score of %s is not finite", one.name)
-        elif plain.anomaly_map is not None:
+        elif plain.anomaly_map is not None and plain.measure is not None:
             mask = read_mask_at(one.labelled, one.grid)
+            peak = find_map_peak(plain.anomaly_map, plain.measure, one.grid, mask)
             if mask is None:
                 collected.masks_missing.append(one.name)
             else:
                 collected.count_pixels(one.labelled.label, plain.anomaly_map, mask)
+        collected.entries.append(_entry(one, plain, equal, reference, peak))
 
 
 def _entry(
-    one: _Waiting, plain: Inspection, equal: Inspection | None, reference: Reference
+    one: _Waiting,
+    plain: Inspection,
+    equal: Inspection | None,
+    reference: Reference,
+    peak: MapPeak | None,
 ) -> Entry:
     fill, equalised = reference.fill, one.equalised
     return Entry(
@@ -178,6 +189,7 @@ def _entry(
         global_score=_number(plain.global_score),
         scale=-1 if plain.scale is None else plain.scale,
         equalised_score=_number(None if equal is None else equal.score),
+        map_peak=peak,
         features=PictureFeatures.of(one.picture, one.grid, fill),
         equalised_features=(
             None if equalised is None else PictureFeatures.of(equalised, one.grid, fill)

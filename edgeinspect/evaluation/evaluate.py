@@ -9,6 +9,7 @@ the good pictures' mean and spread, so that neither can be what the score sees.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,29 @@ from numpy.typing import NDArray
 
 from edgeinspect.bundle import MANIFEST, Bundle
 from edgeinspect.constants import Calibration
-from edgeinspect.data.images import file_sha256
+from edgeinspect.data.images import file_sha256, list_sha256
 from edgeinspect.data.layout import find_test
 from edgeinspect.errors import DataError
 from edgeinspect.evaluation.baselines import Baseline, score_baselines
+from edgeinspect.evaluation.card import card_with_findings
 from edgeinspect.evaluation.collecting import Collected, Entry, collect
 from edgeinspect.evaluation.folder import new_folder, write_evaluation
 from edgeinspect.evaluation.reference import Reference
-from edgeinspect.evaluation.results import Counts, Evaluation, PartResult
+from edgeinspect.evaluation.results import (
+    Counts,
+    Evaluation,
+    EvaluationWarning,
+    PartResult,
+    Summary,
+)
 from edgeinspect.evaluation.rows import picture_rows
 from edgeinspect.evaluation.summary import Judged, summarise
+from edgeinspect.evaluation.warnings import (
+    about_figures,
+    about_leaks,
+    about_pictures,
+    about_training,
+)
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.runtime.session import open_session
@@ -91,7 +105,7 @@ def evaluate_into(
     force: bool = False,
     on_progress: OnProgress = no_progress,
 ) -> Evaluation:
-    """`evaluate`, then figures, charts and picture rows as the folder `out`, whole or not at all.
+    """`evaluate`, then figures, card, charts and rows as the folder `out`, whole or not at all.
 
     Raises: as `evaluate`; OutputError if `out` cannot be written or is there without `force`.
     """
@@ -110,7 +124,7 @@ def evaluate_into(
                 batch=settings.batch,
                 on_progress=on_progress,
             )
-        write_evaluation(evaluation, rows, folder)
+        write_evaluation(evaluation, rows, card_with_findings(bundle, evaluation), folder)
     return evaluation
 
 
@@ -147,24 +161,20 @@ def _conclude(
         seed=settings.seed,
     )
     summary = summarise(judged)
-    warnings = (*reference.warnings, *_leaks(bundle, reference, collected), *summary.warnings)
+    tested = [file_sha256(entry.path) for entry in entries]
+    warnings = tuple(_warnings(bundle, calibration, reference, collected, summary, tested))
     for warning in warnings:
         _log.warning("%s", warning)
     labels = [part.label for part in judged.parts]
     return Evaluation(
-        image=summary.image,
-        local=summary.local,
-        global_=summary.global_,
-        equalised=summary.equalised,
-        pixel=summary.pixel,
-        classes=summary.classes,
-        baselines=summary.baselines,
+        summary=summary,
         counts=Counts(
             by_class={label: labels.count(label) for label in dict.fromkeys(labels)},
             unreadable=tuple(collected.unreadable),
             not_finite=tuple(collected.not_finite),
             masks_missing=tuple(collected.masks_missing),
             n_reference=len(reference.features),
+            test_sha256=list_sha256(tested),
         ),
         bundle=_bundle_facts(bundle, calibration, runtime),
         threshold=threshold,
@@ -188,23 +198,30 @@ def _part_result(
         equalised_score=entry.equalised_score,
         baselines=baselines,
         equalised_baselines=equalised_baselines,
+        map_peak=entry.map_peak,
     )
 
 
-def _leaks(bundle: Bundle, reference: Reference, collected: Collected) -> list[str]:
-    """Warnings about test pictures that something was trained on or compared with."""
-    tested = {e.path: file_sha256(e.path) for e in collected.entries}
-    found = []
-    trained = set(bundle.manifest.provenance.get("training_pictures") or {})
-    if n := sum(digest in trained for digest in tested.values()):
-        found.append(f"{n} test pictures were trained on: the figures are too good")
-    compared = {file_sha256(path) for path in reference.paths}
-    if n := sum(digest in compared for digest in tested.values()):
-        found.append(
-            f"{n} test pictures are also among the baselines' good ones: nearest neighbour, PCA"
-            " and smooth fill are too good"
-        )
-    return found
+def _warnings(
+    bundle: Bundle,
+    calibration: Calibration,
+    reference: Reference,
+    collected: Collected,
+    summary: Summary,
+    tested: Sequence[str],
+) -> Iterator[EvaluationWarning]:
+    """All that must be known, the gravest first; `tested` are sha256 of test pictures."""
+    provenance = bundle.manifest.provenance
+    trained = list(provenance.get("training_pictures") or {})
+    yield from reference.warnings
+    yield from about_leaks(tested, trained, [file_sha256(path) for path in reference.paths])
+    yield from about_figures(summary, calibration.threshold)
+    yield from about_pictures(
+        [e.features.appearance for e in collected.entries if not e.is_defect],
+        [features.appearance for features in reference.features],
+        [path.name for path in reference.paths],
+    )
+    yield from about_training(provenance)
 
 
 def _bundle_facts(bundle: Bundle, calibration: Calibration, runtime: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""An evaluation as a folder: figures, scores, charts and picture rows, whole or not at all.
+"""An evaluation as a folder: figures, card, scores, charts and rows, whole or not at all.
 
-    metrics.json  scores.csv  roc.svg  scores.svg  rows/CLASS.png
+    metrics.json  card.md  scores.csv  roc.svg  scores.svg  rows/CLASS.png
 
 Last step of `edgeinspect evaluate`. The folder is filled beside its place and renamed, so a run
 that fails leaves nothing, and an older evaluation stays until the new one is complete.
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect import metrics
+from edgeinspect.bundle import CARD
 from edgeinspect.data.images import save_picture
 from edgeinspect.data.layout import GOOD
-from edgeinspect.evaluation.baselines import Baseline
 from edgeinspect.evaluation.results import Evaluation
 from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
 from edgeinspect.writing import draft_folder, output_errors, refuse_foreign, write_atomically
@@ -27,14 +27,6 @@ from edgeinspect.writing import draft_folder, output_errors, refuse_foreign, wri
 __all__ = ["METRICS", "new_folder", "roc_svg", "scores_svg", "write_evaluation"]
 
 METRICS = "metrics.json"
-
-BASELINE_LABELS = {
-    Baseline.MEAN: "mean intensity",
-    Baseline.CONTRAST: "contrast",
-    Baseline.NEAREST: "nearest picture",
-    Baseline.PCA: "PCA residual",
-    Baseline.FILL: "smooth fill",
-}
 
 
 @contextlib.contextmanager
@@ -50,17 +42,18 @@ def new_folder(path: Path, *, force: bool) -> Iterator[Path]:
 
 
 def write_evaluation(
-    evaluation: Evaluation, rows: Mapping[str, NDArray[np.uint8]], folder: Path
+    evaluation: Evaluation, rows: Mapping[str, NDArray[np.uint8]], card: str, folder: Path
 ) -> None:
-    """Write every file of an evaluation; `rows` are contact sheets by class.
+    """Write every file of an evaluation; `rows` are contact sheets by class, `card` Markdown.
 
     Raises: OutputError.
     """
     text = json.dumps(evaluation.plain(), indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(folder / METRICS, f"{text}\n".encode())
+    write_atomically(folder / CARD, card.encode())
     write_atomically(folder / "scores.csv", evaluation.scores_csv().encode())
     write_atomically(folder / "scores.svg", scores_svg(evaluation).encode())
-    if evaluation.image.auroc.value is not None:
+    if evaluation.summary.image.auroc.value is not None:
         write_atomically(folder / "roc.svg", roc_svg(evaluation).encode())
     if rows:
         with output_errors(folder):
@@ -88,7 +81,7 @@ def roc_svg(evaluation: Evaluation) -> str:
     parts = [p for p in evaluation.parts if np.isfinite(p.score)]
     defect = np.array([p.is_defect for p in parts])
     used = np.array([p.score for p in parts])
-    image = evaluation.image
+    image = evaluation.summary.image
     rate, recall = image.false_reject_rate, image.recall_at_threshold
     point = None
     if rate is not None and recall is not None and None not in (rate.value, recall.value):
@@ -102,11 +95,11 @@ def roc_svg(evaluation: Evaluation) -> str:
     ):
         if not np.array_equal(scores, used):
             curves.append(_curve(label, scores, defect))
-    for baseline, result in evaluation.baselines.items():
+    for baseline, result in evaluation.summary.baselines.items():
         sign = -1 if result.direction == "-" else 1
         scores = sign * np.array([p.baselines[baseline] for p in parts])
         mark = f" ({result.direction})" if baseline.is_two_sided else ""
-        curves.append(_curve(BASELINE_LABELS[baseline] + mark, scores, defect))
+        curves.append(_curve(baseline.words + mark, scores, defect))
     return roc_chart(curves, title=f"ROC of {evaluation.bundle['name']}")
 
 

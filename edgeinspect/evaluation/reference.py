@@ -18,6 +18,7 @@ from edgeinspect.data.layout import GOOD, find_good
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.errors import ImageError
 from edgeinspect.evaluation.baselines import Equaliser, PictureFeatures, SmoothFill
+from edgeinspect.evaluation.results import EvaluationWarning, WarningKind
 from edgeinspect.progress import OnProgress
 
 __all__ = ["Reference"]
@@ -36,7 +37,7 @@ class Reference:
     equalised: list[PictureFeatures]
     equaliser: Equaliser | None
     paths: tuple[Path, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[EvaluationWarning, ...]
 
     @classmethod
     def read(
@@ -49,14 +50,9 @@ class Reference:
         on_progress: OnProgress,
     ) -> Reference:
         """Read --good, or DATA/train/good; without it the reference is empty, with a warning."""
-        fill, warnings = SmoothFill.like(config.generator), []
+        fill = SmoothFill.like(config.generator)
         paths = _thin_out(_good_paths(data, good))
         features, kept = _read_features(paths, config.preprocess, fill, None, on_progress)
-        if not features:
-            warnings.append(
-                f"{data} has no train/good: no nearest neighbour, PCA, smooth fill or equalised"
-                " figures (give good pictures with --good)"
-            )
         equaliser = Equaliser.to(features) if features and equalise else None
         equalised: list[PictureFeatures] = []
         if equaliser is not None:
@@ -67,7 +63,7 @@ class Reference:
             equalised=equalised,
             equaliser=equaliser,
             paths=tuple(kept),
-            warnings=tuple(warnings),
+            warnings=() if features else (_nothing_to_compare(data),),
         )
 
 
@@ -77,6 +73,14 @@ def _good_paths(data: Path, good: Path | None) -> list[Path]:
         return find_good(good)
     folder = data / "train" / GOOD
     return find_good(folder) if folder.is_dir() else []
+
+
+def _nothing_to_compare(data: Path) -> EvaluationWarning:
+    text = (
+        f"{data.name} has no train/good, so there are no figures of nearest neighbour, PCA and"
+        " smooth fill, and none after equal mean and spread: give good pictures with --good"
+    )
+    return EvaluationWarning(kind=WarningKind.NO_GOOD_PICTURES, text=text)
 
 
 def _thin_out(paths: Sequence[Path]) -> list[Path]:

@@ -7,6 +7,7 @@ that is not defined on the data at hand (one class only, no masks) is `None`, in
 from __future__ import annotations
 
 import csv
+import enum
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from edgeinspect import metrics
 from edgeinspect.data.layout import GOOD
 from edgeinspect.evaluation.baselines import Baseline
+from edgeinspect.evaluation.peaks import MapPeak
+from edgeinspect.numbers import three_decimals
 from edgeinspect.runtime.inspector import Verdict
 
 __all__ = [
@@ -25,10 +28,13 @@ __all__ = [
     "ClassResult",
     "Counts",
     "Evaluation",
+    "EvaluationWarning",
     "Figure",
     "ImageMetrics",
     "PartResult",
     "PixelMetrics",
+    "Summary",
+    "WarningKind",
     "measure_images",
 ]
 
@@ -41,6 +47,13 @@ class Figure:
 
     value: float | None = None
     ci95: tuple[float, float] | None = None
+
+    @property
+    def words(self) -> str:
+        """`0.910 (0.874 to 0.941)`, without an interval where there is none."""
+        if self.ci95 is None:
+            return three_decimals(self.value)
+        return f"{three_decimals(self.value)} ({self.ci95[0]:.3f} to {self.ci95[1]:.3f})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +195,7 @@ class Counts:
 
     `by_class` counts the judged pictures, good ones under "good". `n_reference` good pictures
     stood behind the baselines. `masks_missing` defects had no mask that could be read.
+    `test_sha256` is that of the list of pictures read (`data.images.list_sha256`).
     """
 
     by_class: Mapping[str, int]
@@ -189,6 +203,7 @@ class Counts:
     not_finite: tuple[str, ...]
     masks_missing: tuple[str, ...]
     n_reference: int
+    test_sha256: str
 
     def plain(self) -> dict[str, Any]:
         n_judged = sum(self.by_class.values())
@@ -204,12 +219,16 @@ class Counts:
             "masks_missing": len(self.masks_missing),
             "masks_missing_names": list(self.masks_missing),
             "baseline_reference": self.n_reference,
+            "test_sha256": self.test_sha256,
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartResult:
-    """One test picture: a line of `scores.csv`. NaN for what was not computed."""
+    """One test picture: a line of `scores.csv`. NaN for what was not computed.
+
+    `map_peak` is where its map is highest; None if it has no map.
+    """
 
     name: str
     label: str
@@ -222,15 +241,15 @@ class PartResult:
     equalised_score: float
     baselines: Mapping[Baseline, float]
     equalised_baselines: Mapping[Baseline, float]
+    map_peak: MapPeak | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """All that `evaluate` found out.
+class Summary:
+    """The figures of an evaluation.
 
     `image` is the score that the verdict uses, `local` and `global_` the two that are always
-    reported, `equalised` the verdict's after equal mean and spread. `bundle` says in JSON types
-    which bundle it was and how it was run; `parts` are in the order of the data.
+    reported, `equalised` the verdict's after equal mean and spread.
     """
 
     image: ImageMetrics
@@ -240,14 +259,8 @@ class Evaluation:
     pixel: PixelMetrics
     classes: Mapping[str, ClassResult]
     baselines: Mapping[Baseline, BaselineResult]
-    counts: Counts
-    bundle: Mapping[str, Any]
-    threshold: float
-    warnings: tuple[str, ...]
-    parts: tuple[PartResult, ...]
 
     def plain(self) -> dict[str, Any]:
-        """What `metrics.json` holds; JSON types only."""
         return {
             "image": self.image.plain(),
             "image_local": self.local.plain(),
@@ -256,14 +269,68 @@ class Evaluation:
             "pixel": self.pixel.plain(),
             "classes": {name: result.plain() for name, result in self.classes.items()},
             "baselines": {b.value: result.plain() for b, result in self.baselines.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationWarning:
+    """What must be known before a figure is believed: one sentence, without its full stop.
+
+    `kind` is stable, for machines.
+    """
+
+    kind: WarningKind
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class WarningKind(str, enum.Enum):
+    """What a warning is about; the value is its `kind` in metrics.json."""
+
+    NO_GOOD_PICTURES = "no-good-pictures"
+    TRAINED_ON = "trained-on"
+    COMPARED_WITH = "compared-with"
+    ONE_CLASS = "one-class"
+    CHANCE = "chance"
+    SHORTCUT = "shortcut"
+    EQUALISED = "equalised"
+    BASELINE = "baseline"
+    SMOOTH_FILL = "smooth-fill"
+    NOT_LEARNT = "not-learnt"
+    POPULATIONS = "populations"
+    TEST_GOOD_DIFFER = "test-good-differ"
+    FALSE_REJECTS = "false-rejects"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """All that `evaluate` found out.
+
+    `bundle` says in JSON types which bundle it was and how it was run; `parts` are in the order of
+    the data.
+    """
+
+    summary: Summary
+    counts: Counts
+    bundle: Mapping[str, Any]
+    threshold: float
+    warnings: tuple[EvaluationWarning, ...]
+    parts: tuple[PartResult, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """What `metrics.json` holds; JSON types only."""
+        return {
+            **self.summary.plain(),
             "counts": self.counts.plain(),
             "bundle": dict(self.bundle),
-            "warnings": list(self.warnings),
+            "warnings": [{"kind": w.kind.value, "text": w.text} for w in self.warnings],
         }
 
     def scores_csv(self) -> str:
         """One line a picture, `metrics.json`'s names as columns; empty where not computed."""
-        baselines = list(self.baselines)
+        baselines = list(self.summary.baselines)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(

@@ -1,4 +1,4 @@
-"""From judged parts to figures: per score, per class and per baseline, and what to warn of.
+"""From judged parts to figures: per score, per class and per baseline.
 
 After the pictures have been through the bundle; no picture is needed any more.
 """
@@ -21,17 +21,14 @@ from edgeinspect.evaluation.results import (
     ImageMetrics,
     PartResult,
     PixelMetrics,
+    Summary,
     measure_images,
 )
 from edgeinspect.metrics import PixelTally
-from edgeinspect.numbers import percent, percent_range
 
-__all__ = ["Judged", "Summary", "summarise"]
+__all__ = ["Judged", "summarise"]
 
 Scores = NDArray[np.float64]
-
-CLOSE_AUROC = 0.05  # a shortcut this near to the score may be all that the score sees
-EQUALISED_LOSS = 0.1  # a fall by more than this says that brightness or contrast was the clue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,35 +79,18 @@ class Judged:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The figures of an evaluation (fields as in `Evaluation`)."""
-
-    image: ImageMetrics
-    local: ImageMetrics
-    global_: ImageMetrics
-    equalised: ImageMetrics | None
-    pixel: PixelMetrics
-    classes: Mapping[str, ClassResult]
-    baselines: Mapping[Baseline, BaselineResult]
-    warnings: tuple[str, ...]
-
-
 def summarise(judged: Judged) -> Summary:
-    """All figures of these parts, and warnings that change how they are to be read."""
+    """All figures of these parts."""
     equalised = judged.measure(judged.scores("equalised_score")) if judged.is_equalised else None
     labels = list(dict.fromkeys(judged.labels.tolist()))
-    image = judged.measure(judged.scores("score"), with_threshold=True)
-    baselines = _baselines(judged)
     return Summary(
-        image=image,
+        image=judged.measure(judged.scores("score"), with_threshold=True),
         local=judged.measure(judged.scores("local_score")),
         global_=judged.measure(judged.scores("global_score")),
         equalised=equalised,
         pixel=judged.pixel(labels),
         classes={name: _class_result(judged, name) for name in labels if name != GOOD},
-        baselines=baselines,
-        warnings=tuple(_warnings(judged, image, equalised, baselines)),
+        baselines=_baselines(judged),
     )
 
 
@@ -173,47 +153,3 @@ def _class_result(judged: Judged, name: str) -> ClassResult:
         pixel=judged.pixel([GOOD, name]),
         baselines=baselines,
     )
-
-
-def _warnings(
-    judged: Judged,
-    image: ImageMetrics,
-    equalised: ImageMetrics | None,
-    baselines: Mapping[Baseline, BaselineResult],
-) -> list[str]:
-    found = []
-    auroc = image.auroc.value
-    if auroc is None:
-        return ["the test pictures are all good or all defects: nothing can be ranked"]
-    for baseline, result in baselines.items():
-        other = result.image.auroc.value
-        limit = auroc - CLOSE_AUROC if baseline.is_two_sided else auroc
-        if other is not None and other >= limit:
-            found.append(_shortcut(baseline, result.direction, other, auroc))
-    after = None if equalised is None else equalised.auroc.value
-    if after is not None and auroc - after > EQUALISED_LOSS:
-        found.append(
-            f"after equal mean and spread the AUROC falls from {auroc:.3f} to {after:.3f}: part of"
-            " the score is brightness or contrast"
-        )
-    rate, asked = image.false_reject_rate, judged.threshold.false_reject_rate
-    if rate is not None and rate.ci95 is not None and rate.value is not None:
-        low, high = rate.ci95
-        if low > asked or (high < asked and rate.value > 0):
-            found.append(
-                f"the false-reject rate is {percent(rate.value)} ({percent_range(rate.ci95)}), but"
-                f" the threshold was set for {percent(asked)}: these good parts differ from those"
-                " that calibrated"
-            )
-    return found
-
-
-def _shortcut(baseline: Baseline, direction: str, other: float, auroc: float) -> str:
-    name = baseline.value.replace("_", " ")
-    if baseline.is_two_sided:
-        which = {"+": "higher", "-": "lower"}[direction]
-        return (
-            f"{name} alone ({which} for defects) has an AUROC of {other:.3f}, the score"
-            f" {auroc:.3f}: do not trust this test set without another check"
-        )
-    return f"{name} alone has an AUROC of {other:.3f}, no less than the score's {auroc:.3f}"

@@ -153,5 +153,5 @@ def test_levels_beyond_white_are_clipped_rather_than_wrapped() -> None:
 def test_the_target_is_the_average_of_the_good_pictures() -> None:
     good = [features_of(random_picture(i)) for i in range(3)]
     equaliser = Equaliser.to(good)
-    assert equaliser.mean == pytest.approx(np.mean([f.mean for f in good]))
-    assert equaliser.spread == pytest.approx(np.mean([f.spread for f in good]))
+    assert equaliser.mean == pytest.approx(np.mean([f.appearance.mean for f in good]))
+    assert equaliser.spread == pytest.approx(np.mean([f.appearance.spread for f in good]))

@@ -18,6 +18,7 @@ from edgeinspect.data.images import file_sha256
 from edgeinspect.errors import DataError, NotCalibratedError
 from edgeinspect.evaluation import Evaluation, EvaluationSettings, evaluate
 from edgeinspect.evaluation.baselines import Baseline
+from edgeinspect.evaluation.results import WarningKind
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.runtime.session import Scores, Session, open_session
 from tests.bundles import good_picture, make_bundle
@@ -44,6 +45,14 @@ def result(place: Path, bundle: Bundle) -> Evaluation:
     return evaluate(bundle, place / "parts", settings=QUICK)
 
 
+def told(evaluation: Evaluation) -> list[str]:
+    return [str(warning) for warning in evaluation.warnings]
+
+
+def kinds(evaluation: Evaluation) -> list[WarningKind]:
+    return [warning.kind for warning in evaluation.warnings]
+
+
 def test_every_test_picture_becomes_one_result_with_its_label(result: Evaluation) -> None:
     labels = [part.label for part in result.parts]
     assert labels == ["good"] * N_GOOD + ["line"] * N_LINE + ["spot"] * N_SPOT
@@ -64,11 +73,11 @@ def test_scores_and_verdicts_are_those_of_the_inspector(
 def test_the_auroc_is_that_of_the_scores(result: Evaluation) -> None:
     defect = [part.is_defect for part in result.parts]
     expected = roc_auc_score(defect, [part.global_score for part in result.parts])
-    assert result.global_.auroc.value == pytest.approx(expected)
+    assert result.summary.global_.auroc.value == pytest.approx(expected)
 
 
 def test_squares_are_found_and_located(result: Evaluation) -> None:
-    spot = result.classes["spot"]
+    spot = result.summary.classes["spot"]
     assert spot.image.recall_at_threshold is not None
     assert spot.image.recall_at_threshold.value == 1
     assert (spot.pixel.auroc, spot.pixel.n_regions) == (pytest.approx(1), N_SPOT)
@@ -78,15 +87,15 @@ def test_defects_without_masks_are_counted_and_left_out_of_pixel_figures(
     result: Evaluation,
 ) -> None:
     assert len(result.counts.masks_missing) == N_LINE
-    assert result.pixel.n_pictures == N_GOOD + N_SPOT
-    assert result.classes["line"].pixel.aupro is None
+    assert result.summary.pixel.n_pictures == N_GOOD + N_SPOT
+    assert result.summary.classes["line"].pixel.aupro is None
 
 
 def test_all_baselines_stand_beside_the_score_before_and_after_equalising(
     result: Evaluation,
 ) -> None:
-    assert set(result.baselines) == set(Baseline)
-    assert all(one.equalised is not None for one in result.baselines.values())
+    assert set(result.summary.baselines) == set(Baseline)
+    assert all(one.equalised is not None for one in result.summary.baselines.values())
     assert result.counts.n_reference == N_TRAIN
 
 
@@ -95,8 +104,8 @@ def test_the_warning_about_contrast_is_logged_and_kept(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         got = evaluate(bundle, place / "parts", settings=QUICK)
-    assert any("contrast alone (higher for defects)" in w for w in got.warnings)
-    assert set(got.warnings) <= set(caplog.messages)
+    assert any("contrast alone (higher for defects)" in text for text in told(got))
+    assert set(told(got)) <= set(caplog.messages)
 
 
 def test_the_batch_changes_no_score(place: Path, bundle: Bundle, result: Evaluation) -> None:
@@ -108,9 +117,9 @@ def test_the_batch_changes_no_score(place: Path, bundle: Bundle, result: Evaluat
 
 def test_no_equalised_judges_every_picture_once(place: Path, bundle: Bundle) -> None:
     got = evaluate(bundle, place / "parts", settings=dataclasses.replace(QUICK, equalised=False))
-    assert got.equalised is None
+    assert got.summary.equalised is None
     assert np.isnan([part.equalised_score for part in got.parts]).all()
-    assert all(one.equalised is None for one in got.baselines.values())
+    assert all(one.equalised is None for one in got.summary.baselines.values())
 
 
 def test_a_picture_far_brighter_gets_its_score_back_by_equalising(
@@ -143,9 +152,10 @@ def test_without_good_pictures_the_rest_is_evaluated_and_it_says_so(
     tmp_path: Path, bundle: Bundle
 ) -> None:
     got = evaluate(bundle, make_parts(tmp_path, train=False), settings=QUICK)
-    assert set(got.baselines) == {Baseline.MEAN, Baseline.CONTRAST}
-    assert got.equalised is None
-    assert "give good pictures with --good" in got.warnings[0]
+    assert set(got.summary.baselines) == {Baseline.MEAN, Baseline.CONTRAST}
+    assert got.summary.equalised is None
+    assert kinds(got)[0] is WarningKind.NO_GOOD_PICTURES
+    assert "give good pictures with --good" in told(got)[0]
 
 
 def test_good_pictures_may_lie_elsewhere(tmp_path: Path, place: Path, bundle: Bundle) -> None:
@@ -157,7 +167,7 @@ def test_good_pictures_may_lie_elsewhere(tmp_path: Path, place: Path, bundle: Bu
 def test_good_pictures_that_are_test_pictures_are_warned_of(place: Path, bundle: Bundle) -> None:
     parts = place / "parts"
     got = evaluate(bundle, parts, good=parts / "test/good", settings=QUICK)
-    assert any(f"{N_GOOD} test pictures are also among" in w for w in got.warnings)
+    assert any(f"{N_GOOD} test pictures are also among" in text for text in told(got))
 
 
 def test_test_pictures_that_were_trained_on_are_warned_of(place: Path, bundle: Bundle) -> None:
@@ -165,14 +175,47 @@ def test_test_pictures_that_were_trained_on_are_warned_of(place: Path, bundle: B
     provenance = {"training_pictures": {trained: "0.png"}}
     manifest = dataclasses.replace(bundle.manifest, provenance=provenance)
     got = evaluate(dataclasses.replace(bundle, manifest=manifest), place / "parts", settings=QUICK)
-    assert any("1 test pictures were trained on" in w for w in got.warnings)
+    assert any("1 test pictures were trained on" in text for text in told(got))
+
+
+def test_good_test_pictures_unlike_the_good_ones_given_are_warned_of(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    for i in range(20):
+        put(tmp_path / f"test/good/{i}.png", good_picture(i) - np.uint8(20))
+        put(tmp_path / f"train/good/{i}.png", good_picture(100 + i))
+    got = evaluate(bundle, tmp_path, settings=dataclasses.replace(QUICK, equalised=False))
+    (text,) = [str(w) for w in got.warnings if w.kind is WarningKind.TEST_GOOD_DIFFER]
+    assert "of the 20 good test pictures 100 % have a mean intensity below 11" in text
+    assert "of the 20 good ones given 0 %" in text
+
+
+def test_a_generator_that_has_learnt_nothing_is_warned_of(place: Path, bundle: Bundle) -> None:
+    provenance = {"training": {"best_error": 0.05, "fill_error": 0.04}}
+    manifest = dataclasses.replace(bundle.manifest, provenance=provenance)
+    got = evaluate(dataclasses.replace(bundle, manifest=manifest), place / "parts", settings=QUICK)
+    assert WarningKind.NOT_LEARNT in kinds(got)
+
+
+def test_the_map_of_a_square_peaks_on_it_and_of_an_unmasked_line_somewhere(
+    result: Evaluation,
+) -> None:
+    peaks = {part.label: part.map_peak for part in result.parts}
+    spot, line, good = peaks["spot"], peaks["line"], peaks["good"]
+    assert spot is not None
+    assert spot.distance_px == 0
+    assert spot.region.box == (40, 32, 8, 8)
+    assert line is not None
+    assert line.distance_px is None
+    assert good is not None
+    assert good.distance_px is None
 
 
 def test_long_parts_are_tiled_and_their_maps_stitched(tmp_path: Path) -> None:
     parts = make_parts(tmp_path / "parts", shape=(64, 150))
     long = read_bundle(make_bundle(tmp_path, resize=ResizeRule.TILE))
     got = evaluate(long, parts, settings=QUICK)
-    assert got.classes["spot"].pixel.auroc == pytest.approx(1, abs=1e-3)
+    assert got.summary.classes["spot"].pixel.auroc == pytest.approx(1, abs=1e-3)
 
 
 def test_a_picture_whose_size_cannot_be_judged_is_left_out(tmp_path: Path) -> None:
@@ -211,7 +254,7 @@ def test_a_score_that_is_not_finite_is_counted_and_left_out(
     assert got.counts.not_finite == ("test/good/0.png",)
     assert got.counts.by_class["good"] == N_GOOD - 1
     assert got.parts[0].verdict is Verdict.NOT_INSPECTED
-    assert got.pixel.n_pictures == N_GOOD - 1 + N_SPOT
+    assert got.summary.pixel.n_pictures == N_GOOD - 1 + N_SPOT
 
 
 def test_a_bundle_without_calibration_is_refused(tmp_path: Path, place: Path) -> None:

@@ -33,7 +33,7 @@ def test_all_files_are_there(written: tuple[Evaluation, Path]) -> None:
     _, out = written
     names = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
     charts, rows = ["roc.svg", "scores.svg"], ["rows/good.png", "rows/line.png", "rows/spot.png"]
-    assert names == sorted([METRICS, "scores.csv", *charts, *rows])
+    assert names == sorted([METRICS, "card.md", "scores.csv", *charts, *rows])
 
 
 def test_metrics_json_has_the_documented_parts(written: tuple[Evaluation, Path]) -> None:
@@ -46,6 +46,15 @@ def test_metrics_json_has_the_documented_parts(written: tuple[Evaluation, Path])
     assert set(plain["classes"]) == {"line", "spot"}
     assert plain["baselines"]["mean_intensity"]["direction"] in "+-"
     assert plain["counts"]["judged"] == N_GOOD + N_LINE + N_SPOT
+
+
+def test_warnings_have_a_kind_for_machines_and_a_sentence_for_people(
+    written: tuple[Evaluation, Path],
+) -> None:
+    plain = json.loads((written[1] / METRICS).read_text())
+    assert plain["warnings"]
+    assert all(set(warning) == {"kind", "text"} for warning in plain["warnings"])
+    assert "shortcut" in {warning["kind"] for warning in plain["warnings"]}
 
 
 def test_scores_csv_gives_the_figures_again(written: tuple[Evaluation, Path]) -> None:
