@@ -73,7 +73,8 @@ class BareGraph(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         images = (image.float() / 255).permute(0, 3, 1, 2)
-        return select_reconstructions(self.whole.generator(images), self.whole.is_removed_first)
+        pixels = self.whole.generator(images).pixels
+        return select_reconstructions(pixels, self.whole.is_removed_first)
 
 
 def main() -> None:

@@ -57,17 +57,18 @@ class Step:
         """Seconds that it took."""
         started = time.perf_counter()
         latent, judge = self.networks.latent_encoder, self.networks.discriminator
-        fused, latents = self.networks.reconstructor(self.images, self.scales, latent is not None)
+        fused = self.networks.reconstructor(self.images, self.scales, latent is not None)
+        recons = fused.images
         if judge is not None and self.judge_mover is not None:
-            logits, _ = judge(torch.cat([self.images, fused.detach()]))
+            logits, _ = judge(torch.cat([self.images, recons.detach()]))
             self._move(self.judge_mover, discriminator_loss(*logits.chunk(2)))
-        total = 20 * torch.stack(list(self.loss(self.images, fused).values())).sum()
-        if latent is not None and latents is not None:
-            total = total + latent_loss(latents, latent(fused))
+        total = 20 * torch.stack(list(self.loss(self.images, recons).values())).sum()
+        if latent is not None and fused.latents is not None:
+            total = total + latent_loss(fused.latents, latent(recons))
         if judge is not None:
             with torch.no_grad():
                 real = judge.middle_features(self.images)
-            total = total + adversarial_loss(real, judge.middle_features(fused))
+            total = total + adversarial_loss(real, judge.middle_features(recons))
         self._move(self.mover, total)
         return time.perf_counter() - started
 

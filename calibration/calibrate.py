@@ -157,46 +157,46 @@ class _Steps:
             on_skipped=on_skipped,
         )
         _check_count(len(good), self.request.rate)
-        places = self._pixel_places(good)
+        places = self._places(good)
         n_tiles = 1 if places is None else len(places)
         totals = sum_maps(good, range(len(good)), n_tiles)
         fits = crossfit(
             good,
             totals,
-            self._normalisations(places is not None),
+            self._normalisations(),
             self._block_sides,
             self.bundle.config.scoring,
             on_progress=self.on_progress,
         )
         candidate, selection = self._choose(good, fits)
-        return self._assemble(good, totals, fits[candidate.normalisation], candidate, selection)
+        return self._assemble(
+            good, totals, places, fits[candidate.normalisation], candidate, selection
+        )
 
     @property
     def _block_sides(self) -> tuple[int, ...]:
         return block_sides_px(self.bundle.config.generator)
 
-    def _pixel_places(self, good: GoodMaps) -> tuple[tuple[int, int], ...] | None:
-        """Tile places if maps per pixel are possible and in question, else None."""
-        request = self.request
-        if request.rule is Rule.PAPER or request.normalisation not in (None, Normalisation.PIXEL):
+    def _places(self, good: GoodMaps) -> tuple[tuple[int, int], ...] | None:
+        """Tile places that `pixel` tells apart; None where one map serves all tiles.
+
+        One map where the pictures' grids differ, and where a map a place would need too much
+        memory: a tile's border, where context ends, is in the same place in every tile.
+        """
+        if Normalisation.PIXEL not in self._normalisations():
             return None
         places = good.tile_places
-        if places is not None and len(places) <= MAX_PIXEL_TILES:
-            return places
-        if request.normalisation is Normalisation.PIXEL:
-            raise CalibrationError(_why_not_per_pixel(good), hint="use --normalisation block")
-        return None
+        return places if places is not None and len(places) <= MAX_PIXEL_TILES else None
 
-    def _normalisations(self, has_pixel: bool) -> tuple[Normalisation, ...]:
+    def _normalisations(self) -> tuple[Normalisation, ...]:
         """Those that are in question, the cheapest first."""
         request = self.request
         if request.normalisation is not None:
             return (request.normalisation,)
         if request.rule is Rule.PAPER:
             return (Normalisation.NONE,)
-        pixel = (Normalisation.PIXEL,) if has_pixel else ()
         none = (Normalisation.NONE,) if request.is_selected else ()
-        return (Normalisation.BLOCK, *pixel, *none)
+        return (Normalisation.BLOCK, Normalisation.PIXEL, *none)
 
     def _choose(
         self, good: GoodMaps, fits: dict[Normalisation, CrossFit]
@@ -227,6 +227,7 @@ class _Steps:
         self,
         good: GoodMaps,
         totals: MapSums,
+        places: tuple[tuple[int, int], ...] | None,
         fit: CrossFit,
         candidate: Candidate,
         selection: Selection | None,
@@ -234,7 +235,6 @@ class _Steps:
         """Threshold from cross-fitted scores, constants from all pictures."""
         scores = self._part_scores(fit, candidate)
         how = candidate.normalisation
-        is_per_pixel = how is Normalisation.PIXEL
         return Calibration(
             constants=self._constants(totals, fit, candidate),
             threshold=fit_threshold(
@@ -248,7 +248,7 @@ class _Steps:
             good_global=scores.global_,
             good_names=tuple(picture.path.name for picture in good.pictures),
             selection=None if selection is None else selection.to_dict(),
-            tile_places=good.tile_places if is_per_pixel else None,
+            tile_places=places if how is Normalisation.PIXEL else None,
             good_sha256=list_sha256(file_sha256(picture.path) for picture in good.pictures),
             warnings=_warnings(good),
         )
@@ -284,18 +284,3 @@ def _warnings(good: GoodMaps) -> tuple[str, ...]:
     warning = f"{told}: a threshold of both holds for neither alone; calibrate on one lot and light"
     _log.warning("%s", warning)
     return (warning,)
-
-
-def _why_not_per_pixel(good: GoodMaps) -> str:
-    grids = {(picture.grid.resized_hw, picture.grid.n_tiles) for picture in good.pictures}
-    if len(grids) == 1:
-        n_tiles = good.pictures[0].grid.n_tiles
-        return (
-            f"maps per pixel of {n_tiles} tile positions would need too much memory"
-            f" ({MAX_PIXEL_TILES} is the most)"
-        )
-    sizes = sorted(f"{w} x {h}" for (h, w), _ in grids)
-    return (
-        "normalisation by pixel needs good pictures of one size, and these become"
-        f" {len(grids)}: {', '.join(sizes[:3])} px{' and more' if len(sizes) > 3 else ''}"
-    )

@@ -35,7 +35,10 @@ MARGIN = 0.05  # by which `pixel` must be better: it costs a map per tile positi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A rule, and the measures and statistics that it reads, after one normalisation."""
+    """A rule, and the measures and statistics that it reads, after one normalisation.
+
+    Of features `peak` reads every statistic: they see marks of any size, a whole part's too.
+    """
 
     rule: Rule
     measures: tuple[Measure, ...]
@@ -53,7 +56,8 @@ class Candidate:
         """`stat_weight` (S,): 1 where a statistic is read, else 0."""
         weight = np.zeros((len(scoring.measures), n_scales, len(scoring.statistics)), np.float32)
         for measure in self.measures:
-            for statistic in self.statistics:
+            is_wide = self.rule is not Rule.PAPER and measure.is_of_features
+            for statistic in scoring.statistics if is_wide else self.statistics:
                 k, s = scoring.measures.index(measure), scoring.statistics.index(statistic)
                 weight[k, :, s] = 1
         return weight.ravel()

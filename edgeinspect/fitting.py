@@ -103,6 +103,7 @@ def fit(
     resize: ResizeRule | None = None,
     select: bool = False,
     encoder_weights: str | None = None,
+    backbone_weights: str | None = None,
     device: str = "auto",
     force: bool = False,
     on_split: Callable[[Split], None] | None = None,
@@ -116,6 +117,7 @@ def fit(
         resize: how pictures become images; None lets their shapes decide.
         select: choose the rule on synthetic defects, see `calibrate`.
         encoder_weights: what the encoder starts from, see `train`.
+        backbone_weights: of targets with features, see `train`.
     Raises: DataError if there are fewer than 40 readable pictures; what `train`, `export_run` and
         `calibrate` raise. The bundle is there only if all went well.
     """
@@ -130,7 +132,8 @@ def fit(
     warnings = _warnings(split)
     state = train(
         good_dir, run, config, duration, resize=resize, only=split.training + split.selection,
-        encoder_weights=encoder_weights, device=device, force=force, on_step=on_step,
+        encoder_weights=encoder_weights, backbone_weights=backbone_weights, device=device,
+        force=force, on_step=on_step,
     )  # fmt: skip
     seed = config.optimiser.seed
     with _bundle_in_the_making(bundle) as draft:

@@ -1,6 +1,7 @@
 """What is exported, as one module: image and rule constants in; scores, map and error maps out.
 
-image (uint8) -> [0, 1] -> equalised -> generator -> fused -> error maps -> scored. It is exported
+image (uint8) -> [0, 1] -> equalised -> generator -> fused -> error maps (of pixels, then of
+features) -> scored. It is exported
 once and cut into the bundle's two graphs (`export.bundling`): the scoring graph, and the one that
 ends with un-normalised error maps, which calibration needs before there are constants.
 """
@@ -56,16 +57,31 @@ class InspectionGraph(nn.Module):
         Args:
             image: (B, H, W, 3), uint8 RGB. tile: (B,), int32. The rest as `RuleInputs`.
         Returns: the six of `ScoreOutputs`; error maps (B, K, I, H, W), un-normalised; and the
-            reconstructions (B, I, H, W, 3), cut to [0, 1] to be looked at.
+            reconstructions (B, I, H, W, 3), cut to [0, 1] to be looked at; features cannot be, so
+            under target `features` it is the fill that they were reconstructed from.
         """
         constants = RuleInputs(
             map_mean, map_inv_std, stat_mean, stat_inv_std, stat_weight, precision, rule
         )
         images = equalise((image.float() / 255).permute(0, 3, 1, 2), self.equalisation)
-        recons = select_reconstructions(self.generator(images), self.is_removed_first)
-        errors = error_maps(images, recons, self.scoring.measures)
+        recons, errors = self._reconstruct(images)
         scores = self.scoring.score_maps(errors, tile, constants)
         return (*scores, errors, torch.clamp(recons, 0, 1).permute(0, 1, 3, 4, 2))
+
+    def _reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, H, W) -> what to look at (B, I, 3, H, W), error maps (B, K, I, H, W)."""
+        made = self.generator(images)
+        parts = []
+        if made.pixels is not None:
+            recons = select_reconstructions(made.pixels, self.is_removed_first)
+            of_pixels = [m for m in self.scoring.measures if not m.is_of_features]
+            parts.append(error_maps(images, recons, of_pixels))
+        else:
+            recons = self.generator.fill_of(images)
+        if made.features is not None:
+            targets = self.generator.targets
+            parts.append(targets.error_maps(targets(images), made.features))
+        return recons, torch.cat(parts, dim=1)
 
 
 def select_reconstructions(recons: Tensor, is_removed_first: Tensor) -> Tensor:

@@ -9,12 +9,14 @@ import typer
 
 from edgeinspect.cli.options import (
     AsJson,
+    BackboneWeights,
     Device,
     EncoderWeights,
     Preset,
     Seed,
     Select,
     Settings,
+    Target,
     Tile,
 )
 from edgeinspect.cli.output import show_json
@@ -41,9 +43,11 @@ def fit(
         ),
     ] = None,
     preset: Preset = "tiny",
+    target: Target = None,
     settings: Settings = None,
     tile: Tile = None,
     encoder_weights: EncoderWeights = None,
+    backbone_weights: BackboneWeights = None,
     run: Annotated[
         Path | None, typer.Option("--run", help="Training run to write.  [default: BUNDLE's .run]")
     ] = None,
@@ -62,14 +66,14 @@ def fit(
     from edgeinspect.fitting import fit as fit_bundle
     from edgeinspect.training.planning import Duration
 
-    config = read_settings(preset, [f"optimiser.seed={seed}", *(settings or [])])
+    config = read_settings(preset, settings, target=target, seed=seed)
     length = Duration(minutes=minutes if steps is None else None, steps=steps)
     with TrainingProgress() as progress:
         result = fit_bundle(
             good_dir, bundle, run or bundle.with_suffix(".run"), config, length,
             false_reject_rate=false_reject_rate, resize=resize_rule(tile), select=select,
-            encoder_weights=encoder_weights, device=device, force=force,
-            on_split=_show_split, on_step=progress,
+            encoder_weights=encoder_weights, backbone_weights=backbone_weights, device=device,
+            force=force, on_split=_show_split, on_step=progress,
         )  # fmt: skip
     if as_json:
         show_json(_result(bundle, result))

@@ -8,6 +8,7 @@ import typer
 
 __all__ = [
     "AsJson",
+    "BackboneWeights",
     "Batch",
     "Device",
     "EncoderWeights",
@@ -16,11 +17,21 @@ __all__ = [
     "Seed",
     "Select",
     "Settings",
+    "Target",
     "Threads",
     "Tile",
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")]
+BackboneWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone-weights",
+        metavar="FILE",
+        help="Weights of the backbone whose features are the target: .safetensors, .pth, .pt, or"
+        " timm:NAME to fetch them.  [default: an installed package's, else fetched]",
+    ),
+]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Tiles in one call.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 EncoderWeights = Annotated[
@@ -43,6 +54,14 @@ Select = Annotated[bool, typer.Option("--select", help="Choose the rule on synth
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="What is reconstructed: pixels, features of a pretrained backbone, or both."
+        "  [default: pixels]",
+    ),
 ]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: all cores]")

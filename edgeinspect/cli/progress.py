@@ -68,7 +68,10 @@ class TrainingProgress:
         rate = f"{progress.images_per_s:.1f} images/s"
         error = ""
         if progress.error is not None and progress.fill_error is not None:
-            error = f"held-out error {progress.error:.4f} (smooth fill {progress.fill_error:.4f})"
+            error = (
+                f"held-out error {progress.error:.4f}"
+                f" (without the generator {progress.fill_error:.4f})"
+            )
         self._bar.update(
             self._task, total=progress.n_steps, completed=progress.step, rate=rate, error=error
         )
@@ -89,6 +92,7 @@ class TrainingProgress:
             return
         typer.echo(
             f"{out}: {state.step} steps in {state.seconds / 60:.1f} min; held-out error"
-            f" {state.best_error:.4f} at step {state.best_step}, smooth fill {state.fill_error:.4f}"
+            f" {state.best_error:.4f} at step {state.best_step}, without the generator"
+            f" {state.fill_error:.4f}"
         )
         typer.echo(f"next: edgeinspect export {out} part.bundle")

@@ -10,9 +10,14 @@ from edgeinspect.errors import ConfigError
 __all__ = ["pairs", "read_settings", "resize_rule"]
 
 
-def read_settings(preset_name: str, settings: Sequence[str]) -> RunConfig:
-    """A preset with the settings of a command line applied. Raises: ConfigError."""
-    return with_settings(preset(preset_name), pairs(settings))
+def read_settings(
+    preset_name: str, settings: Sequence[str] | None, *, target: str | None = None, seed: int = 0
+) -> RunConfig:
+    """A preset with the words of a command line applied; `--set` wins. Raises: ConfigError."""
+    words = {"optimiser.seed": str(seed)}
+    if target is not None:
+        words["target"] = target
+    return with_settings(preset(preset_name), words | pairs(settings or []))
 
 
 def pairs(settings: Sequence[str], *, form: str = "KEY=VALUE") -> dict[str, str]:

@@ -9,11 +9,13 @@ import typer
 
 from edgeinspect.cli.options import (
     AsJson,
+    BackboneWeights,
     Device,
     EncoderWeights,
     Preset,
     Seed,
     Settings,
+    Target,
     Tile,
 )
 
@@ -28,6 +30,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
     preset: Preset = "tiny",
+    target: Target = None,
     settings: Settings = None,
     minutes: Annotated[
         float | None,
@@ -40,6 +43,7 @@ def train(
     epochs: Annotated[float | None, typer.Option("--epochs", help="Length in epochs.")] = None,
     tile: Tile = None,
     encoder_weights: EncoderWeights = None,
+    backbone_weights: BackboneWeights = None,
     device: Device = "auto",
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -59,13 +63,14 @@ def train(
         if resume:
             state = training.resume(out, device=device, on_step=progress)
         else:
-            config = read_settings(preset, [f"optimiser.seed={seed}", *(settings or [])])
+            config = read_settings(preset, settings, target=target, seed=seed)
             is_open = minutes is None and steps is None and epochs is None
             length = Duration(
                 minutes=DEFAULT_MINUTES if is_open else minutes, steps=steps, epochs=epochs
             )
             state = training.train(
                 data, out, config, length, resize=resize_rule(tile),
-                encoder_weights=encoder_weights, device=device, force=force, on_step=progress,
+                encoder_weights=encoder_weights, backbone_weights=backbone_weights,
+                device=device, force=force, on_step=progress,
             )  # fmt: skip
     progress.show_result(state, out, as_json=as_json)

@@ -33,9 +33,19 @@ class Prior(str, enum.Enum):
 
 
 class Target(str, enum.Enum):
-    """What is reconstructed: the picture's pixels."""
+    """What is reconstructed: the picture's pixels, a frozen backbone's features of it, or both."""
 
     PIXELS = "pixels"
+    FEATURES = "features"
+    BOTH = "both"
+
+    @property
+    def has_pixels(self) -> bool:
+        return self is not Target.FEATURES
+
+    @property
+    def has_features(self) -> bool:
+        return self is not Target.PIXELS
 
 
 class Equalisation(str, enum.Enum):
@@ -53,13 +63,29 @@ class ResizeRule(str, enum.Enum):
 
 
 class Measure(str, enum.Enum):
-    """How reconstruction and image are compared, pixel by pixel."""
+    """How reconstruction and image are compared.
+
+    Pixel by pixel, or by the features that a backbone computes every 4, 8, 16 or 32 px.
+    """
 
     L1 = "l1"
     L2 = "l2"
     SIGNED = "signed"
     SSIM = "ssim"
     MSGMS = "msgms"
+    FEATURES_4 = "features_4"
+    FEATURES_8 = "features_8"
+    FEATURES_16 = "features_16"
+    FEATURES_32 = "features_32"
+
+    @classmethod
+    def of_stride(cls, stride: int) -> Measure:
+        """The measure of the features at this stride (4, 8, 16 or 32 px)."""
+        return cls(f"features_{stride}")
+
+    @property
+    def is_of_features(self) -> bool:
+        return self.value.startswith("features_")
 
 
 class Statistic(str, enum.Enum):

@@ -5,7 +5,7 @@ Defaults live here and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgeinspect.config.choices import (
@@ -35,6 +35,7 @@ __all__ = [
 HEAD_WIDTH = 64  # TensorRT's fused attention matches heads of this width
 TOP_K_LIMIT = 3839  # TensorRT's TopK takes no more
 LARGEST_SEED = 2**63 - 1  # torch takes no more
+FEATURE_STRIDES = (4, 8, 16, 32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class GeneratorConfig:
 
     `size` and `patch` are pixels, `mask_scales` block sides in patches. A `None` in a decoder
     field means "as the encoder". `depth` counts the encoder's blocks with the middle one.
+    `backbone` (a name of timm) and `feature_strides` (px) matter to targets with features.
     """
 
     size: int = 256
@@ -51,6 +53,8 @@ class GeneratorConfig:
     form: Form = Form.CROSS
     prior: Prior = Prior.FILL
     target: Target = Target.PIXELS
+    backbone: str = "tf_efficientnet_lite0"
+    feature_strides: tuple[int, ...] = (16, 32)
     width: int = 384
     depth: int = 6
     mlp_ratio: float = 4.0
@@ -77,11 +81,35 @@ class GeneratorConfig:
                     " halve",
                     hint=f"use a multiple of {2 * max(self.mask_scales) * self.patch} px",
                 )
+        if self.target is Target.FEATURES and self.prior is not Prior.FILL:
+            raise ConfigError(f"prior is {self.prior.value}, which target features does not have")
+        if self.target.has_features:
+            self._check_strides()
         if self.merge > self.most_mergeable:
             raise ConfigError(
                 f"merge is {self.merge}, but form {self.form.value} with {self.depth} blocks on"
                 f" {self.n_tokens_encoded} tokens can merge at most {self.most_mergeable} a block"
             )
+
+    def _check_strides(self) -> None:
+        strides = self.feature_strides
+        if (
+            not strides
+            or len(set(strides)) != len(strides)
+            or not set(strides) <= set(FEATURE_STRIDES)
+        ):
+            raise ConfigError(
+                f"feature_strides is {strides}: name each once, of"
+                f" {', '.join(str(s) for s in FEATURE_STRIDES)}"
+            )
+        for stride in strides:
+            n_cells, n_tokens = self.size // stride, self.size // self.patch
+            if self.size % stride or (n_cells % n_tokens and n_tokens % n_cells):
+                raise ConfigError(
+                    f"features every {stride} px do not fit tokens of {self.patch} px on"
+                    f" {self.size} px",
+                    hint="use a patch of 16 or 32, and a size that both divide",
+                )
 
     @property
     def n_tokens(self) -> int:
@@ -133,7 +161,10 @@ class DiscriminatorConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossConfig:
-    """Weights of eq. 5 and eq. 1; a weight of 0 leaves the term out, network and all."""
+    """Weights of eq. 5 and eq. 1; a weight of 0 leaves the term out, network and all.
+
+    `features` is the weight of the features' distance within the consistency loss.
+    """
 
     adversarial: float = 1.0
     latent: float = 1.0
@@ -141,9 +172,10 @@ class LossConfig:
     l1: float = 1.0
     ssim: float = 1.0
     gradient: float = 1.0
+    features: float = 1.0
 
     def __post_init__(self) -> None:
-        _at_least(self, adversarial=0, latent=0, l1=0, ssim=0, gradient=0)
+        _at_least(self, adversarial=0, latent=0, l1=0, ssim=0, gradient=0, features=0)
         if self.consistency <= 0:
             raise ConfigError("consistency is 0: nothing would ask for a good reconstruction")
 
@@ -224,7 +256,9 @@ class ScoringConfig:
     """What is fixed in the graph when it is exported; the rest are its inputs.
 
     Statistics are ordered measure by measure, scale by scale: S = K * I * len(statistics).
-    The paper's rule reads the mean of the first measure, so `mean` is always computed.
+    The paper's rule reads the mean of the first measure, so `mean` is always computed. Only the
+    measures of pixels are chosen here: `RunConfig` keeps those that the target has, and adds one
+    for each stride of features.
     """
 
     measures: tuple[Measure, ...] = (Measure.L1, Measure.SSIM, Measure.MSGMS)
@@ -263,6 +297,23 @@ class RunConfig:
                 f"preprocess.size is {self.preprocess.size}, generator.size {self.generator.size}",
                 hint="set size=..., which sets both",
             )
+        if not self.generator.target.has_pixels and (self.losses.adversarial or self.losses.latent):
+            raise ConfigError(
+                "losses.adversarial and losses.latent compare pictures, and target features"
+                " reconstructs none",
+                hint="set both to 0, or target=both",
+            )
+        # Frozen from here on: the measures follow from the target.
+        object.__setattr__(self, "scoring", replace(self.scoring, measures=self._measures()))
+
+    def _measures(self) -> tuple[Measure, ...]:
+        target = self.generator.target
+        of_pixels = tuple(m for m in self.scoring.measures if not m.is_of_features)
+        if target.has_pixels and not of_pixels:
+            raise ConfigError("scoring.measures names none of pixels, which the target has")
+        strides = self.generator.feature_strides if target.has_features else ()
+        of_features = tuple(Measure.of_stride(stride) for stride in strides)
+        return (of_pixels if target.has_pixels else ()) + of_features
 
 
 def _nearest(value: int, step: int) -> int:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from edgeinspect.config import GeneratorConfig
+
 __all__ = ["SmoothFill"]
 
 FADE_SHARE = 1 / 12  # of a block's side; others are compared in benchmarks/fill_kernel.py
@@ -36,6 +38,11 @@ class SmoothFill(nn.Module):
         self.scales = nn.ModuleList(
             _ScaleFill(size, patch, block, fade_share) for block in mask_scales
         )
+
+    @classmethod
+    def of(cls, config: GeneratorConfig) -> SmoothFill:
+        """The fill of a generator's masks."""
+        return cls(size=config.size, patch=config.patch, mask_scales=config.mask_scales)
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.stack([fill(images) for fill in self.scales], dim=1)

@@ -2,9 +2,12 @@
 
 embedding -> encoder -> form (decoder) -> pixels of the removed tokens -> added to the prior,
 between the visible pixels -> 3 x 3 convolution against block edges (paper, section 2.1.2).
+Under target `features` the same decoder's tokens become features instead, under `both` as well.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,19 +16,33 @@ from torch import Tensor, nn
 from edgeinspect.config import GeneratorConfig, Prior
 from edgeinspect.model.blocks import initialise
 from edgeinspect.model.encoder import Encoder
+from edgeinspect.model.features import FeatureTargets
 from edgeinspect.model.fill import SmoothFill
 from edgeinspect.model.forms import make_form
 from edgeinspect.model.fusion import fuse_reconstructions
-from edgeinspect.model.masks import BlockMasks
+from edgeinspect.model.masks import BlockMasks, MaskTables
 
-__all__ = ["Generator", "join_patches"]
+__all__ = ["Generator", "Reconstruction", "join_patches"]
+
+
+class Reconstruction(NamedTuple):
+    """What the masked passes of B images give; None where the target has none of it.
+
+    Attributes:
+        pixels: (B, I, 2, 3, H, W). Removed pixels are reconstructed, from visible pixels alone;
+            the others are near the image's.
+        features: (B, I, N, D), whitened; each token from the pass that did not see it.
+    """
+
+    pixels: Tensor | None
+    features: Tensor | None
 
 
 class Generator(nn.Module):
     """Reconstructs what the block masks remove.
 
     With prior `fill` a new generator's reconstruction *is* the smooth fill: the head starts at
-    zero, the convolution as the identity.
+    zero, the convolution as the identity. Its features are those that are usual on good parts.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -34,47 +51,65 @@ class Generator(nn.Module):
         self.masks = BlockMasks(config)
         self.encoder = Encoder(config)
         self.form = make_form(config)
-        self.head = nn.Linear(config.width_of_decoder, config.patch**2 * 3)
-        self.smooth = nn.Conv2d(3, 3, 3, padding=1)
-        self.fill = (
-            SmoothFill(size=config.size, patch=config.patch, mask_scales=config.mask_scales)
-            if config.prior is Prior.FILL
-            else None
-        )
+        self.fill = SmoothFill.of(config) if config.prior is Prior.FILL else None
         initialise(self.form)
-        nn.init.zeros_(self.head.weight)
-        nn.init.constant_(self.head.bias, 0.0 if self.fill else 0.5)
-        nn.init.dirac_(self.smooth.weight)
-        assert self.smooth.bias is not None
-        nn.init.zeros_(self.smooth.bias)
+        if config.target.has_pixels:
+            self.head = nn.Linear(config.width_of_decoder, config.patch**2 * 3)
+            self.smooth = nn.Conv2d(3, 3, 3, padding=1)
+            nn.init.zeros_(self.head.weight)
+            nn.init.constant_(self.head.bias, 0.0 if self.fill else 0.5)
+            nn.init.dirac_(self.smooth.weight)
+            assert self.smooth.bias is not None
+            nn.init.zeros_(self.smooth.bias)
+        if config.target.has_features:
+            self.targets = FeatureTargets(config)
+            self.feature_head = nn.Linear(config.width_of_decoder, self.targets.width)
+            nn.init.zeros_(self.feature_head.weight)
+            nn.init.zeros_(self.feature_head.bias)
 
-    def forward(self, images: Tensor, scales: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, scales: Tensor | None = None) -> Reconstruction:
         """Reconstruct both complements of all scales, or of one scale an image.
 
         Args:
             images: (B, 3, H, W), values in [0, 1].
-            scales: (B,) int, the one scale to reconstruct of each image; None for all.
-        Returns: (B, I, 2, 3, H, W), I = 1 where `scales` is given. Removed pixels are
-            reconstructed, from visible pixels alone; the others are near the image's.
+            scales: (B,) int, the one scale to reconstruct of each image; None for all. Then I = 1.
         """
         passes = None if scales is None else 2 * scales[:, None] + scales.new_tensor([0, 1])
         tables = self.masks.tables(passes)
-        fill = None if self.fill is None else self._fill_of(images, scales)
-        pixels = self.head(self.form(self.encoder, images, fill, tables))
-        pixels = self.form.place(pixels, tables)
-        side = self.config.size // self.config.patch
-        residual = join_patches(pixels, side, self.config.patch)  # (B * Q, 3, H, W)
+        fill = None if self.fill is None else self.fill_of(images, scales)
+        decoded = self.form(self.encoder, images, fill, tables)
+        target = self.config.target
+        return Reconstruction(
+            pixels=self._pixels(decoded, images, fill, tables) if target.has_pixels else None,
+            features=self._features(decoded, tables) if target.has_features else None,
+        )
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """O_i of all scales (eq. 6): (B, 3, H, W) -> (B, I, 3, H, W). The target has pixels."""
+        masks = self.masks.removed.squeeze(1).unflatten(0, (-1, 2))  # (I, 2, H, W)
+        pixels = self(images).pixels
+        assert pixels is not None
+        return fuse_reconstructions(pixels, masks)
+
+    def _pixels(
+        self, decoded: Tensor, images: Tensor, fill: Tensor | None, tables: MaskTables
+    ) -> Tensor:
+        """Decoded tokens (B * Q, n, D) to pixels between the visible ones: (B, I, 2, 3, H, W)."""
+        size, patch = self.config.size, self.config.patch
+        pixels = self.form.place(self.head(decoded), tables)
+        residual = join_patches(pixels, size // patch, patch)  # (B * Q, 3, H, W)
         residual = residual.unflatten(0, (-1, tables.n_passes))
         if fill is not None:
             residual = residual + fill.repeat_interleave(2, dim=1)  # both complements share it
         seen = torch.where(tables.removed > 0, residual, images.unsqueeze(1))
-        size = self.config.size
         return self._smoothed(seen).reshape(-1, tables.n_passes // 2, 2, 3, size, size)
 
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """O_i of all scales (eq. 6): (B, 3, H, W) -> (B, I, 3, H, W)."""
-        masks = self.masks.removed.squeeze(1).unflatten(0, (-1, 2))  # (I, 2, H, W)
-        return fuse_reconstructions(self(images), masks)
+    def _features(self, decoded: Tensor, tables: MaskTables) -> Tensor:
+        """Decoded tokens (B * Q, n, D) to features, fused as eq. 6 does: (B, I, N, D')."""
+        features = self.form.place(self.feature_head(decoded), tables)
+        first, second = features.unflatten(0, (-1, tables.n_passes // 2, 2)).unbind(dim=2)
+        is_removed_first = tables.token_removed[..., ::2, :, None]
+        return torch.where(is_removed_first, first, second)
 
     def _smoothed(self, seen: Tensor) -> Tensor:
         """The 3 x 3 convolution on every pass: (B, Q, 3, H, W) -> B * Q * 3 planes of H x W.
@@ -91,8 +126,11 @@ class Generator(nn.Module):
         bias = None if self.smooth.bias is None else self.smooth.bias.repeat(n_passes)
         return F.conv2d(seen.flatten(1, 2), weight, bias, padding=1, groups=n_passes)
 
-    def _fill_of(self, images: Tensor, scales: Tensor | None) -> Tensor:
-        """The prior of all scales, or of each image's one: (B, I or 1, 3, H, W)."""
+    def fill_of(self, images: Tensor, scales: Tensor | None = None) -> Tensor:
+        """The prior of all scales, or of each image's one: (B, I or 1, 3, H, W).
+
+        The prior is `fill`.
+        """
         assert self.fill is not None
         fill: Tensor = self.fill(images)
         if scales is None:

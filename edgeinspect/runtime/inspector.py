@@ -169,7 +169,8 @@ class Inspector:
         """Maps normalised per pixel know only the tile positions that they were learned at."""
         places = self._calibration.tile_places
         n_tiles = self._calibration.constants.n_tiles
-        if grid.n_tiles != n_tiles or (places is not None and grid.corners != places):
+        is_other_count = n_tiles > 1 and grid.n_tiles != n_tiles  # one map serves any number
+        if is_other_count or (places is not None and grid.corners != places):
             height, width = grid.picture_hw
             raise ImageError(
                 f"a picture of {width} x {height} px is cut into other tiles than the aligned"

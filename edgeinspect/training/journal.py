@@ -42,7 +42,7 @@ class Journal:
 
     def look(self, step: int, look: Look) -> None:
         """Write what held-out images said."""
-        self._write({"step": step, "holdout_l1": look.errors, "fill_l1": look.fill_errors})
+        self._write({"step": step, "holdout_error": look.errors, "fill_error": look.fill_errors})
 
     def _write(self, record: dict[str, Any]) -> None:
         if self.active:

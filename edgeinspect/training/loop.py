@@ -37,9 +37,11 @@ from edgeinspect.training.losses import (
     ConsistencyLoss,
     adversarial_loss,
     discriminator_loss,
+    feature_loss,
     latent_loss,
 )
 from edgeinspect.training.networks import (
+    Fused,
     Networks,
     Reconstructor,
     build_networks,
@@ -144,27 +146,33 @@ class Trainer:
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        fused, latents = self.networks.reconstructor(
+        fused = self.networks.reconstructor(
             images, scales, self.networks.latent_encoder is not None
         )
         losses = {"learning_rate": rate}
-        if self.networks.discriminator is not None:
-            losses["discriminator"] = self._move_discriminator(step, images, fused.detach())
-        terms = self._generator_terms(images, fused, latents)
+        if self.networks.discriminator is not None and fused.images is not None:
+            fakes = fused.images.detach()
+            losses["discriminator"] = self._move_discriminator(step, images, fakes)
+        terms = self._generator_terms(images, fused)
         total = self._weighted(terms)
         losses |= {name: float(term.detach()) for name, term in terms.items()}
         self._refuse_non_finite(losses, step)
         self._move(self.optimisers["generator"], total, self._generator_networks())
         return {**losses, "total": float(total.detach())}
 
-    def _generator_terms(
-        self, images: Tensor, fused: Tensor, latents: Tensor | None
-    ) -> dict[str, Tensor]:
-        terms: dict[str, Tensor] = self.consistency(images, fused)
-        if self.networks.latent_encoder is not None and latents is not None:
-            terms["latent"] = latent_loss(latents, self.networks.latent_encoder(fused))
+    def _generator_terms(self, images: Tensor, fused: Fused) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = {}
+        if fused.features is not None and fused.targets is not None:
+            widths = self.plain.reconstructor.generator.targets.widths
+            terms["features"] = feature_loss(fused.targets, fused.features, widths)
+        if fused.images is None:
+            return terms
+        terms |= self.consistency(images, fused.images)
+        if self.networks.latent_encoder is not None and fused.latents is not None:
+            latents = self.networks.latent_encoder(fused.images)
+            terms["latent"] = latent_loss(fused.latents, latents)
         if self.plain.discriminator is not None:
-            terms["adversarial"] = self._adversarial(self.plain.discriminator, images, fused)
+            terms["adversarial"] = self._adversarial(self.plain.discriminator, images, fused.images)
         return terms
 
     def _adversarial(self, judge: Discriminator, images: Tensor, fused: Tensor) -> Tensor:
@@ -190,6 +198,7 @@ class Trainer:
             "l1": losses.consistency * losses.l1,
             "ssim": losses.consistency * losses.ssim,
             "gradient": losses.consistency * losses.gradient,
+            "features": losses.consistency * losses.features,
             "latent": losses.latent,
             "adversarial": losses.adversarial,
         }

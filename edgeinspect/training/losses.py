@@ -6,6 +6,8 @@ the latent loss at the encoders' latents. Each has a weight; one of 0 is not com
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ __all__ = [
     "ConsistencyLoss",
     "adversarial_loss",
     "discriminator_loss",
+    "feature_loss",
     "gradient_loss",
     "latent_loss",
 ]
@@ -80,6 +83,15 @@ def adversarial_loss(real_features: Tensor, fake_features: Tensor) -> Tensor:
     """
     distance = torch.linalg.vector_norm(real_features.float() - fake_features.float(), dim=-1)
     return distance.mean() / real_features.shape[-1] ** 0.5
+
+
+def feature_loss(targets: Tensor, features: Tensor, widths: Sequence[int]) -> Tensor:
+    """Distance of whitened features, each level's mean counting the same: (B, N, D) twice.
+
+    Squared up to 1 and linear beyond: good pictures have heavy tails too.
+    """
+    levels = zip(features.float().split(widths, -1), targets.float().split(widths, -1), strict=True)
+    return torch.stack([F.smooth_l1_loss(ours, theirs) for ours, theirs in levels]).mean()
 
 
 def latent_loss(latents: Tensor, latents_of_recon: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,27 @@ from edgeinspect.model.encoder import Encoder
 from edgeinspect.model.fusion import fuse_reconstructions
 from edgeinspect.model.generator import Generator
 
-__all__ = ["Networks", "Reconstructor", "build_networks", "learning_rate", "make_optimiser"]
+__all__ = [
+    "Fused",
+    "Networks",
+    "Reconstructor",
+    "build_networks",
+    "learning_rate",
+    "make_optimiser",
+]
+
+
+class Fused(NamedTuple):
+    """What a step compares, None where target or losses have none of it.
+
+    `images` (B, 3, H, W) are O_i; `features` and `targets` (B, N, D), of the same scale and of the
+    image; `latents` (B, N, width) of the image.
+    """
+
+    images: Tensor | None
+    features: Tensor | None
+    targets: Tensor | None
+    latents: Tensor | None
 
 
 class Reconstructor(nn.Module):
@@ -26,14 +46,21 @@ class Reconstructor(nn.Module):
         super().__init__()
         self.generator = Generator(config)
 
-    def forward(
-        self, images: Tensor, scales: Tensor, with_latents: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """Images (B, 3, H, W), scales (B,) -> O_i (B, 3, H, W) and the latents of the images."""
-        masks = self.generator.masks.removed.unflatten(0, (-1, 2)).squeeze(2)[scales]
-        recons = self.generator(images, scales)
-        fused = fuse_reconstructions(recons, masks.unsqueeze(1)).squeeze(1)
-        return fused, self.generator.encoder(images) if with_latents else None
+    def forward(self, images: Tensor, scales: Tensor, with_latents: bool) -> Fused:
+        """Reconstruct images (B, 3, H, W) at one scale each, (B,)."""
+        generator = self.generator
+        recons = generator(images, scales)
+        fused = None
+        if recons.pixels is not None:
+            masks = generator.masks.removed.unflatten(0, (-1, 2)).squeeze(2)[scales]
+            fused = fuse_reconstructions(recons.pixels, masks.unsqueeze(1)).squeeze(1)
+        has_features = recons.features is not None
+        return Fused(
+            images=fused,
+            features=recons.features.squeeze(1) if has_features else None,
+            targets=generator.targets(images) if has_features else None,
+            latents=generator.encoder(images) if with_latents else None,
+        )
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from edgeinspect.config import RunConfig, from_dict, to_dict
 from edgeinspect.errors import ConfigError, TrainingError
 from edgeinspect.writing import output_errors, refuse_foreign, write_atomically
 
-__all__ = ["EncoderOrigin", "Plan", "RunFolder", "check_run_target"]
+__all__ = ["BackboneOrigin", "EncoderOrigin", "Plan", "RunFolder", "check_run_target"]
 
 SCHEMA = 1
 RUN_FILE = "run.json"
@@ -40,12 +40,23 @@ class EncoderOrigin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneOrigin:
+    """Where the weights of the backbone of feature targets came from."""
+
+    file: str
+    sha256: str
+
+
+ORIGINS = {"encoder_weights": EncoderOrigin, "backbone_weights": BackboneOrigin}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a run was started with; a resumed run reads it back and changes nothing.
 
     `training` and `holdout` map the sha256 of each picture to its name; `folder` is where they
     were. `mean` and `spread` are grey levels (0 to 1) over all of them. `encoder_weights` is None
-    where the encoder started from noise.
+    where the encoder started from noise, `backbone_weights` where the target has no features.
     """
 
     config: RunConfig
@@ -57,6 +68,7 @@ class Plan:
     mean: float
     spread: float
     encoder_weights: EncoderOrigin | None = None
+    backbone_weights: BackboneOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +106,9 @@ class RunFolder:
                 raise TrainingError(f"run {path} has schema {schema}, this version reads {SCHEMA}")
             plain["config"] = from_dict(RunConfig, plain["config"])
             plain["skipped"] = tuple(plain["skipped"])
-            origin = plain.get("encoder_weights")
-            plain["encoder_weights"] = origin and from_dict(EncoderOrigin, origin)
+            for name, kind in ORIGINS.items():
+                origin = plain.get(name)
+                plain[name] = origin and from_dict(kind, origin)
             return cls(path, Plan(**plain))
         except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise TrainingError(f"{file} is damaged: {error}") from error
@@ -131,7 +144,8 @@ class RunFolder:
             "holdout_pictures": self.plan.holdout,
             "mean": self.plan.mean,
             "spread": self.plan.spread,
-            "encoder_weights": _plain_origin(self.plan),
+            "encoder_weights": _plain_origin(self.plan.encoder_weights),
+            "backbone_weights": _plain_origin(self.plan.backbone_weights),
         }
 
 
@@ -152,9 +166,10 @@ def _plain(plan: Plan) -> dict[str, Any]:
         **plain,
         "config": to_dict(plan.config),
         "skipped": list(plan.skipped),
-        "encoder_weights": _plain_origin(plan),
+        "encoder_weights": _plain_origin(plan.encoder_weights),
+        "backbone_weights": _plain_origin(plan.backbone_weights),
     }
 
 
-def _plain_origin(plan: Plan) -> dict[str, Any] | None:
-    return None if plan.encoder_weights is None else to_dict(plan.encoder_weights)
+def _plain_origin(origin: EncoderOrigin | BackboneOrigin | None) -> dict[str, Any] | None:
+    return None if origin is None else to_dict(origin)

@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 
 from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.errors import ConfigError, TrainingError
+from edgeinspect.training.backbone_weights import prepare_targets, read_backbone_weights
 from edgeinspect.training.checkpoint import TrainingState, save_last
 from edgeinspect.training.encoder_weights import read_encoder_weights, start_encoders
 from edgeinspect.training.loop import Progress, Trainer
@@ -41,6 +42,7 @@ def train(
     resize: ResizeRule | None = None,
     only: list[Path] | None = None,
     encoder_weights: str | None = None,
+    backbone_weights: str | None = None,
     device: str = "auto",
     force: bool = False,
     on_step: Callable[[Progress], None] | None = None,
@@ -51,6 +53,7 @@ def train(
         resize: how pictures become images; None lets their shapes decide.
         only: the pictures of `data` to use; None for all.
         encoder_weights: what the encoder starts from, see `read_encoder_weights`; None for noise.
+        backbone_weights: of targets with features, see `read_backbone_weights`.
         device: auto, cpu or cuda. Started by torchrun, each process takes its own share.
     Raises: DataError, ConfigError, OutputError, TrainingError; KeyboardInterrupt when
         interrupted, after the checkpoint was written.
@@ -60,9 +63,18 @@ def train(
     weights = None
     if encoder_weights is not None:  # read before anything is written
         weights = read_encoder_weights(encoder_weights, config.generator)
+    backbone = None
+    if config.generator.target.has_features:
+        backbone = read_backbone_weights(backbone_weights, config.generator.backbone)
+    elif backbone_weights is not None:
+        raise ConfigError(
+            "backbone weights are of no use to target pixels", hint="set target=features"
+        )
     plan = make_plan(data, config, resize=resize, only=only)
     if weights is not None:
         plan = replace(plan, encoder_weights=weights.origin)
+    if backbone is not None:
+        plan = replace(plan, backbone_weights=backbone.origin)
     seconds = _seconds_a_step(RunFolder(out, plan), fabric) if duration.minutes else 0.0
     n_steps = steps_of(duration, plan, seconds)
     plan = replace(plan, n_steps=int(fabric.broadcast(n_steps)))
@@ -72,9 +84,11 @@ def train(
     trainer = Trainer(RunFolder(out, plan), fabric, plan.n_steps)
     if weights is not None:
         start_encoders(trainer.plain, weights)
-        if fabric.is_global_zero:  # a run that is resumed needs no file but its own
-            start = TrainingState(step=0)
-            save_last(trainer.run, trainer.plain.named(), trainer.optimisers, start)
+    if backbone is not None:
+        prepare_targets(trainer.plain.reconstructor.generator, backbone, trainer.run)
+    if (weights or backbone) and fabric.is_global_zero:  # resuming needs no file but the run's
+        start = TrainingState(step=0)
+        save_last(trainer.run, trainer.plain.named(), trainer.optimisers, start)
     return _finish(trainer.train(on_step))
 
 
@@ -151,8 +165,8 @@ def _finish(state: TrainingState) -> TrainingState:
     error, fill_error = state.best_error, state.fill_error
     if error is not None and fill_error is not None and error >= fill_error:
         _log.warning(
-            "on held-out good pictures the generator's error (%.4f) does not beat the smooth"
-            " fill's (%.4f): train longer, or the surface has nothing to learn",
+            "on held-out good pictures the generator's error (%.4f) does not beat what there is"
+            " without it (%.4f): train longer, or the surface has nothing to learn",
             error,
             fill_error,
         )

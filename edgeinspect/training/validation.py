@@ -1,11 +1,11 @@
-"""What held-out good images say: the error of the generator beside that of the smooth fill.
+"""What held-out good images say: the error of the generator beside that of none.
 
-A generator that does not beat the fill has not been trained enough; `train` says so at the end.
+A generator that does not beat the smooth fill, or for features their mean, has not been trained
+enough; `train` says so at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,11 @@ BATCH = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Mean absolute error (grey levels, 0 to 1) by scale, on held-out good images."""
+    """Errors by scale, on held-out good images, and what they are without a generator.
+
+    Target pixels: mean absolute error (grey levels, 0 to 1), beside that of the smooth fill.
+    With features: mean squared distance of whitened features, beside that of their mean.
+    """
 
     errors: list[float]
     fill_errors: list[float]
@@ -55,32 +59,41 @@ class Validation:
         tiles = load_many(chosen, config.preprocess).tiles
         images = as_tensor(tiles[_spread(len(tiles))])
         self.images = equalise(images, config.preprocess.equalise).to(device)
-        generator = config.generator
-        fill = SmoothFill(
-            size=generator.size, patch=generator.patch, mask_scales=generator.mask_scales
-        ).to(device)
-        with torch.no_grad():
-            self.fill_errors = self._errors(fill)
 
     def __call__(self, generator: Generator, step: int) -> Look:
-        """Measure, and leave a picture of reconstructions in the run."""
+        """Measure, and leave a picture of reconstructions in the run, if there are any."""
         was_training = generator.training
         generator.eval()
         with torch.no_grad():
-            look = Look(errors=self._errors(generator.reconstruct), fill_errors=self.fill_errors)
-            recons = generator.reconstruct(self.images[:MAX_ROWS])
+            pairs = [_errors(generator, images) for images in self.images.split(BATCH)]
+            if generator.config.target.has_pixels:
+                first = self.images[:MAX_ROWS]
+                sheet = reconstruction_sheet(first, generator.reconstruct(first))
+                save_picture(self.run.path / "pictures" / f"step-{step:06d}.png", sheet)
         generator.train(was_training)
-        sheet = reconstruction_sheet(self.images[:MAX_ROWS], recons)
-        save_picture(self.run.path / "pictures" / f"step-{step:06d}.png", sheet)
-        return look
+        errors, without = (torch.cat(parts).mean(dim=0) for parts in zip(*pairs, strict=True))
+        return Look(errors=errors.tolist(), fill_errors=without.tolist())
 
-    def _errors(self, reconstruct: Callable[[Tensor], Tensor]) -> list[float]:
-        """L1 of each scale by what gives O_i (B, I, 3, H, W) of images (B, 3, H, W)."""
-        sums: Tensor = torch.zeros(())
-        for images in self.images.split(BATCH):
-            difference = (reconstruct(images).float() - images.unsqueeze(1)).abs()
-            sums = sums + difference.mean(dim=(2, 3, 4)).sum(dim=0).cpu()
-        return [float(value) for value in sums / len(self.images)]
+
+def _errors(generator: Generator, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Of images (B, 3, H, W): errors (B, I), and what they are without the generator."""
+    if generator.config.target.has_features:
+        targets = generator.targets(images).unsqueeze(1)
+        recons = generator(images).features
+        assert recons is not None
+        return _squares(recons.float() - targets), _squares(targets).expand(-1, recons.shape[1])
+    recons = generator.reconstruct(images)
+    fill = generator.fill or SmoothFill.of(generator.config).to(images.device)
+    return _distance(recons, images), _distance(fill(images), images)
+
+
+def _squares(differences: Tensor) -> Tensor:
+    return differences.square().mean(dim=(2, 3)).cpu()
+
+
+def _distance(recons: Tensor, images: Tensor) -> Tensor:
+    """Mean absolute difference of (B, I, 3, H, W) and (B, 3, H, W): (B, I)."""
+    return (recons.float() - images.unsqueeze(1)).abs().mean(dim=(2, 3, 4)).cpu()
 
 
 def _spread(n: int) -> NDArray[np.intp]:

@@ -147,30 +147,24 @@ def test_pixel_normalisation_has_a_map_for_each_tile_place(tiled: Path, tmp_path
     assert found.tile_places == ((0, 0), (0, 48))
 
 
-def test_block_normalisation_takes_pictures_of_any_shape(tiled: Path, tmp_path: Path) -> None:
-    good = save_good(tmp_path / "good", shape=WIDE)
-    save_picture(good[3], good_picture(3, (64, 150)))
-    found = calibrated(tiled, good)
-    assert (found.normalisation, found.constants.n_tiles) == (Normalisation.BLOCK, 1)
-    assert found.tile_places is None
-
-
-def test_pixel_normalisation_is_refused_for_pictures_of_two_shapes(
-    tiled: Path, tmp_path: Path
+@pytest.mark.parametrize("how", [Normalisation.BLOCK, Normalisation.PIXEL])
+def test_pictures_of_several_shapes_share_one_map(
+    how: Normalisation, tiled: Path, tmp_path: Path
 ) -> None:
     good = save_good(tmp_path / "good", shape=WIDE)
     save_picture(good[3], good_picture(3, (64, 150)))
-    with pytest.raises(CalibrationError, match=r"become 2: 112 x 64, 150 x 64 px; use .*block"):
-        calibrated(tiled, good, normalisation=Normalisation.PIXEL)
+    found = calibrated(tiled, good, normalisation=how)
+    assert (found.normalisation, found.constants.n_tiles) == (how, 1)
+    assert found.tile_places is None
 
 
-def test_pixel_normalisation_is_refused_for_too_many_tile_places(
+def test_too_many_tile_places_share_one_map(
     tiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibrate_module, "MAX_PIXEL_TILES", 1)
     good = save_good(tmp_path / "good", shape=WIDE)
-    with pytest.raises(CalibrationError, match="2 tile positions would need too much memory"):
-        calibrated(tiled, good, normalisation=Normalisation.PIXEL)
+    found = calibrated(tiled, good, normalisation=Normalisation.PIXEL)
+    assert (found.constants.n_tiles, found.tile_places) == (1, None)
 
 
 def test_a_selection_is_kept_with_what_was_tried(bundle: Path, tmp_path: Path) -> None:

