@@ -22,6 +22,9 @@ __all__ = ["FeatureTargets", "Moments", "Whitening", "fold_cells", "unfold_cells
 # Of the mean variance, added to each direction's: those that are constant on good pictures, up to
 # rounding, must not outweigh all others.
 VARIANCE_FLOOR_SHARE = 0.003
+# Likewise the least variance of a channel, before correlations are taken: far below what channels
+# of one layer differ by. The second counts where all are constant.
+CHANNEL_FLOOR_SHARE, CHANNEL_FLOOR = 1e-4, 1e-12
 
 
 class FeatureTargets(nn.Module):
@@ -86,7 +89,7 @@ class FeatureTargets(nn.Module):
 
 
 class Whitening(nn.Module):
-    """(f - mean) @ matrix: good pictures' features get mean 0, and variance 1 in every direction."""
+    """(f - mean) @ matrix: on good pictures mean 0, and variance 1 in every direction."""
 
     mean: Tensor
     matrix: Tensor
@@ -103,7 +106,9 @@ class Whitening(nn.Module):
     def set(self, moments: Moments) -> None:
         """From the statistics of good features, along the directions of their correlation."""
         covariance = moments.covariance()
-        spread = covariance.diagonal().clamp(min=1e-12).sqrt()
+        variances = covariance.diagonal()  # a view
+        variances.clamp_(min=max(CHANNEL_FLOOR_SHARE * float(variances.mean()), CHANNEL_FLOOR))
+        spread = variances.sqrt()
         variance, directions = torch.linalg.eigh(covariance / spread[:, None] / spread)
         variance = variance.clamp(min=0) + VARIANCE_FLOOR_SHARE * variance.mean()
         matrix = directions / spread[:, None] * variance.rsqrt()
