@@ -1,21 +1,32 @@
 """What one image costs: floating-point operations of all masked passes, counted by hand.
 
 A multiply-add is two operations. Only matrix products and convolutions are counted, as torch's
-counter does; the tests hold the two equal.
+counter does; the tests hold the two equal. The backbone of feature targets is timm's, and counted
+by torch.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from edgeinspect.config import HEAD_WIDTH, Form, GeneratorConfig, Prior
+from edgeinspect.model.features import FeatureTargets
 
 __all__ = ["GeneratorFlops", "count_flops"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorFlops:
-    """Operations for one image, all passes, by part."""
+    """Operations for one image, all passes, by part.
+
+    `head` and `smoothing` make pixels; `features` are the head that makes features and the
+    whitening of the image's own, which the `backbone` gives once an image.
+    """
 
     embedding: int
     encoder: int
@@ -23,6 +34,8 @@ class GeneratorFlops:
     head: int
     smoothing: int
     fill: int
+    features: int
+    backbone: int
 
     @property
     def total(self) -> int:
@@ -30,17 +43,48 @@ class GeneratorFlops:
 
 
 def count_flops(config: GeneratorConfig) -> GeneratorFlops:
-    """Of `Generator(config)` on one image."""
-    n_head = config.n_tokens // 2 if config.form is Form.CROSS else config.n_tokens
+    """Of `Generator(config)` on one image, and of its targets where they are features."""
     n_values = config.patch**2 * 3
     encoder, n_first, n_last = _encoder(config)
+    has_pixels = config.target.has_pixels
+    targets = _of_targets(config) if config.target.has_features else None
     return GeneratorFlops(
         embedding=2 * config.n_tokens * n_values * (config.width + _fill_width(config)),
         encoder=config.n_passes * encoder,
         decoder=config.n_passes * _decoder(config, n_first, n_last),
-        head=config.n_passes * 2 * n_head * config.width_of_decoder * n_values,
-        smoothing=config.n_passes * 2 * 9 * 3 * 3 * config.size**2,
+        head=_head(config, n_values) if has_pixels else 0,
+        smoothing=config.n_passes * 2 * 9 * 3 * 3 * config.size**2 if has_pixels else 0,
         fill=_fill(config) if config.prior is Prior.FILL else 0,
+        features=_head(config, targets.width) + targets.whitening if targets else 0,
+        backbone=targets.backbone if targets else 0,
+    )
+
+
+def _head(config: GeneratorConfig, n_values: int) -> int:
+    """From decoded tokens to `n_values` numbers each, in all passes."""
+    n = config.n_tokens // 2 if config.form is Form.CROSS else config.n_tokens
+    return config.n_passes * 2 * n * config.width_of_decoder * n_values
+
+
+class _TargetFlops(NamedTuple):
+    """Of features: how many there are a token, and what an image's own cost."""
+
+    width: int
+    whitening: int
+    backbone: int
+
+
+@lru_cache(maxsize=8)
+def _of_targets(config: GeneratorConfig) -> _TargetFlops:
+    """On tensors without values; the backbone by torch's counter."""
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        targets = FeatureTargets(config)
+        targets.backbone(torch.empty(1, 3, config.size, config.size))
+    levels = zip(config.feature_strides, targets.backbone.channels, strict=True)
+    return _TargetFlops(
+        width=targets.width,
+        whitening=sum(2 * (config.size // stride) ** 2 * n**2 for stride, n in levels),
+        backbone=int(counter.get_total_flops()),
     )
 
 

@@ -7,10 +7,20 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgeinspect.config import Form, Prior, preset
+from edgeinspect.config import Form, Prior, Target, preset
 from edgeinspect.model.flops import count_flops
 from edgeinspect.model.generator import Generator
-from tests.model.settings import small
+from tests.model.settings import small, small_features
+
+
+def flops_of_torch(call, *inputs) -> int:
+    with (
+        torch.no_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
+        call(*inputs)
+    return counter.get_total_flops()
 
 
 @pytest.mark.parametrize("merge", [0, 4])
@@ -19,13 +29,25 @@ from tests.model.settings import small
 def test_the_count_equals_that_of_torch(form, decoder_width, merge):
     config = small(form, decoder_width=decoder_width, merge=merge)
     generator = Generator(config).eval()
-    with (
-        torch.no_grad(),
-        sdpa_kernel(SDPBackend.MATH),
-        FlopCounterMode(display=False) as counter,
-    ):
-        generator(torch.rand(1, 3, 64, 64))
-    assert count_flops(config).total == counter.get_total_flops()
+    assert count_flops(config).total == flops_of_torch(generator, torch.rand(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize("target", [Target.FEATURES, Target.BOTH])
+@pytest.mark.parametrize("form", list(Form))
+def test_the_count_with_features_equals_that_of_torch(form, target):
+    config = small_features(form, target, strides=(4, 8, 16))
+    generator, image = Generator(config).eval(), torch.rand(1, 3, 64, 64)
+    counted, backbone = count_flops(config), flops_of_torch(generator.targets.backbone, image)
+    assert counted.backbone == backbone
+    own = flops_of_torch(generator, image) + flops_of_torch(generator.targets, image)
+    assert counted.total == own
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_features_cost_what_pixels_do_not(form):
+    pixels, both = (count_flops(small_features(form, t)) for t in (Target.PIXELS, Target.BOTH))
+    assert (pixels.features, pixels.backbone) == (0, 0)
+    assert both.total - pixels.total == both.features + both.backbone
 
 
 def test_a_block_costs_what_the_hand_count_says():
