@@ -63,29 +63,18 @@ class ResizeRule(str, enum.Enum):
 
 
 class Measure(str, enum.Enum):
-    """How reconstruction and image are compared.
-
-    Pixel by pixel, or by the features that a backbone computes every 4, 8, 16 or 32 px.
-    """
+    """How reconstruction and image are compared: pixel by pixel, or token by token in features."""
 
     L1 = "l1"
     L2 = "l2"
     SIGNED = "signed"
     SSIM = "ssim"
     MSGMS = "msgms"
-    FEATURES_4 = "features_4"
-    FEATURES_8 = "features_8"
-    FEATURES_16 = "features_16"
-    FEATURES_32 = "features_32"
-
-    @classmethod
-    def of_stride(cls, stride: int) -> Measure:
-        """The measure of the features at this stride (4, 8, 16 or 32 px)."""
-        return cls(f"features_{stride}")
+    FEATURES = "features"
 
     @property
     def is_of_features(self) -> bool:
-        return self.value.startswith("features_")
+        return self is Measure.FEATURES
 
 
 class Statistic(str, enum.Enum):

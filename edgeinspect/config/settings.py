@@ -54,7 +54,7 @@ class GeneratorConfig:
     prior: Prior = Prior.FILL
     target: Target = Target.PIXELS
     backbone: str = "tf_efficientnet_lite0"
-    feature_strides: tuple[int, ...] = (16, 32)
+    feature_strides: tuple[int, ...] = (8, 16, 32)
     width: int = 384
     depth: int = 6
     mlp_ratio: float = 4.0
@@ -257,8 +257,8 @@ class ScoringConfig:
 
     Statistics are ordered measure by measure, scale by scale: S = K * I * len(statistics).
     The paper's rule reads the mean of the first measure, so `mean` is always computed. Only the
-    measures of pixels are chosen here: `RunConfig` keeps those that the target has, and adds one
-    for each stride of features.
+    measures of pixels are chosen here: `RunConfig` keeps them if the target has pixels, and adds
+    that of features if it has those.
     """
 
     measures: tuple[Measure, ...] = (Measure.L1, Measure.SSIM, Measure.MSGMS)
@@ -311,8 +311,7 @@ class RunConfig:
         of_pixels = tuple(m for m in self.scoring.measures if not m.is_of_features)
         if target.has_pixels and not of_pixels:
             raise ConfigError("scoring.measures names none of pixels, which the target has")
-        strides = self.generator.feature_strides if target.has_features else ()
-        of_features = tuple(Measure.of_stride(stride) for stride in strides)
+        of_features = (Measure.FEATURES,) if target.has_features else ()
         return (of_pixels if target.has_pixels else ()) + of_features
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from edgeinspect.errors import ConfigError
 
-__all__ = ["Backbone"]
+__all__ = ["Backbone", "feature_levels"]
 
 
 class Backbone(nn.Module):
@@ -35,15 +35,8 @@ class Backbone(nn.Module):
     def __init__(self, name: str, strides: Sequence[int]) -> None:
         super().__init__()
         self.name = name
-        offered = _feature_info(name)
-        missing = [stride for stride in strides if stride not in offered]
-        if missing:
-            raise ConfigError(
-                f"backbone {name} has features every {', '.join(map(str, offered))} px, none every"
-                f" {missing[0]} px"
-            )
         wanted = sorted(strides)  # timm gives them in its own order
-        self.levels = [offered.index(stride) for stride in wanted]
+        self.levels = feature_levels(name, wanted)
         self.network: Any = timm.create_model(name, features_only=True, out_indices=self.levels)
         self.order = [wanted.index(stride) for stride in strides]
         facts: Any = self.network.feature_info
@@ -93,8 +86,22 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _feature_info(name: str) -> list[int]:
-    """The strides of a backbone's feature levels, as timm numbers them."""
+def feature_levels(name: str, strides: Sequence[int]) -> list[int]:
+    """Which of a backbone's levels of features, as timm numbers them, have these strides.
+
+    Raises: ConfigError for a name that timm does not know, or that lacks a stride.
+    """
+    offered = _offered_strides(name)
+    missing = [stride for stride in strides if stride not in offered]
+    if missing:
+        raise ConfigError(
+            f"backbone {name} has features every {', '.join(map(str, dict.fromkeys(offered)))} px,"
+            f" none every {missing[0]} px"
+        )
+    return [offered.index(stride) for stride in strides]
+
+
+def _offered_strides(name: str) -> list[int]:
     try:
         model: Any = timm.create_model(name, features_only=True)
     except (RuntimeError, AttributeError, ValueError, AssertionError) as error:

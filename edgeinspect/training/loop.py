@@ -163,8 +163,7 @@ class Trainer:
     def _generator_terms(self, images: Tensor, fused: Fused) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
         if fused.features is not None and fused.targets is not None:
-            widths = self.plain.reconstructor.generator.targets.widths
-            terms["features"] = feature_loss(fused.targets, fused.features, widths)
+            terms["features"] = feature_loss(fused.targets, fused.features)
         if fused.images is None:
             return terms
         terms |= self.consistency(images, fused.images)

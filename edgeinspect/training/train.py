@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 
 from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.errors import ConfigError, TrainingError
+from edgeinspect.model.backbone import feature_levels
 from edgeinspect.training.backbone_weights import prepare_targets, read_backbone_weights
 from edgeinspect.training.checkpoint import TrainingState, save_last
 from edgeinspect.training.encoder_weights import read_encoder_weights, start_encoders
@@ -65,6 +66,7 @@ def train(
         weights = read_encoder_weights(encoder_weights, config.generator)
     backbone = None
     if config.generator.target.has_features:
+        feature_levels(config.generator.backbone, config.generator.feature_strides)
         backbone = read_backbone_weights(backbone_weights, config.generator.backbone)
     elif backbone_weights is not None:
         raise ConfigError(
