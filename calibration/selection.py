@@ -1,8 +1,8 @@
-"""Which rule suits these parts: tried on synthetic defects pasted onto held-out good pictures.
+"""Which rule suits these parts: tried on synthetic defects of held-out good pictures.
 
-`calibrate --select`, after cross-fitting. Every candidate scores the pasted copies and the
-untouched pictures, each by constants of the folds that saw neither; the AUROC between the two
-ranks the candidates. Severity is everything (with defects faint against the texture every rule
+`calibrate --select`, after cross-fitting. Every candidate scores copies with a defect each (marks
+pasted on, and structure disturbed) and the untouched pictures, each by constants of the folds that
+saw neither; the AUROC between the two ranks the candidates. Severity is everything (with defects faint against the texture every rule
 sits near 0.5), so it rises until the best candidate reaches 0.75. Its level promises nothing
 about real defects; a candidate within one standard error of the default does not replace it.
 """
@@ -23,7 +23,7 @@ from edgeinspect.calibration.good_maps import BATCH, GoodMaps
 from edgeinspect.config import Normalisation, PreprocessConfig, ScoringConfig
 from edgeinspect.constants import one_hot
 from edgeinspect.data.loading import load_tiles
-from edgeinspect.data.synthetic.pasting import paste_defect
+from edgeinspect.data.synthetic.disturbing import harm_part
 from edgeinspect.data.tiling import cut_tiles
 from edgeinspect.progress import OnProgress
 from edgeinspect.runtime.session import MapSession
@@ -117,8 +117,8 @@ class Selector:
         one = self.good.pictures[picture]
         loaded = load_tiles(one.path, self.preprocess)
         rng = np.random.default_rng([self.seed, picture])
-        pasted = paste_defect(loaded.picture, rng, severity=severity).picture
-        tiles = cut_tiles(pasted, loaded.grid)
+        harmed = harm_part(loaded.picture, rng, severity=severity)
+        tiles = cut_tiles(harmed, loaded.grid)
         changed = np.flatnonzero((tiles != loaded.tiles).any(axis=(1, 2, 3))).astype(np.int32)
         own = slice(one.first, one.first + one.grid.n_tiles)
         rows = {how: fit.statistics[own].copy() for how, fit in self.fits.items()}

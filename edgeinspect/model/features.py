@@ -22,6 +22,9 @@ __all__ = ["FeatureTargets", "Moments", "Whitening", "to_tokens"]
 # Of the mean variance, added to each direction's: those that are constant on good pictures, up to
 # rounding, must not outweigh all others.
 VARIANCE_FLOOR_SHARE = 0.003
+# Likewise the least variance of a channel, before correlations are taken: far below what channels
+# of one layer differ by. The second counts where all are constant.
+CHANNEL_FLOOR_SHARE, CHANNEL_FLOOR = 1e-4, 1e-12
 
 
 class FeatureTargets(nn.Module):
@@ -83,7 +86,9 @@ class Whitening(nn.Module):
     def set(self, moments: Moments) -> None:
         """From the statistics of good features, along the directions of their correlation."""
         covariance = moments.covariance()
-        spread = covariance.diagonal().clamp(min=1e-12).sqrt()
+        variances = covariance.diagonal()  # a view
+        variances.clamp_(min=max(CHANNEL_FLOOR_SHARE * float(variances.mean()), CHANNEL_FLOOR))
+        spread = variances.sqrt()
         variance, directions = torch.linalg.eigh(covariance / spread[:, None] / spread)
         variance = variance.clamp(min=0) + VARIANCE_FLOOR_SHARE * variance.mean()
         self.mean.copy_(moments.mean())

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.data.luminance import luminance_of
 from edgeinspect.data.synthetic.defects import DefectKind, Layer, draw_defect
+from edgeinspect.data.synthetic.part import find_part
 
 __all__ = ["FAINTEST", "PER_SEVERITY", "Pasted", "paste_defect"]
 
@@ -25,8 +25,6 @@ FAINTEST, PER_SEVERITY = 0.15, 1.35
 LEAST_RANGE = 12.0  # grey levels; a flat surface still hides changes below the camera's noise
 N_PLACES = 12
 MOSTLY = 0.8  # share of a defect that should lie on the part
-PART_SIDE = 512  # px; enough to tell a part from what lies behind it
-LEAST_PART, MOST_PART = 0.02, 0.95  # shares of the picture that a part in front of something has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,7 +56,7 @@ def paste_defect(
     height, width = picture.shape[:2]
     extent = float(np.clip(rng.uniform(0, 0.8) + 0.2 * severity, 0, 1))
     layer = draw_defect(kind, rng, unit_px=min(height, width), extent=extent)
-    part = _part(picture)
+    part = find_part(picture)
     spot = _choose_spot(layer, part, rng)
     grey_range = _grey_range(picture, part, spot.centre)
     contrast = (FAINTEST + PER_SEVERITY * severity) * grey_range * rng.uniform(0.8, 1.2)
@@ -80,43 +78,6 @@ class _Spot:
     centre: tuple[int, int]
     here: tuple[slice, slice]
     there: tuple[slice, slice]
-
-
-def _part(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(H, W), false on the background: an even border's grey, where the part stands out from it.
-
-    The background may be lit from one side: a plane of grey is fitted to the border. Where the
-    border is as uneven as the rest, the part fills the picture. Large pictures are looked at
-    through every n-th pixel.
-    """
-    height, width = picture.shape[:2]
-    step = max(1, max(height, width) // PART_SIDE)
-    grey = luminance_of(picture[::step, ::step])
-    plane, unevenness = _border_plane(grey)
-    darkest, brightest = np.percentile(grey, (1, 99))
-    if unevenness < 0.25 * (brightest - darkest):
-        apart = np.clip(np.abs(grey - plane), 0, 255).astype(np.uint8)
-        _, split = cv2.threshold(apart, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-        span = 2 * (min(grey.shape) // 80) + 3  # closes over highlights as bright as the background
-        split = cv2.morphologyEx(split, cv2.MORPH_CLOSE, np.ones((span, span), np.uint8))
-        if LEAST_PART < split.mean() < MOST_PART:
-            whole = cv2.resize(split, (width, height), interpolation=cv2.INTER_NEAREST)
-            return np.asarray(whole > 0)
-    return np.ones((height, width), bool)
-
-
-def _border_plane(grey: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
-    """(plane of grey through the border (H, W), 5th to 95th percentile of the border about it)."""
-    height, width = grey.shape
-    is_border = np.ones(grey.shape, bool)
-    is_border[2:-2, 2:-2] = False
-    y, x = np.nonzero(is_border)
-    terms = np.stack([np.ones(len(y)), y / height, x / width], axis=-1)
-    values = grey[y, x].astype(np.float64)
-    (level, down, across), *_ = np.linalg.lstsq(terms, values, rcond=None)
-    low, high = np.percentile(values - terms @ (level, down, across), (5, 95))
-    rows, columns = np.arange(height) / height, np.arange(width) / width
-    return level + down * rows[:, None] + across * columns, float(high - low)
 
 
 def _choose_spot(layer: Layer, part: NDArray[np.bool_], rng: np.random.Generator) -> _Spot:
