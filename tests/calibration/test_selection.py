@@ -33,6 +33,7 @@ from edgeinspect.config import (
     Statistic,
 )
 from edgeinspect.data.images import save_picture
+from edgeinspect.data.synthetic.pasting import paste_defect
 from edgeinspect.progress import no_progress
 from tests.bundles import good_picture
 
@@ -69,8 +70,14 @@ def candidate(measure: Measure) -> Candidate:
 BLIND, SEEING = candidate(Measure.L1), candidate(Measure.SSIM)
 
 
+def paste_only(picture: np.ndarray, rng: np.random.Generator, *, severity: float) -> np.ndarray:
+    """Defects that a measure of grey levels alone can see."""
+    return paste_defect(picture, rng, severity=severity).picture
+
+
 @pytest.fixture
-def selector(tmp_path: Path) -> Iterator[Selector]:
+def selector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Selector]:
+    monkeypatch.setattr(selection, "harm_part", paste_only)
     paths = [tmp_path / f"{i}.png" for i in range(20)]
     for i, path in enumerate(paths):
         save_picture(path, good_picture(i, (SIZE, 2 * SIZE)))
