@@ -41,7 +41,7 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from coreset import greedy_coreset
 from lite0_weights import IMAGE_MEAN, IMAGE_SPREAD, MODEL, lite0_weights
 from numpy.typing import NDArray
-from quality import HELD_OUT, PARTS, _hardware, _screw_held_out
+from quality import HELD_OUT, PARTS, hardware, screw_held_out
 from torch import Tensor
 
 from edgeinspect import metrics
@@ -90,7 +90,7 @@ def _parse() -> argparse.Namespace:
 
 def _write(out: Path, rows: Sequence[dict[str, Any]]) -> None:
     result = {
-        "hardware": _hardware(),
+        "hardware": hardware(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "command": _command(),
         "rows": rows,
@@ -113,7 +113,7 @@ def _measure(part: str, size: int, options: argparse.Namespace) -> list[dict[str
     with tempfile.TemporaryDirectory() as folder:
         tests = {part: data}
         if part == "mvtec_screw":
-            tests[HELD_OUT] = _screw_held_out(data, Path(folder) / "held_out")
+            tests[HELD_OUT] = screw_held_out(data, Path(folder) / "held_out")
         good = find_good(tests.get(HELD_OUT, data))
         start = time.process_time()
         model, n_embeddings = _fit(good, preprocess, options.backbone_weights, options.ratio)
