@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 BACKBONE = "test_efficientnet"
-FEATURES = {"backbone": BACKBONE, "feature_strides": "8,16"}  # a cell a token, and one of four
+FEATURES = {"backbone": BACKBONE, "feature_strides": "8,16"}
 
 
 def write_backbone(path: Path, *, seed: int = 0, name: str = BACKBONE) -> Path:

@@ -80,10 +80,9 @@ def _of_targets(config: GeneratorConfig) -> _TargetFlops:
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         targets = FeatureTargets(config)
         targets.backbone(torch.empty(1, 3, config.size, config.size))
-    levels = zip(config.feature_strides, targets.backbone.channels, strict=True)
     return _TargetFlops(
         width=targets.width,
-        whitening=sum(2 * (config.size // stride) ** 2 * n**2 for stride, n in levels),
+        whitening=2 * config.n_tokens * targets.width**2,
         backbone=int(counter.get_total_flops()),
     )
 

@@ -25,7 +25,7 @@ def small_features(
     strides: tuple[int, ...] = (8, 16),
     **changes: object,
 ) -> GeneratorConfig:
-    """With features of the tiny backbone; by default a cell a token, and one of four."""
+    """With features of the tiny backbone; by default a cell a token, and one to four tokens."""
     return small(form, target=target, backbone=BACKBONE, feature_strides=strides, **changes)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgeinspect.config import RunConfig, preset, with_settings
 from edgeinspect.data.images import save_picture
+from tests.backbones import FEATURES
 
 SMALL = {
     "size": "64",
@@ -30,6 +31,12 @@ def small_config(**settings: str) -> RunConfig:
     """The preset `nano` made small, with all losses; `a__b` stands for the key `a.b`."""
     changes = {key.replace("__", "."): value for key, value in settings.items()}
     return with_settings(preset("nano"), SMALL | changes)
+
+
+def feature_config(target: str, **settings: str) -> RunConfig:
+    """The same with features of the tiny backbone; losses of pictures only where there are any."""
+    none = {"adversarial": "0", "latent": "0"} if target == "features" else {}
+    return small_config(target=target, **FEATURES, **none, **settings)
 
 
 def write_good(folder: Path, n: int = 6, size: tuple[int, int] = (64, 64)) -> Path:
