@@ -33,6 +33,19 @@ def test_peak_reads_the_largest_errors_of_every_measure() -> None:
     assert weight.reshape(3, 3, 4).tolist() == [[[0, 0, 1, 1]] * 3] * 3
 
 
+def test_of_features_peak_reads_every_statistic() -> None:
+    scoring = ScoringConfig(measures=(Measure.L1, Measure.FEATURES), statistics=tuple(Statistic))
+    weight = default_candidate(Rule.PEAK, BLOCK, scoring).weight(scoring, 3).reshape(2, 3, 4)
+    assert weight[0].tolist() == [[0, 0, 1, 1]] * 3
+    assert weight[1].tolist() == [[1, 1, 1, 1]] * 3
+
+
+def test_of_features_alone_the_paper_reads_one_statistic() -> None:
+    scoring = ScoringConfig(measures=(Measure.FEATURES,), statistics=tuple(Statistic))
+    weight = default_candidate(Rule.PAPER, BLOCK, scoring).weight(scoring, 3)
+    assert weight.reshape(3, 4).tolist() == [[0, 0, 0, 1]] * 3
+
+
 def test_paper_reads_one_statistic_of_the_first_measure_as_it_is() -> None:
     candidate = default_candidate(Rule.PAPER, BLOCK, EVERY)
     weight = candidate.weight(EVERY, 3).reshape(3, 3, 4)

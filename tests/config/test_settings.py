@@ -10,12 +10,16 @@ from edgeinspect.config import (
     Form,
     GeneratorConfig,
     LossConfig,
+    Measure,
     OptimiserConfig,
     PreprocessConfig,
+    Prior,
     RunConfig,
     ScoringConfig,
     Statistic,
+    Target,
     preset,
+    with_settings,
 )
 from edgeinspect.errors import ConfigError
 
@@ -27,6 +31,38 @@ from edgeinspect.errors import ConfigError
         (GeneratorConfig, {"size": 96}, "size is 96 px, which mask blocks of 32 px do not halve"),
         (GeneratorConfig, {"merge": 1000}, "can merge at most"),
         (GeneratorConfig, {"mask_scales": ()}, "at least one block side"),
+        (
+            GeneratorConfig,
+            {"target": Target.FEATURES, "prior": Prior.NONE},
+            "prior is none, which target features does not have",
+        ),
+        (
+            GeneratorConfig,
+            {"target": Target.BOTH, "feature_strides": (16, 16)},
+            r"feature_strides is \(16, 16\): name each once, of 4, 8, 16, 32",
+        ),
+        (GeneratorConfig, {"target": Target.BOTH, "feature_strides": ()}, "name each once"),
+        (GeneratorConfig, {"target": Target.BOTH, "feature_strides": (2,)}, "name each once"),
+        (
+            GeneratorConfig,
+            {"target": Target.FEATURES, "size": 192, "patch": 12},
+            "features every 8 px do not fit tokens of 12 px on 192 px; use a patch of 16 or 32",
+        ),
+        (
+            GeneratorConfig,
+            {"target": Target.FEATURES, "size": 112, "patch": 8, "mask_scales": (1,)},
+            "features every 32 px do not fit",
+        ),
+        (
+            RunConfig,
+            {"generator": GeneratorConfig(target=Target.FEATURES)},
+            "losses.adversarial and losses.latent compare pictures, .* or target=both",
+        ),
+        (
+            RunConfig,
+            {"scoring": ScoringConfig(measures=(Measure.FEATURES,))},
+            "scoring.measures names none of pixels, which the target has",
+        ),
         (LossConfig, {"consistency": 0.0}, "nothing would ask for a good reconstruction"),
         (OptimiserConfig, {"holdout": 1.0}, "holdout is 1.0"),
         (OptimiserConfig, {"seed": 10**23}, "it must be at most"),
@@ -42,6 +78,23 @@ def test_a_combination_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         kind(**settings)
+
+
+@pytest.mark.parametrize(
+    ("target", "measures"),
+    [
+        ("pixels", ("l1", "ssim")),
+        ("features", ("features",)),
+        ("both", ("l1", "ssim", "features")),
+    ],
+)
+def test_the_measures_follow_from_the_target(target: str, measures: tuple[str, ...]) -> None:
+    config = with_settings(preset("tiny"), {"target": target, "measures": "l1,ssim"})
+    assert tuple(measure.value for measure in config.scoring.measures) == measures
+
+
+def test_strides_matter_to_targets_with_features_alone() -> None:
+    assert GeneratorConfig(target=Target.PIXELS, feature_strides=(5,)).feature_strides == (5,)
 
 
 def test_a_decoder_is_as_wide_as_the_encoder_unless_told() -> None:

@@ -11,6 +11,7 @@ from edgeinspect.training.losses import (
     ConsistencyLoss,
     adversarial_loss,
     discriminator_loss,
+    feature_loss,
     gradient_loss,
     latent_loss,
 )
@@ -63,6 +64,18 @@ def test_distances_of_features_do_not_grow_with_their_number():
     wide = adversarial_loss(torch.zeros(1, 400), torch.ones(1, 400))
     assert float(narrow) == pytest.approx(1.0)
     assert float(wide) == pytest.approx(1.0)
+
+
+def test_the_feature_loss_is_the_mean_squared_distance():
+    targets, features = torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)
+    assert float(feature_loss(targets, features)) == 0
+    features[0, 1, :2] = 3.0  # squared: no linear tail
+    assert float(feature_loss(targets, features)) == pytest.approx(9 / 4)
+
+
+def test_the_feature_loss_is_computed_in_single_precision():
+    halves = torch.full((1, 1, 4), 300.0, dtype=torch.float16)  # its square is not in FP16
+    assert float(feature_loss(torch.zeros(1, 1, 4), halves)) == pytest.approx(90000)
 
 
 def test_the_latent_loss_is_a_mean_over_tokens():

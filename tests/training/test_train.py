@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgeinspect.config import ResizeRule
+from edgeinspect.config import ResizeRule, RunConfig, with_settings
+from edgeinspect.data.images import file_sha256
 from edgeinspect.errors import (
     ConfigError,
     DataError,
@@ -25,7 +27,7 @@ from edgeinspect.training.loop import Trainer
 from edgeinspect.training.planning import Duration
 from edgeinspect.training.run_folder import RunFolder
 from edgeinspect.training.train import resume, train
-from tests.training.settings import SMALL, small_config, write_good
+from tests.training.settings import SMALL, feature_config, small_config, write_good
 
 STEPS = 6
 
@@ -97,6 +99,82 @@ def test_a_run_that_was_interrupted_and_resumed_is_the_same_run(good, finished, 
     assert_same(weights_of(out), weights_of(finished))
     ours, theirs = ((run / "metrics.jsonl").read_text() for run in (out, finished))
     assert ours == theirs
+
+
+@pytest.fixture(scope="module", params=["features", "both"])
+def of_features(
+    request: pytest.FixtureRequest, good: Path, backbone_file: Path, tmp_path_factory
+) -> Path:
+    """A run with features, trained to its end."""
+    out: Path = tmp_path_factory.mktemp("runs") / request.param
+    config = feature_config(request.param)
+    train_with(backbone_file, good, out, config)
+    return out
+
+
+def train_with(backbone: Path, good: Path, out: Path, config: RunConfig, **words: object) -> None:
+    weights = str(backbone)
+    train(good, out, config, Duration(steps=4), backbone_weights=weights, device="cpu", **words)
+
+
+def test_a_run_with_features_looks_at_them_on_held_out_pictures(of_features):
+    records = [
+        json.loads(line) for line in (of_features / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert len(records[-1]["holdout_error"]) == 2
+    assert min(records[-1]["fill_error"]) > 0.1  # of whitened features, not of grey levels
+    assert any((of_features / "pictures").iterdir()) == (of_features.name == "both")
+
+
+def test_training_moves_neither_backbone_nor_its_batch_norms(of_features, backbone_file):
+    prefix = "generator.safetensors:generator.targets.backbone.network."
+    weights = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in weights_of(of_features).items()
+        if name.startswith(prefix)
+    }
+    before = load_file(backbone_file)
+    assert any(name.endswith("running_var") for name in weights)
+    assert_same(weights, {name: before[name] for name in weights})
+
+
+def test_a_run_with_features_tells_where_its_backbone_came_from(of_features, backbone_file):
+    generator, _, provenance = load_generator(of_features)
+    told = provenance["backbone_weights"]
+    assert told == {"file": backbone_file.name, "sha256": file_sha256(backbone_file)}
+    assert generator(torch.rand(1, 3, 64, 64)).features is not None
+
+
+def test_a_run_with_features_is_resumed_to_be_the_same_without_the_file(
+    good, of_features, backbone_file, tmp_path
+):
+    out, config = tmp_path / "halves", RunFolder.open(of_features).config
+    copy = Path(shutil.copy(backbone_file, tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        train_with(copy, good, out, config, on_step=stop_at(2))
+    copy.unlink()
+    resume(out, device="cpu")
+    assert_same(weights_of(out), weights_of(of_features))
+    ours, theirs = ((run / "metrics.jsonl").read_text() for run in (out, of_features))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": "tf_efficientnet_light0"}, "timm has no backbone tf_efficientnet_light0"),
+        ({"backbone": "vit_tiny_patch16_224"}, "features every 16 px, none every 8 px"),
+        ({"backbone": "test_resnet"}, "are not those of test_resnet"),
+        ({"target": "pixels"}, "backbone weights are of no use to target pixels; set target="),
+    ],
+)
+def test_a_backbone_that_does_not_fit_is_refused_before_anything_is_written(
+    good, backbone_file, tmp_path, changes, message
+):
+    config = with_settings(feature_config("both"), changes)
+    with pytest.raises((ConfigError, TrainingError), match=message):
+        train_with(backbone_file, good, tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_length_in_minutes_becomes_steps_that_are_stored(good, tmp_path):

@@ -6,10 +6,14 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 
+from edgeinspect.config import Target
+from edgeinspect.model.generator import Generator
 from edgeinspect.training import train as training
 from edgeinspect.training import validation
 from edgeinspect.training.checkpoint import TrainingState
+from tests.model.settings import random_generator, small_features
 
 
 @pytest.mark.parametrize("n", [1, 31, 32, 33, 60, 1000])
@@ -22,10 +26,29 @@ def test_looks_are_spread_over_all_pictures(n: int) -> None:
 
 
 @pytest.mark.parametrize(("best_error", "n_warnings"), [(0.01, 0), (0.02, 1)])
-def test_only_a_best_generator_that_does_not_beat_the_fill_is_told(
+def test_only_a_best_generator_that_does_not_beat_none_is_told(
     best_error: float, n_warnings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     state = TrainingState(step=9, best_step=5, best_error=best_error, error=0.03, fill_error=0.02)
     with caplog.at_level(logging.WARNING):
         training._finish(state)
-    assert caplog.text.count("does not beat the smooth") == n_warnings
+    assert caplog.text.count("does not beat what there is without it") == n_warnings
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_a_new_generator_is_as_good_as_none(target: Target) -> None:
+    generator = Generator(small_features(target=target)).eval()
+    with torch.no_grad():
+        errors, without = validation._errors(generator, torch.rand(3, 3, 64, 64))
+    assert errors.shape == without.shape == (3, 2)
+    assert torch.allclose(errors, without, atol=1e-6)
+
+
+@pytest.mark.parametrize("target", [Target.FEATURES, Target.BOTH])
+def test_with_features_the_error_is_that_of_features(target: Target) -> None:
+    generator, images = random_generator(small_features(target=target)), torch.rand(3, 3, 64, 64)
+    with torch.no_grad():
+        errors, without = validation._errors(generator, images)
+        targets, recons = generator.targets(images), generator(images).features
+    assert torch.allclose(errors[:, 1], (recons[:, 1] - targets).square().mean(dim=(1, 2)))
+    assert torch.allclose(without[:, 1], targets.square().mean(dim=(1, 2)))
