@@ -61,15 +61,16 @@ class Variant:
 
     steps: int
     preset: str = "tiny"
+    target: str = "pixels"
     settings: tuple[str, ...] = ()
 
 
 VARIANTS = {
     "pixels": Variant(steps=600),
     "pixels-equalised": Variant(steps=600, settings=("equalise=spread",)),
-    "features": Variant(steps=400, settings=("target=features",)),
-    "features-untrained": Variant(steps=1, settings=("target=features",)),
-    "both": Variant(steps=400, settings=("target=both",)),
+    "features": Variant(steps=400, target="features"),
+    "features-untrained": Variant(steps=1, target="features"),
+    "both": Variant(steps=400, target="both"),
     "pixels-nano": Variant(steps=1200, preset="nano"),
 }
 
@@ -122,7 +123,10 @@ class _Case:
         return {self.part: data, HELD_OUT: screw_held_out(data, self.folder / "held_out")}
 
     def config(self) -> RunConfig:
-        return read_settings(self.variant.preset, self.variant.settings, seed=self.seed)
+        variant = self.variant
+        return read_settings(
+            variant.preset, variant.settings, target=variant.target, seed=self.seed
+        )
 
 
 def _measure(case: _Case) -> None:

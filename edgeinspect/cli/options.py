@@ -56,11 +56,10 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
 ]
 Target = Annotated[
-    str | None,
+    str,
     typer.Option(
         "--target",
-        help="What is reconstructed: pixels, features of a pretrained backbone, or both."
-        "  [default: pixels]",
+        help="What is reconstructed: pixels, features of a pretrained backbone, or both.",
     ),
 ]
 Threads = Annotated[

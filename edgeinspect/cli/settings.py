@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgeinspect.config import ResizeRule, RunConfig, preset, with_settings
+from edgeinspect.config import ResizeRule, RunConfig, Target, preset, with_settings
 from edgeinspect.errors import ConfigError
 
 __all__ = ["pairs", "read_settings", "resize_rule"]
 
 
 def read_settings(
-    preset_name: str, settings: Sequence[str] | None, *, target: str | None = None, seed: int = 0
+    preset_name: str, settings: Sequence[str] | None, *, target: str = "pixels", seed: int = 0
 ) -> RunConfig:
     """A preset with the words of a command line applied; `--set` wins. Raises: ConfigError."""
-    words = {"optimiser.seed": str(seed)}
-    if target is not None:
-        words["target"] = target
-    return with_settings(preset(preset_name), words | pairs(settings or []))
+    words = {"optimiser.seed": str(seed), **pairs(settings or [])}
+    return with_settings(preset(preset_name, _target(target)), words)
+
+
+def _target(word: str) -> Target:
+    names = [target.value for target in Target]
+    if word not in names:
+        raise ConfigError(f"target is {word!r}", hint=f"use one of {', '.join(names)}")
+    return Target(word)
 
 
 def pairs(settings: Sequence[str], *, form: str = "KEY=VALUE") -> dict[str, str]:

@@ -30,7 +30,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
     preset: Preset = "tiny",
-    target: Target = None,
+    target: Target = "pixels",
     settings: Settings = None,
     minutes: Annotated[
         float | None,

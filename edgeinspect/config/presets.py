@@ -4,20 +4,48 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from dataclasses import replace
 
-from edgeinspect.config.choices import Form
-from edgeinspect.config.settings import GeneratorConfig, LossConfig, OptimiserConfig, RunConfig
+from edgeinspect.config.choices import Form, Target
+from edgeinspect.config.settings import (
+    AugmentConfig,
+    GeneratorConfig,
+    LossConfig,
+    OptimiserConfig,
+    RunConfig,
+)
 from edgeinspect.errors import ConfigError
 from edgeinspect.suggestions import suggest
 
 __all__ = ["PRESETS", "preset"]
 
 
-def preset(name: str) -> RunConfig:
-    """The settings of a preset by name. Raises ConfigError, with the near name, if unknown."""
+def preset(name: str, target: Target = Target.PIXELS) -> RunConfig:
+    """The settings of a preset by name. Raises ConfigError, with the near name, if unknown.
+
+    With features nothing is augmented: turned, mirrored or brightened pictures have features that
+    are rare on good ones, and what is learnt from them is wrong there (docs/decisions/0006).
+    Without pixels there is nothing for adversarial and latent loss to look at.
+    """
     if name not in PRESETS:
         raise ConfigError(f"there is no preset {name!r}", hint=suggest(name, PRESETS))
-    return PRESETS[name]
+    found = PRESETS[name]
+    if not target.has_features:
+        return found
+    losses = found.losses
+    if not target.has_pixels:
+        losses = replace(losses, adversarial=0.0, latent=0.0)
+    return replace(
+        found,
+        generator=replace(found.generator, target=target),
+        losses=losses,
+        augment=UNCHANGED,
+    )
+
+
+UNCHANGED = AugmentConfig(
+    flip_horizontal=False, flip_vertical=False, rotate_deg=0.0, shift_px=0, brightness=0.0
+)
 
 
 def _small(name: str, generator: GeneratorConfig) -> RunConfig:

@@ -105,9 +105,14 @@ def load_generator(folder: Path) -> tuple[Generator, RunConfig, dict[str, Any]]:
         state = _read_state(checkpoint)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise TrainingError(f"checkpoint {checkpoint} cannot be read: {error}") from error
-    if state.step == 0:  # the weights that a run started from
+    if state.step == 0 and not _is_trained(run):
         raise TrainingError(f"run {folder} was not trained yet", hint="go on with --resume")
     return generator.eval(), config, {**run.provenance(), "training": asdict(state)}
+
+
+def _is_trained(run: RunFolder) -> bool:
+    """Whether steps were made; a start that was never beaten is the best of a trained run too."""
+    return has_checkpoint(run) and _read_state(_whole(run, "last")).step > 0
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

@@ -105,6 +105,8 @@ class Trainer:
         started = saved = time.monotonic()
         journal = Journal(self.run, keep_to=state.step, active=self.fabric.is_global_zero)
         validation = Validation(self.run, self.fabric.device)
+        if state.step == 0:  # what training must beat, and what is kept if it never does
+            state = self._look(state, validation, journal)
         every = max(1, self.n_steps // N_LOOKS)
         meter = _RateMeter(self.config.optimiser.batch)
         with Interruption() as interruption:
