@@ -1,9 +1,10 @@
-"""What each loss costs: images a second of training, with and without it (docs/decisions/0004).
+"""What a training step costs: losses, merging (the paper's Table 10), forms, targets, precision.
 
     python benchmarks/training_step.py --presets tiny --rounds 5
 
 Variants run interleaved, a step of each a round; ratios are of medians, above 1 is faster than
-with all losses. Random images: speed does not depend on them.
+with all losses. Random images and weights: speed does not depend on them. r = 2 is the default.
+Reading and augmenting pictures is measured apart, as milliseconds an image.
 """
 
 from __future__ import annotations
@@ -12,43 +13,77 @@ import argparse
 import json
 import os
 import time
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
 
-from edgeinspect.config import Form, RunConfig, preset, with_settings
+from edgeinspect.config import Form, Target, preset, with_settings
 from edgeinspect.doctor import read_machine
 from edgeinspect.training.losses import (
     ConsistencyLoss,
     adversarial_loss,
     discriminator_loss,
+    feature_loss,
     latent_loss,
 )
 from edgeinspect.training.memory import keep_freed_memory
 from edgeinspect.training.networks import build_networks, make_optimiser
+from edgeinspect.training.pictures import as_tensor, augment
+
+ALL = {"adversarial": "1", "latent": "1"}
+ALONE = {"adversarial": "0", "latent": "0"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """Settings of a step, and how it is run; `fused` is AdamW's, `compiled` torch.compile's."""
+
+    settings: dict[str, str]
+    target: Target = Target.PIXELS
+    is_bfloat16: bool = False
+    is_fused: bool = False
+    is_compiled: bool = False
+
 
 VARIANTS = {
-    "all losses": {"adversarial": "1", "latent": "1"},
-    "no adversarial loss": {"adversarial": "0", "latent": "1"},
-    "no latent loss": {"adversarial": "1", "latent": "0"},
-    "consistency alone": {"adversarial": "0", "latent": "0"},
-    "r = 0 in the discriminator": {"adversarial": "1", "latent": "1", "discriminator.merge": "0"},
-    "r = 8 in the discriminator": {"adversarial": "1", "latent": "1", "discriminator.merge": "8"},
-    "form all, consistency alone": {"adversarial": "0", "latent": "0", "form": Form.ALL.value},
+    "all losses": Variant(settings=ALL),
+    "no adversarial loss": Variant(settings={**ALL, "adversarial": "0"}),
+    "no latent loss": Variant(settings={**ALL, "latent": "0"}),
+    "consistency alone": Variant(settings=ALONE),
+    **{
+        f"r = {r} in the discriminator": Variant(settings={**ALL, "discriminator.merge": str(r)})
+        for r in (0, 1, 4, 8)
+    },
+    "form all, consistency alone": Variant(settings={**ALONE, "form": Form.ALL.value}),
+    "form visible, consistency alone": Variant(settings={**ALONE, "form": Form.VISIBLE.value}),
+    "target features": Variant(settings=ALONE, target=Target.FEATURES),
+    "target both, consistency alone": Variant(settings=ALONE, target=Target.BOTH),
+    "bfloat16, consistency alone": Variant(settings=ALONE, is_bfloat16=True),
+    "fused AdamW, consistency alone": Variant(settings=ALONE, is_fused=True),
+    "torch.compile, consistency alone": Variant(settings=ALONE, is_compiled=True),
 }
 
 
 class Step:
     """One training step of a variant, on the same images every time."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, name: str, variant: Variant) -> None:
+        config = with_settings(preset(name, variant.target), variant.settings)
+        self.variant = variant
         self.networks = build_networks(config)
+        self.reconstructor: torch.nn.Module = self.networks.reconstructor
+        if variant.is_compiled:
+            self.reconstructor = torch.compile(self.reconstructor)  # type: ignore[assignment]
         self.loss = ConsistencyLoss(config.losses, config.generator.size)
         named = self.networks.named()
         judge = named.pop("discriminator", None)
         self.mover = make_optimiser(list(named.values()), config.optimiser)
+        if variant.is_fused:
+            self.mover = torch.optim.AdamW(self.mover.param_groups, fused=True)
         self.judge_mover = None if judge is None else make_optimiser([judge], config.optimiser)
         self.images = torch.rand(config.optimiser.batch, 3, *2 * [config.generator.size])
         self.scales = torch.arange(config.optimiser.batch) % config.generator.n_scales
@@ -56,21 +91,30 @@ class Step:
     def __call__(self) -> float:
         """Seconds that it took."""
         started = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.variant.is_bfloat16):
+            total = self._losses()
+        self._move(self.mover, total)
+        return time.perf_counter() - started
+
+    def _losses(self) -> torch.Tensor:
         latent, judge = self.networks.latent_encoder, self.networks.discriminator
-        fused = self.networks.reconstructor(self.images, self.scales, latent is not None)
-        recons = fused.images
+        fused = self.reconstructor(self.images, self.scales, latent is not None)
+        terms = []
+        if fused.features is not None:
+            terms.append(20 * feature_loss(fused.targets, fused.features))
+        if fused.images is None:
+            return terms[0]
         if judge is not None and self.judge_mover is not None:
-            logits, _ = judge(torch.cat([self.images, recons.detach()]))
+            logits, _ = judge(torch.cat([self.images, fused.images.detach()]))
             self._move(self.judge_mover, discriminator_loss(*logits.chunk(2)))
-        total = 20 * torch.stack(list(self.loss(self.images, recons).values())).sum()
+        terms += [20 * term for term in self.loss(self.images, fused.images).values()]
         if latent is not None and fused.latents is not None:
-            total = total + latent_loss(fused.latents, latent(recons))
+            terms.append(latent_loss(fused.latents, latent(fused.images)))
         if judge is not None:
             with torch.no_grad():
                 real = judge.middle_features(self.images)
-            total = total + adversarial_loss(real, judge.middle_features(recons))
-        self._move(self.mover, total)
-        return time.perf_counter() - started
+            terms.append(adversarial_loss(real, judge.middle_features(fused.images)))
+        return torch.stack(terms).sum()
 
     @staticmethod
     def _move(mover: torch.optim.Optimizer, loss: torch.Tensor) -> None:
@@ -94,13 +138,27 @@ def main() -> None:
         "hardware": {"cpu": machine.cpu, "n_cores": machine.n_cores, "load": os.getloadavg()},
         "threads": torch.get_num_threads(),
         "versions": {name: metadata.version(name) for name in ("edgeinspect", "torch")},
+        "loading_ms_an_image": {name: loading_ms(name) for name in options.presets.split(",")},
         "cases": cases,
     }
     options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
+def loading_ms(name: str, n_images: int = 100) -> float:
+    """Median milliseconds to augment an image of a picture that is kept in memory."""
+    config = preset(name)
+    size = config.preprocess.size
+    picture = np.random.default_rng(0).integers(0, 256, (size, 3 * size, 3), dtype=np.uint8)
+    times = []
+    for n in range(n_images):
+        started = time.perf_counter()
+        as_tensor(augment(picture, size, config.augment, np.random.default_rng(n)))
+        times.append(1000 * (time.perf_counter() - started))
+    return median(times)
+
+
 def _measure(name: str, n_rounds: int) -> list[dict[str, object]]:
-    steps = {v: Step(with_settings(preset(name), changes)) for v, changes in VARIANTS.items()}
+    steps = {word: Step(name, variant) for word, variant in VARIANTS.items()}
     seconds: dict[str, list[float]] = {variant: [] for variant in steps}
     for n_round in range(n_rounds + 1):
         for variant, step in steps.items():
