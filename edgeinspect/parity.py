@@ -38,6 +38,7 @@ Ints = NDArray[np.int32]
 
 MAP_PERCENTILE = 99.9
 MAP_FLOOR = 1e-3  # a quarter of a grey level: below it a map is empty
+FAR = 10.0  # units; beyond, where noise under features is, rounding grows with the score
 _SCORES = ("score", "local_score", "global_score")
 
 
@@ -68,7 +69,8 @@ class Budget:
     """How far a graph may be from PyTorch in FP32.
 
     Attributes:
-        score_error: in units of (threshold - median good score), before calibration 1.
+        score_error: in units of (threshold - median good score), before calibration 1; of a score
+            beyond ten of them, a tenth of the score is the unit.
         map_error: of the map's 99.9th percentile; None where only the correlation counts.
         map_correlation: the least, of each map with PyTorch's.
         tie: two maps count as equally good for `scale` when their peaks differ by less than
@@ -170,14 +172,16 @@ def compare_outputs(
     Args:
         score_unit: (threshold - median good score) of those constants, 1 before calibration.
     """
-    score_error = max(_largest(getattr(expected, n), getattr(actual, n)) for n in _SCORES)
+    score_error = max(
+        _largest(getattr(expected, n), getattr(actual, n), score_unit) for n in _SCORES
+    )
     is_tie = _ties(expected.statistics, constants, budget.tie)
     clear = np.flatnonzero(~is_tie)
     map_errors, correlations = _compare_maps(expected.anomaly_map[clear], actual.anomaly_map[clear])
     report = ParityReport(
         n_images=len(is_tie),
         n_ties=int(is_tie.sum()),
-        score_error=score_error / score_unit,
+        score_error=score_error,
         map_error=float(map_errors.max(initial=0.0)),
         map_correlation=float(correlations.min(initial=1.0)),
         n_scale_changes=int((expected.scale[clear] != actual.scale[clear]).sum()),
@@ -218,9 +222,11 @@ def _problems(report: ParityReport, budget: Budget) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def _largest(expected: Floats, actual: Floats) -> float:
-    """The largest difference; infinite where either is not finite."""
-    difference = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
+def _largest(expected: Floats, actual: Floats, unit: float) -> float:
+    """The largest difference of scores in units; infinite where either is not finite."""
+    left, right = expected.astype(np.float64), actual.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(left - right) / np.maximum(unit, np.abs(left) / FAR)
     return float(np.where(np.isfinite(difference), difference, np.inf).max(initial=0.0))
 
 

@@ -65,6 +65,22 @@ def test_a_score_counts_in_units_of_the_distance_to_the_threshold() -> None:
     assert not compare(score=shifted, score_unit=0.1).is_within
 
 
+@pytest.mark.parametrize(("error", "is_within"), [(3e-4, True), (0.01, False)])
+def test_a_score_far_beyond_the_threshold_counts_by_its_own_size(
+    error: float, is_within: bool
+) -> None:
+    far = dataclasses.replace(GOLDEN, score=GOLDEN.score + 500)  # noise, in whitened features
+    moved = dataclasses.replace(far, score=far.score + np.float32(error))
+    report = compare_outputs(far, moved, GOLDEN.constants, FP32_BUDGET)
+    assert report.is_within == is_within
+
+
+def test_a_score_near_the_threshold_does_not_count_by_its_size() -> None:
+    near = dataclasses.replace(GOLDEN, score=GOLDEN.score * 2)  # 8 units
+    moved = dataclasses.replace(near, score=near.score + np.float32(1.2e-4))
+    assert not compare_outputs(near, moved, GOLDEN.constants, FP32_BUDGET).is_within
+
+
 @given(factor=st.floats(0, 5))
 def test_a_map_counts_by_its_own_high_percentile(factor: float) -> None:
     peak = np.percentile(GOLDEN.anomaly_map[1].astype(np.float64), 99.9)
