@@ -13,7 +13,7 @@ from edgeinspect.bundle import read_bundle
 from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.cli.main import build_app
 from edgeinspect.config import ResizeRule
-from edgeinspect.data.images import read_picture, save_picture
+from edgeinspect.data.images import file_sha256, read_picture, save_picture
 from edgeinspect.data.synthetic.pasting import paste_defect
 from edgeinspect.errors import CalibrationError, ConfigError, DataError, TrainingError
 from edgeinspect.fitting import (
@@ -25,8 +25,9 @@ from edgeinspect.fitting import (
     split_good,
     try_detection,
 )
-from edgeinspect.runtime.inspector import open_inspector
+from edgeinspect.runtime.inspector import Verdict, open_inspector
 from edgeinspect.training.planning import Duration
+from tests.backbones import FEATURES
 from tests.bundles import make_bundle
 from tests.data.picture_files import write
 from tests.training.settings import SMALL, small_config, write_good
@@ -49,6 +50,43 @@ def fitted(good: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     done = CliRunner().invoke(build_app("fit"), [*words, "--device", "cpu", "--json"])
     assert done.exit_code == 0, done.output
     return bundle, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module", params=["features", "both"])
+def fitted_features(
+    request: pytest.FixtureRequest, good: Path, backbone_file: Path, tmp_path_factory
+) -> Path:
+    """The same with features of the tiny backbone as the target."""
+    bundle: Path = tmp_path_factory.mktemp(request.param) / "part.bundle"
+    settings = [
+        w for k, v in {**SMALL, **LOSSES, **FEATURES}.items() for w in ("--set", f"{k}={v}")
+    ]
+    words = ["fit", str(good), str(bundle), "--preset", "nano", "--steps", "4", *settings]
+    words += ["--target", request.param, "--backbone-weights", str(backbone_file)]
+    done = CliRunner().invoke(build_app("fit"), [*words, "--device", "cpu", "--json"])
+    assert done.exit_code == 0, done.output
+    return bundle
+
+
+def test_targets_with_features_are_calibrated_by_all_their_measures(fitted_features):
+    bundle = read_bundle(fitted_features)
+    target = bundle.config.generator.target
+    assert target.value == fitted_features.parent.name.rstrip("0123456789")
+    assert bundle.calibration is not None
+    assert bundle.calibration.measures[-1] == "features"
+    assert len(bundle.calibration.measures) == (4 if target.has_pixels else 1)
+
+
+def test_a_bundle_of_features_judges(good, fitted_features):
+    with open_inspector(fitted_features) as inspector:
+        inspections = [inspector(read_picture(path)) for path in sorted(good.iterdir())[:6]]
+    assert all(np.isfinite(inspection.score) for inspection in inspections)
+    assert sum(inspection.verdict is Verdict.OK for inspection in inspections) > 3
+
+
+def test_a_bundle_of_features_tells_where_its_backbone_came_from(fitted_features, backbone_file):
+    told = read_bundle(fitted_features).manifest.provenance["backbone_weights"]
+    assert told == {"file": backbone_file.name, "sha256": file_sha256(backbone_file)}
 
 
 def test_every_picture_has_exactly_one_use(good):

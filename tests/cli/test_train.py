@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from edgeinspect.cli.main import build_app
+from edgeinspect.cli.main import build_app, main
 from edgeinspect.training.run_folder import RunFolder
+from tests.backbones import FEATURES
 from tests.training.settings import SMALL, write_good
 
 QUICK = {**SMALL, "adversarial": "0", "latent": "0"}
@@ -66,3 +68,51 @@ def test_tiles_can_be_asked_for(good, tmp_path):
     done = train(str(good), "--out", str(tmp_path / "run"), "--steps", "1", "--tile")
     assert done.exit_code == 0, done.output
     assert RunFolder.open(tmp_path / "run").config.preprocess.resize.value == "tile"
+
+
+def with_features(good: Path, out: Path, *words: str) -> list[str]:
+    settings = {**QUICK, **FEATURES}
+    pairs = [w for key, value in settings.items() for w in ("--set", f"{key}={value}")]
+    start = ["train", str(good), "--out", str(out), "--preset", "nano", "--device", "cpu"]
+    return [*start, *pairs, "--steps", "2", *words]
+
+
+@pytest.mark.parametrize("target", ["features", "both"])
+def test_the_target_and_its_weights_can_be_named(good, backbone_file, tmp_path, target):
+    out, weights = tmp_path / "run", ["--backbone-weights", str(backbone_file)]
+    done = CliRunner().invoke(
+        build_app("train"), with_features(good, out, "--target", target, *weights)
+    )
+    assert done.exit_code == 0, done.output
+    run = RunFolder.open(out)
+    assert run.config.generator.target.value == target
+    assert run.plan.backbone_weights is not None
+
+
+def test_without_a_target_pixels_are_reconstructed(good, tmp_path):
+    done = CliRunner().invoke(build_app("train"), with_features(good, tmp_path / "run"))
+    assert done.exit_code == 0, done.output
+    assert RunFolder.open(tmp_path / "run").config.generator.target.value == "pixels"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--target", "nonsense"], "error: .*nonsense.*pixels, features, both"),
+        (["--target", "both", "--set", "backbone=lite0"], "error: timm has no backbone lite0"),
+        (
+            ["--backbone-weights", "weights.pth"],
+            "error: backbone weights are of no use to target pixels; set target=features",
+        ),
+        (
+            ["--target", "features", "--backbone-weights", "weights.pth"],
+            r"error: there is no file weights\.pth",
+        ),
+    ],
+)
+def test_a_target_that_cannot_be_is_one_line(good, tmp_path, capsys, words, message):
+    with pytest.raises(SystemExit) as left:
+        main(with_features(good, tmp_path / "run", *words))
+    assert left.value.code == 2
+    assert re.match(message, capsys.readouterr().err.splitlines()[-1])
+    assert not (tmp_path / "run").exists()

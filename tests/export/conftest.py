@@ -10,9 +10,17 @@ import pytest
 import torch
 
 from edgeinspect.bundle import Bundle
-from edgeinspect.config import Form, GeneratorConfig, PreprocessConfig, RunConfig
+from edgeinspect.config import (
+    Form,
+    GeneratorConfig,
+    LossConfig,
+    PreprocessConfig,
+    RunConfig,
+    Target,
+)
 from edgeinspect.export.bundling import write_bundle
 from edgeinspect.model.generator import Generator
+from tests.backbones import BACKBONE
 
 SIZE = 64
 CONFIG = RunConfig(
@@ -33,17 +41,34 @@ class Exported:
     bundle: Bundle
 
 
-def make_generator(form: Form, seed: int = 0) -> tuple[Generator, RunConfig]:
-    """Random weights, the head's too, so that the reconstruction is more than the fill."""
+def config_of(form: Form, target: Target = Target.PIXELS) -> RunConfig:
+    """Features are those of the tiny backbone, in two levels."""
+    return dataclasses.replace(
+        CONFIG,
+        generator=dataclasses.replace(
+            CONFIG.generator, form=form, target=target, backbone=BACKBONE, feature_strides=(8, 16)
+        ),
+        losses=LossConfig(adversarial=0.0, latent=0.0),
+    )
+
+
+def make_generator(
+    form: Form, seed: int = 0, target: Target = Target.PIXELS
+) -> tuple[Generator, RunConfig]:
+    """Random weights, the heads' too, so that the reconstruction is more than the fill."""
     torch.manual_seed(seed)
-    config = dataclasses.replace(CONFIG, generator=dataclasses.replace(CONFIG.generator, form=form))
+    config = config_of(form, target)
     generator = Generator(config.generator).eval()
-    torch.nn.init.normal_(generator.head.weight, std=0.05)
+    if target.has_pixels:
+        torch.nn.init.normal_(generator.head.weight, std=0.05)
+    if target.has_features:
+        torch.nn.init.normal_(generator.feature_head.weight, std=0.05)
+        generator.targets.fit(torch.rand(8, 3, SIZE, SIZE).split(4))
     return generator, config
 
 
-def write(form: Form, folder: Path) -> Exported:
-    generator, config = make_generator(form)
+def write(form: Form, folder: Path, target: Target = Target.PIXELS) -> Exported:
+    generator, config = make_generator(form, target=target)
     bundle = write_bundle(generator, config, folder / "part.bundle", provenance={"n_training": 7})
     return Exported(generator=generator, config=config, bundle=bundle)
 
@@ -63,3 +88,11 @@ def each_exported(
         found: Exported = request.getfixturevalue("exported")
         return found
     return write(request.param, tmp_path_factory.mktemp(request.param.value))
+
+
+@pytest.fixture(scope="session", params=[Target.FEATURES, Target.BOTH], ids=lambda t: t.value)
+def of_features(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
+    """Form `cross` with features of a backbone as its target, alone and beside pixels."""
+    return write(Form.CROSS, tmp_path_factory.mktemp(request.param.value), request.param)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from edgeinspect.bundle import read_bundle
 from edgeinspect.calibration.statistics import statistics
 from edgeinspect.cli.main import build_app
-from edgeinspect.config import Form, Measure, Rule
+from edgeinspect.config import Form, Measure, Rule, RunConfig
 from edgeinspect.constants import RuleConstants, one_hot
 from edgeinspect.errors import ConfigError, ExportError, OutputError, TrainingError
 from edgeinspect.export import bundling, export_run
@@ -39,10 +39,10 @@ def make_images(n: int = len(TILE)) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
 
 
-def make_constants(rule: Rule) -> RuleConstants:
+def make_constants(rule: Rule, config: RunConfig = CONFIG) -> RuleConstants:
     """Constants of two tile positions that move everything a little."""
     rng = np.random.default_rng(1)
-    neutral = neutral_constants(CONFIG)
+    neutral = neutral_constants(config)
     shape = (2, *neutral.map_mean.shape[1:])
     noise = rng.normal(0, 0.1, neutral.precision.shape)
     return dataclasses.replace(
@@ -79,6 +79,30 @@ def test_each_form_computes_what_pytorch_does_at_any_batch(each_exported: Export
     assert (report.n_images, report.n_ties) == (n, 0)
 
 
+@pytest.mark.parametrize("rule", [Rule.PEAK, Rule.MAHALANOBIS])
+def test_features_are_computed_as_pytorch_does_at_any_batch(
+    of_features: Exported, rule: Rule
+) -> None:
+    constants = make_constants(rule, of_features.config)
+    for n in (1, 3):
+        found, expected = (run(of_features, n, constants) for run in (in_onnxruntime, in_torch))
+        report = compare_outputs(expected, found, constants, FP32_BUDGET)
+        assert report.problems == ()
+
+
+def test_the_maps_of_a_bundle_with_features_are_those_its_manifest_measures(
+    of_features: Exported,
+) -> None:
+    target = of_features.config.generator.target
+    measures = [measure.value for measure in of_features.bundle.config.scoring.measures]
+    assert measures == (["l1", "ssim", "msgms"] if target.has_pixels else []) + ["features"]
+    assert of_features.bundle.manifest.config["scoring"]["measures"] == measures
+    shape = of_features.bundle.manifest.graph["maps"]["outputs"]["error_maps"]["shape"]
+    assert shape == ["batch", len(measures), 2, SIZE, SIZE]
+    with open_maps(of_features.bundle, threads=1) as maps:
+        assert maps.error_maps(make_images()).shape == (3, len(measures), 2, SIZE, SIZE)
+
+
 @pytest.mark.parametrize("rule", list(Rule))
 def test_each_rule_computes_what_pytorch_does(exported: Exported, rule: Rule) -> None:
     constants = make_constants(rule)
@@ -100,7 +124,15 @@ def test_a_value_that_is_no_number_reaches_the_scores_of_its_image_alone(
 
 
 def test_the_graph_has_nothing_that_engines_refuse(each_exported: Exported) -> None:
-    for path in (each_exported.bundle.graph_path(), each_exported.bundle.maps_path):
+    assert_engines_take(each_exported)
+
+
+def test_the_graph_of_features_has_nothing_that_engines_refuse(of_features: Exported) -> None:
+    assert_engines_take(of_features)
+
+
+def assert_engines_take(made: Exported) -> None:
+    for path in (made.bundle.graph_path(), made.bundle.maps_path):
         model = onnx.load(path)
         kinds = {node.op_type for node in model.graph.node}
         assert not {k for k in kinds if k.startswith(("Scatter", "Sequence"))}
