@@ -1,6 +1,7 @@
 """What the method finds on real parts, beside PatchCore and scores that need no training.
 
     python benchmarks/quality.py DATA_ROOT --work WORK [--parts ...] [--variants ...] [--seeds 0,1]
+    python benchmarks/quality.py DATA_ROOT --work WORK --device cuda --variants edge-features,...
 
 For each part and variant (`VARIANTS`): `fit` on the good training pictures, then `validate`: AUROC
 of synthetic defects of the pictures that only selected the checkpoint, against these pictures
@@ -72,7 +73,11 @@ VARIANTS = {
     "features-untrained": Variant(steps=1, target="features"),
     "both": Variant(steps=400, target="both"),
     "pixels-nano": Variant(steps=1200, preset="nano"),
+    "edge-pixels": Variant(steps=4000, preset="edge"),
+    "edge-features": Variant(steps=4000, preset="edge", target="features"),
+    "edge-both": Variant(steps=4000, preset="edge", target="both"),
 }
+CPU_VARIANTS = [name for name, variant in VARIANTS.items() if variant.preset != "edge"]
 
 
 def main() -> None:
@@ -80,7 +85,8 @@ def main() -> None:
     for part in options.parts.split(","):
         for name in options.variants.split(","):
             for seed in options.seeds.split(","):
-                _measure(_Case(options.work, options.data_root, part, name, int(seed)))
+                case = _Case(options.work, options.data_root, part, name, int(seed))
+                _measure(case, options.device)
     write_report(options.work, options.out)
 
 
@@ -89,8 +95,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("data_root", type=Path, help="folder that holds the parts")
     parser.add_argument("--work", type=Path, required=True, help="for runs, bundles and figures")
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--variants", default=",".join(CPU_VARIANTS))
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda; `edge-...` are for a GPU")
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()
 
@@ -129,10 +136,10 @@ class _Case:
         )
 
 
-def _measure(case: _Case) -> None:
+def _measure(case: _Case, device: str) -> None:
     tests = case.tests
     good = list(tests.values())[-1] / "train" / "good"
-    bundle = _fitted(case, good)
+    bundle = _fitted(case, good, device)
     for name, test in tests.items():
         file = case.folder / f"{name}.json"
         if file.exists():
@@ -147,14 +154,14 @@ def _measure(case: _Case) -> None:
         write_atomically(file, json.dumps(result, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
-def _fitted(case: _Case, good: Path) -> Bundle:
+def _fitted(case: _Case, good: Path, device: str) -> Bundle:
     path = case.folder / "part.bundle"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with TrainingProgress() as progress:
             fit(
                 good, path, case.folder / "run", case.config(), Duration(steps=case.variant.steps),
-                false_reject_rate=FALSE_REJECT_RATE, device="cpu", force=True, on_step=progress,
+                false_reject_rate=FALSE_REJECT_RATE, device=device, force=True, on_step=progress,
             )  # fmt: skip
     return read_bundle(path)
 
@@ -251,6 +258,7 @@ def write_report(work: Path, out: Path) -> None:
             "paper_auroc": PAPER_AUROC.get(name),
             "all": found,
         }
+    out.mkdir(parents=True, exist_ok=True)
     report = {"hardware": hardware(), "datasets": datasets}
     text = json.dumps(report, indent=1, ensure_ascii=False)
     write_atomically(out / "quality.json", text.encode() + b"\n")
