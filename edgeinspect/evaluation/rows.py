@@ -85,8 +85,10 @@ def picture_rows(
             rows.append(_row_of(part, by_name[part.name], inspector, maps))
             on_progress("picture rows", len(rows), len(chosen))
     top_residual = _top([row.residual for row in rows])
+    has_pixels = bundle.config.generator.target.has_pixels
+    shown = "reconstruction" if has_pixels else "smooth fill"  # features cannot be looked at
     return {
-        label: draw_sheet(list(group), title=label, top_residual=top_residual)
+        label: draw_sheet(list(group), title=label, shown=shown, top_residual=top_residual)
         for label, group in itertools.groupby(rows, key=lambda row: row.part.label)
     }
 
@@ -140,16 +142,22 @@ def _top(maps: Sequence[Floats]) -> float:
     return max(highest, 1e-6)
 
 
-def draw_sheet(rows: Sequence[RowPictures], *, title: str, top_residual: float) -> Picture:
+def draw_sheet(
+    rows: Sequence[RowPictures],
+    *,
+    title: str,
+    top_residual: float,
+    shown: str = "reconstruction",
+) -> Picture:
     """A sheet (H, W, 3): a header, then a caption and a row of five cells for each part.
 
-    The residual runs from black (0) to white (`top_residual`); a grey cell says that no ground
+    `shown` names what is beside the picture. The residual runs from black (0) to white (`top_residual`); a grey cell says that no ground
     truth was drawn.
     """
     cells = [_cells_of(row, top_residual) for row in rows]
     width = max(cell.shape[1] for row in cells for cell in row)
     sheet_width = GAP_PX + N_COLUMNS * (width + GAP_PX)
-    bands = [_header(sheet_width, width, title, top_residual)]
+    bands = [_header(sheet_width, width, title, shown, top_residual)]
     for row, pictures in zip(rows, cells, strict=True):
         bands += [_caption(sheet_width, row.part), _band(sheet_width, width, pictures)]
     return np.concatenate(bands)
@@ -183,10 +191,10 @@ def _band(sheet_width: int, width: int, cells: Sequence[Picture]) -> Picture:
     return band
 
 
-def _header(sheet_width: int, width: int, title: str, top_residual: float) -> Picture:
+def _header(sheet_width: int, width: int, title: str, shown: str, top_residual: float) -> Picture:
     band = _paper(HEADER_PX, sheet_width)
     residual = f"residual, 0 to {top_residual:.2g}"
-    titles = (title, "reconstruction", residual, "heat map", "ground truth")
+    titles = (title, shown, residual, "heat map", "ground truth")
     for column, text in enumerate(titles):
         _write(band, text, GAP_PX + column * (width + GAP_PX), HEADER_PX - 8, INK, limit=width)
     return band
