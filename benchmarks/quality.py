@@ -140,12 +140,13 @@ def _measure(case: _Case, device: str) -> None:
     tests = case.tests
     good = list(tests.values())[-1] / "train" / "good"
     bundle = _fitted(case, good, device)
-    for name, test in tests.items():
-        file = case.folder / f"{name}.json"
-        if file.exists():
-            continue
-        with open_inspector(bundle.path) as inspector:
-            validation = validate(inspector, good, case.config(), seed=case.seed)
+    missing = [name for name in tests if not (case.folder / f"{name}.json").exists()]
+    if not missing:
+        return
+    with open_inspector(bundle.path) as inspector:
+        validation = validate(inspector, good, case.config(), seed=case.seed)
+    for name in missing:
+        test, file = tests[name], case.folder / f"{name}.json"
         evaluation = evaluate_into(
             case.folder / name, bundle, test, good=good,
             settings=EvaluationSettings(seed=case.seed), force=True,

@@ -151,8 +151,8 @@ def draw_sheet(
 ) -> Picture:
     """A sheet (H, W, 3): a header, then a caption and a row of five cells for each part.
 
-    `shown` names what is beside the picture. The residual runs from black (0) to white (`top_residual`); a grey cell says that no ground
-    truth was drawn.
+    `shown` names what is beside the picture. The residual runs from black (0) to white
+    (`top_residual`); a grey cell says that no ground truth was drawn.
     """
     cells = [_cells_of(row, top_residual) for row in rows]
     width = max(cell.shape[1] for row in cells for cell in row)
