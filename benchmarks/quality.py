@@ -70,6 +70,7 @@ VARIANTS = {
     "pixels": Variant(steps=600),
     "pixels-equalised": Variant(steps=600, settings=("equalise=spread",)),
     "features": Variant(steps=400, target="features"),
+    "features-long": Variant(steps=1000, target="features"),
     "features-untrained": Variant(steps=1, target="features"),
     "both": Variant(steps=400, target="both"),
     "pixels-nano": Variant(steps=1200, preset="nano"),

@@ -2,9 +2,10 @@
 
 `calibrate --select`, after cross-fitting. Every candidate scores copies with a defect each (marks
 pasted on, and structure disturbed) and the untouched pictures, each by constants of the folds that
-saw neither; the AUROC between the two ranks the candidates. Severity is everything (with defects faint against the texture every rule
-sits near 0.5), so it rises until the best candidate reaches 0.75. Its level promises nothing
-about real defects; a candidate within one standard error of the default does not replace it.
+saw neither; the AUROC between the two ranks the candidates. Severity is everything (with defects
+faint against the texture every rule sits near 0.5), so it rises until the best candidate reaches
+0.75. Its level promises nothing about real defects; a candidate within one standard error of the
+default does not replace it.
 """
 
 from __future__ import annotations
