@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgeinspect.config import PRESETS, Form, Prior, ResizeRule, RunConfig, Target, to_dict
+from edgeinspect.config import (
+    PRESETS,
+    Form,
+    Prior,
+    ResizeRule,
+    RunConfig,
+    Target,
+    preset,
+    to_dict,
+)
 from edgeinspect.data.images import list_sha256
 from edgeinspect.numbers import percent, percent_range
 
@@ -133,13 +142,18 @@ def _training(config: RunConfig, provenance: Mapping[str, Any]) -> dict[str, Any
     state = provenance.get("training") or {}
     is_pixels = config.generator.target is Target.PIXELS
     factor, digits = (255, 2) if is_pixels else (1, 4)
-    unit = "L1, grey levels of 255" if is_pixels else "of the target"
+    unit = "L1, grey levels of 255" if is_pixels else "squared distance of whitened features"
+    without = "the smooth fill alone" if is_pixels else "the mean feature of good parts"
+    backbone = provenance.get("backbone_weights") or {}
+    encoder = provenance.get("encoder_weights") or {}
     hardware = provenance.get("hardware") or {}
     changed = ", ".join(_changed_settings(config))
     return {
         "preset": config.preset,
         "form": f"`{config.generator.form.value}`: {_FORMS[config.generator.form]}",
         "target": config.generator.target.value,
+        "backbone": _weights(config.generator.backbone, backbone) if backbone else None,
+        "encoder started from": _weights(encoder["file"], encoder) if encoder else None,
         "settings beside the preset's": f"`{changed}`" if changed else "none",
         "steps": provenance.get("n_steps"),
         "minutes": _number(provenance.get("seconds"), 1 / 60, 1),
@@ -147,17 +161,23 @@ def _training(config: RunConfig, provenance: Mapping[str, Any]) -> dict[str, Any
         "minutes up to it": _number(state.get("seconds"), 1 / 60, 1),
         "hardware": ", ".join(hardware.values()) or None,
         f"error on held-out images ({unit})": _number(state.get("best_error"), factor, digits),
-        "error of the smooth fill alone": _number(state.get("fill_error"), factor, digits),
+        f"error of {without}": _number(state.get("fill_error"), factor, digits),
         "mean grey level": _number(provenance.get("mean"), 255, 1),
         "spread of grey levels": _number(provenance.get("spread"), 255, 1),
     }
+
+
+def _weights(name: str, origin: Mapping[str, Any]) -> str:
+    """Weights that others trained, by their file and its hash."""
+    return f"{name}, weights {origin['file']} (sha256 {_short(origin['sha256'])})"
 
 
 def _changed_settings(config: RunConfig) -> Iterator[str]:
     """`key=value` of each setting that is not the preset's, as --set takes it."""
     if config.preset not in PRESETS:
         return
-    ours, presets = to_dict(config), to_dict(PRESETS[config.preset])
+    ours = to_dict(config)
+    presets = to_dict(preset(config.preset, config.generator.target))
     for part, values in ours.items():
         if not isinstance(values, dict):
             continue

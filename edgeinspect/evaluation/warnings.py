@@ -156,12 +156,12 @@ def about_pictures(
 
 
 def about_training(provenance: Mapping[str, Any]) -> Iterator[EvaluationWarning]:
-    """Whether the generator that was exported beats the smooth fill on held-out good pictures."""
+    """Whether the generator that was exported beats none on held-out good pictures."""
     state = provenance.get("training") or {}
     error, fill_error = state.get("best_error"), state.get("fill_error")
     if error is not None and fill_error is not None and error >= fill_error:
         text = (
-            f"on held-out good pictures the generator's error is {error:.4g}, the smooth fill's"
+            f"on held-out good pictures the generator's error is {error:.4g}, without it"
             f" {fill_error:.4g}: it has learnt nothing yet; train longer"
         )
         yield EvaluationWarning(kind=WarningKind.NOT_LEARNT, text=text)

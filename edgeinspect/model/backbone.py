@@ -98,7 +98,8 @@ def feature_levels(name: str, strides: Sequence[int]) -> list[int]:
             f"backbone {name} has features every {', '.join(map(str, dict.fromkeys(offered)))} px,"
             f" none every {missing[0]} px"
         )
-    return [offered.index(stride) for stride in strides]
+    # Of several levels of one stride, as a vision transformer's are, the deepest.
+    return [len(offered) - 1 - offered[::-1].index(stride) for stride in strides]
 
 
 def _offered_strides(name: str) -> list[int]:

@@ -73,7 +73,9 @@ def prepare_targets(generator: Generator, weights: BackboneWeights, run: RunFold
     targets = generator.targets
     targets.backbone.load(weights.tensors)
     preprocess = run.config.preprocess
-    tiles = load_many(run.training_paths(), preprocess).tiles
+    paths = run.training_paths()
+    step = -(-len(paths) // WHITENING_IMAGES)  # of a large folder every n-th picture is enough
+    tiles = load_many(paths[::step], preprocess).tiles
     chosen = torch.linspace(0, len(tiles) - 1, min(len(tiles), WHITENING_IMAGES)).round().long()
     images = (as_tensor(tiles[part.numpy()]) for part in chosen.split(BATCH))
     targets.fit(equalise(batch, preprocess.equalise) for batch in images)
