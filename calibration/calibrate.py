@@ -158,12 +158,15 @@ class _Steps:
         )
         _check_count(len(good), self.request.rate)
         places = self._places(good)
+        normalisations = self._normalisations(places is not None)
+        if Normalisation.PIXEL not in normalisations:
+            places = None
         n_tiles = 1 if places is None else len(places)
         totals = sum_maps(good, range(len(good)), n_tiles)
         fits = crossfit(
             good,
             totals,
-            self._normalisations(),
+            normalisations,
             self._block_sides,
             self.bundle.config.scoring,
             on_progress=self.on_progress,
@@ -183,20 +186,24 @@ class _Steps:
         One map where the pictures' grids differ, and where a map a place would need too much
         memory: a tile's border, where context ends, is in the same place in every tile.
         """
-        if Normalisation.PIXEL not in self._normalisations():
-            return None
         places = good.tile_places
         return places if places is not None and len(places) <= MAX_PIXEL_TILES else None
 
-    def _normalisations(self) -> tuple[Normalisation, ...]:
-        """Those that are in question, the cheapest first."""
+    def _normalisations(self, is_aligned: bool) -> tuple[Normalisation, ...]:
+        """Those that are in question, the cheapest first.
+
+        One map by pixel for all tiles is tried unasked where the target has features: their
+        distance depends on how near the tile's border is, which pixels' errors hardly do.
+        """
         request = self.request
         if request.normalisation is not None:
             return (request.normalisation,)
         if request.rule is Rule.PAPER:
             return (Normalisation.NONE,)
         none = (Normalisation.NONE,) if request.is_selected else ()
-        return (Normalisation.BLOCK, Normalisation.PIXEL, *none)
+        has_features = self.bundle.config.generator.target.has_features
+        pixel = (Normalisation.PIXEL,) if is_aligned or has_features else ()
+        return (Normalisation.BLOCK, *pixel, *none)
 
     def _choose(
         self, good: GoodMaps, fits: dict[Normalisation, CrossFit]

@@ -53,6 +53,12 @@ def test_equal_outputs_are_within_the_budget() -> None:
     assert (report.n_images, report.n_ties, report.n_scale_changes) == (N_IMAGES, 0, 0)
 
 
+def test_images_whose_maps_all_tie_are_compared_by_their_scores() -> None:
+    alike = dataclasses.replace(GOLDEN, statistics=np.ones_like(GOLDEN.statistics))
+    report = compare_outputs(alike, alike, GOLDEN.constants, FP32_BUDGET)
+    assert (report.is_within, report.n_ties) == (True, N_IMAGES)
+
+
 @pytest.mark.parametrize("name", ["score", "local_score", "global_score"])
 def test_each_score_counts(name: str) -> None:
     report = compare(**{name: getattr(GOLDEN, name) + np.float32(2e-4)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import re
 import shlex
 import subprocess
@@ -53,6 +54,22 @@ def test_the_two_commands_of_a_fresh_machine_come_first() -> None:
 def test_every_extra_has_its_row() -> None:
     extras = importlib.metadata.metadata("edgeinspect").get_all("Provides-Extra")
     assert set(re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE)) == set(extras or [])
+
+
+def test_the_detection_table_is_what_was_measured() -> None:
+    datasets = json.loads((ROOT / "benchmarks/results/quality.json").read_text())["datasets"]
+    rows = dict(re.findall(r"^\| `(\w+)` (\|.*)$", README, re.MULTILINE))
+    for name, data in datasets.items():
+        best, peer = data["best"]["image"], data["patchcore"]["image"]
+        row = [
+            best["auroc"],
+            best["recall_at_threshold"],
+            best["false_reject_rate"],
+            peer["auroc"],
+            data["brightness_auroc"],
+        ]
+        told = [float(value) for value in re.findall(r"\d\.\d{2,3}", rows[name])]
+        assert told == pytest.approx(row, abs=5.1e-3), name
 
 
 def test_links_lead_to_files_of_the_repository() -> None:
