@@ -61,6 +61,7 @@ class Variant:
     """One way to make a bundle; a baseline is never chosen."""
 
     steps: int
+    is_selected: bool = False  # the rule, by synthetic defects
     is_baseline: bool = False
     preset: str = "tiny"
     target: str = "pixels"
@@ -69,7 +70,11 @@ class Variant:
 
 VARIANTS = {
     "pixels": Variant(steps=600),
+    "pixels-selected": Variant(steps=600, is_selected=True),
     "pixels-equalised": Variant(steps=600, settings=("equalise=spread",)),
+    "pixels-equalised-selected": Variant(
+        steps=600, settings=("equalise=spread",), is_selected=True
+    ),
     "features": Variant(steps=400, target="features"),
     "features-long": Variant(steps=1000, target="features"),
     # One step is as good as no generator: whitened features against their own mean.
@@ -165,7 +170,8 @@ def _fitted(case: _Case, good: Path, device: str) -> Bundle:
         with TrainingProgress() as progress:
             fit(
                 good, path, case.folder / "run", case.config(), Duration(steps=case.variant.steps),
-                false_reject_rate=FALSE_REJECT_RATE, device=device, force=True, on_step=progress,
+                false_reject_rate=FALSE_REJECT_RATE, select=case.variant.is_selected,
+                device=device, force=True, on_step=progress,
             )  # fmt: skip
     return read_bundle(path)
 

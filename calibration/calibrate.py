@@ -193,7 +193,8 @@ class _Steps:
         """Those that are in question, the cheapest first.
 
         One map by pixel for all tiles is tried unasked where the target has features: their
-        distance depends on how near the tile's border is, which pixels' errors hardly do.
+        distance depends on how near the tile's border is. For pixels it helps on some parts and
+        costs on others, which synthetic defects can tell and good pictures cannot.
         """
         request = self.request
         if request.normalisation is not None:
@@ -202,7 +203,8 @@ class _Steps:
             return (Normalisation.NONE,)
         none = (Normalisation.NONE,) if request.is_selected else ()
         has_features = self.bundle.config.generator.target.has_features
-        pixel = (Normalisation.PIXEL,) if is_aligned or has_features else ()
+        is_tried = is_aligned or has_features or request.is_selected
+        pixel = (Normalisation.PIXEL,) if is_tried else ()
         return (Normalisation.BLOCK, *pixel, *none)
 
     def _choose(
@@ -210,7 +212,9 @@ class _Steps:
     ) -> tuple[Candidate, Selection | None]:
         config = self.bundle.config
         how = next(iter(fits))
-        if Normalisation.BLOCK in fits and Normalisation.PIXEL in fits:
+        is_aligned = good.tile_places is not None
+        has_features = config.generator.target.has_features
+        if Normalisation.PIXEL in fits and len(fits) > 1 and (is_aligned or has_features):
             block, pixel = fits[Normalisation.BLOCK], fits[Normalisation.PIXEL]
             how = prefer_normalisation(block, pixel, config.scoring)
             _log.info("held-out good pictures prefer normalisation by %s", how.value)
