@@ -158,7 +158,7 @@ class _Steps:
         )
         _check_count(len(good), self.request.rate)
         places = self._places(good)
-        normalisations = self._normalisations(places is not None)
+        normalisations = self._normalisations()
         if Normalisation.PIXEL not in normalisations:
             places = None
         n_tiles = 1 if places is None else len(places)
@@ -189,32 +189,22 @@ class _Steps:
         places = good.tile_places
         return places if places is not None and len(places) <= MAX_PIXEL_TILES else None
 
-    def _normalisations(self, is_aligned: bool) -> tuple[Normalisation, ...]:
-        """Those that are in question, the cheapest first.
-
-        One map by pixel for all tiles is tried unasked where the target has features: their
-        distance depends on how near the tile's border is. For pixels it helps on some parts and
-        costs on others, which synthetic defects can tell and good pictures cannot.
-        """
+    def _normalisations(self) -> tuple[Normalisation, ...]:
+        """Those that are in question, the cheapest first."""
         request = self.request
         if request.normalisation is not None:
             return (request.normalisation,)
         if request.rule is Rule.PAPER:
             return (Normalisation.NONE,)
         none = (Normalisation.NONE,) if request.is_selected else ()
-        has_features = self.bundle.config.generator.target.has_features
-        is_tried = is_aligned or has_features or request.is_selected
-        pixel = (Normalisation.PIXEL,) if is_tried else ()
-        return (Normalisation.BLOCK, *pixel, *none)
+        return (Normalisation.BLOCK, Normalisation.PIXEL, *none)
 
     def _choose(
         self, good: GoodMaps, fits: dict[Normalisation, CrossFit]
     ) -> tuple[Candidate, Selection | None]:
         config = self.bundle.config
         how = next(iter(fits))
-        is_aligned = good.tile_places is not None
-        has_features = config.generator.target.has_features
-        if Normalisation.PIXEL in fits and len(fits) > 1 and (is_aligned or has_features):
+        if Normalisation.BLOCK in fits and Normalisation.PIXEL in fits:
             block, pixel = fits[Normalisation.BLOCK], fits[Normalisation.PIXEL]
             how = prefer_normalisation(block, pixel, config.scoring)
             _log.info("held-out good pictures prefer normalisation by %s", how.value)
