@@ -45,7 +45,7 @@ CHANNEL_BLOCK = 8  # maps of one vector register with AVX2
 
 
 def error_maps(images: Tensor, recons: Tensor, measures: Sequence[Measure]) -> Tensor:
-    """Compare each image with its reconstructions by every measure.
+    """Compare each image with its reconstructions by every measure, all of pixels.
 
     Args:
         images: (B, 3, H, W), float32 in [0, 1]; H and W multiples of 4 for `msgms`.
