@@ -34,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgeinspect.config import Form, GeneratorConfig, Prior, RunConfig, preset, to_dict
+from edgeinspect.config import Form, GeneratorConfig, Prior, RunConfig, Target, preset, to_dict
 from edgeinspect.export.bundling import graph_io
 from edgeinspect.export.golden import golden_images, make_golden, neutral_constants
 from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph, select_reconstructions
@@ -83,7 +83,9 @@ def main() -> None:
     load_before = os.getloadavg()
     cases: list[dict[str, Any]] = []
     for name in options.presets.split(","):
-        with prepared(preset(name), [Form(f) for f in options.forms.split(",")]) as found:
+        with prepared(
+            preset(name, Target.PIXELS), [Form(f) for f in options.forms.split(",")]
+        ) as found:
             cases += [{"preset": name, **row} for row in measure(found, options.rounds)]
         for row in (c for c in cases if c["preset"] == name):
             print(_line(row), flush=True)
@@ -270,7 +272,7 @@ def compare(first: Times, second: Times) -> tuple[float, tuple[float, float]]:
 def _changes(config: RunConfig) -> dict[str, Any]:
     """What of the generator differs from its preset."""
     own = to_dict(config.generator)
-    usual = to_dict(preset(config.preset).generator)
+    usual = to_dict(preset(config.preset, Target.PIXELS).generator)
     return {key: value for key, value in own.items() if value != usual[key]}
 
 

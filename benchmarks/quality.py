@@ -93,8 +93,9 @@ def main() -> None:
     for part in options.parts.split(","):
         for name in options.variants.split(","):
             for seed in options.seeds.split(","):
-                case = _Case(options.work, options.data_root, part, name, int(seed))
-                _measure(case, options.device)
+                place = options.work / part / (f"{name}-{seed}" if int(seed) else name)
+                case = Case(place, options.data_root, part, name, VARIANTS[name], int(seed))
+                measure(case, options.device)
     write_report(options.work, options.out)
 
 
@@ -111,23 +112,15 @@ def _parse() -> argparse.Namespace:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """A part, a variant and a seed, and where they are."""
+class Case:
+    """A part, a variant and a seed; `folder` holds what is made of them."""
 
-    work: Path
+    folder: Path
     data_root: Path
     part: str
     name: str
-    seed: int
-
-    @property
-    def variant(self) -> Variant:
-        return VARIANTS[self.name]
-
-    @property
-    def folder(self) -> Path:
-        seed = f"-{self.seed}" if self.seed else ""
-        return self.work / self.part / f"{self.name}{seed}"
+    variant: Variant
+    seed: int = 0
 
     @property
     def tests(self) -> dict[str, Path]:
@@ -144,7 +137,8 @@ class _Case:
         )
 
 
-def _measure(case: _Case, device: str) -> None:
+def measure(case: Case, device: str) -> None:
+    """Bundle, validation and evaluations of a case, as far as its folder lacks them."""
     tests = case.tests
     good = list(tests.values())[-1] / "train" / "good"
     bundle = _fitted(case, good, device)
@@ -163,7 +157,7 @@ def _measure(case: _Case, device: str) -> None:
         write_atomically(file, json.dumps(result, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
-def _fitted(case: _Case, good: Path, device: str) -> Bundle:
+def _fitted(case: Case, good: Path, device: str) -> Bundle:
     path = case.folder / "part.bundle"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +170,7 @@ def _fitted(case: _Case, good: Path, device: str) -> Bundle:
     return read_bundle(path)
 
 
-def _result(case: _Case, bundle: Bundle) -> dict[str, Any]:
+def _result(case: Case, bundle: Bundle) -> dict[str, Any]:
     """What was made, and how."""
     config, provenance = bundle.config, bundle.manifest.provenance
     calibration = bundle.require_calibration()
@@ -292,14 +286,14 @@ def _patchcore(name: str) -> dict[str, Any] | None:
 def _markdown(datasets: dict[str, Any]) -> str:
     """One table of the best variants beside everything else, one of all variants."""
     lines = ["# Detection on real parts", "", "Chosen by synthetic defects of good pictures:", ""]
-    lines += _table(
+    lines += table(
         "| part | variant | AUROC [95 %] | after equal mean and spread | AP | F1 best | pixel AUROC"
         " | AUPRO | false rejects (5 % asked) | recall | PatchCore | smooth fill | brightness"
         " | contrast | paper |",
         [_best_row(name, data) for name, data in datasets.items()],
     )
     lines += ["", "All variants (bold: chosen; hindsight is the best AUROC of a part):", ""]
-    lines += _table(
+    lines += table(
         "| part | variant | seed | steps | minutes | validation | AUROC | local | global"
         " | pixel AUROC | AUPRO | false rejects | recall |",
         [_row(name, one, data) for name, data in datasets.items() for one in data["all"]],
@@ -307,7 +301,7 @@ def _markdown(datasets: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(head: str, rows: list[list[str]]) -> list[str]:
+def table(head: str, rows: list[list[str]]) -> list[str]:
     return [
         head,
         "|" + " --- |" * (head.count("|") - 1),
@@ -323,18 +317,18 @@ def _best_row(name: str, data: dict[str, Any]) -> list[str]:
         name,
         best["variant"],
         f"{image['auroc']:.3f} [{low:.3f}, {high:.3f}]",
-        _figure(best["image_equalised"]["auroc"]),
-        _figure(image["average_precision"]),
-        _figure(image["f1_max"]),
-        _figure(best["pixel"]["auroc"]),
-        _figure(best["pixel"]["aupro"]),
+        figure(best["image_equalised"]["auroc"]),
+        figure(image["average_precision"]),
+        figure(image["f1_max"]),
+        figure(best["pixel"]["auroc"]),
+        figure(best["pixel"]["aupro"]),
         f"{image['false_reject_rate']:.1%}",
         f"{image['recall_at_threshold']:.1%}",
-        _figure(peer and peer["image"]["auroc"]),
-        _figure(data["fill"]["auroc"]),
-        _figure(data["brightness_auroc"]),
-        _figure(data["contrast_auroc"]),
-        _figure(data["paper_auroc"]),
+        figure(peer and peer["image"]["auroc"]),
+        figure(data["fill"]["auroc"]),
+        figure(data["brightness_auroc"]),
+        figure(data["contrast_auroc"]),
+        figure(data["paper_auroc"]),
     ]
 
 
@@ -347,18 +341,18 @@ def _row(name: str, one: dict[str, Any], data: dict[str, Any]) -> list[str]:
         str(one["seed"]),
         str(one["steps"]),
         f"{one['training_minutes']:.1f}",
-        _figure(one["validation"]["mean"]),
-        _figure(image["auroc"]),
-        _figure(one["image_local"]["auroc"]),
-        _figure(one["image_global"]["auroc"]),
-        _figure(one["pixel"]["auroc"]),
-        _figure(one["pixel"]["aupro"]),
+        figure(one["validation"]["mean"]),
+        figure(image["auroc"]),
+        figure(one["image_local"]["auroc"]),
+        figure(one["image_global"]["auroc"]),
+        figure(one["pixel"]["auroc"]),
+        figure(one["pixel"]["aupro"]),
         f"{image['false_reject_rate']:.1%}",
         f"{image['recall_at_threshold']:.1%}",
     ]
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgeinspect.config import RunConfig, preset, with_settings
+from edgeinspect.config import RunConfig, Target, preset, with_settings
 from edgeinspect.data.images import save_picture
 from edgeinspect.training.losses import ConsistencyLoss
 from edgeinspect.training.networks import build_networks
@@ -31,7 +31,7 @@ OUT = Path(__file__).parent / "results" / "query_fill.json"
 
 def main() -> None:
     torch.set_num_threads(1)
-    config = with_settings(preset("nano"), SETTINGS)
+    config = with_settings(preset("nano", Target.PIXELS), SETTINGS)
     with tempfile.TemporaryDirectory() as folder:
         images = _images(Path(folder), config)
         rows = {name: _learn(config, images, keep) for name, keep in _CASES.items()}

@@ -20,7 +20,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from edgeinspect.config import LossConfig, preset
+from edgeinspect.config import LossConfig, Target, preset
 from edgeinspect.doctor import read_machine
 from edgeinspect.scoring.measures import structure_error
 from edgeinspect.training.losses import ConsistencyLoss
@@ -101,7 +101,7 @@ def _freed_memory() -> dict[str, float]:
 def _step_seconds(*, keep: bool) -> float:
     if keep:
         keep_freed_memory()
-    config = preset("tiny")
+    config = preset("tiny", Target.PIXELS)
     reconstructor = build_networks(config).reconstructor
     loss = ConsistencyLoss(config.losses, SIZE)
     mover = make_optimiser([reconstructor], config.optimiser)

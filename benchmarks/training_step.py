@@ -146,7 +146,7 @@ def main() -> None:
 
 def loading_ms(name: str, n_images: int = 100) -> float:
     """Median milliseconds to augment an image of a picture that is kept in memory."""
-    config = preset(name)
+    config = preset(name, Target.PIXELS)
     size = config.preprocess.size
     picture = np.random.default_rng(0).integers(0, 256, (size, 3 * size, 3), dtype=np.uint8)
     times = []

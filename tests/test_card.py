@@ -10,7 +10,7 @@ import pytest
 
 from edgeinspect.bundle import Manifest
 from edgeinspect.card import markdown_table, write_card
-from edgeinspect.config import PreprocessConfig, ResizeRule, RunConfig, preset, to_dict
+from edgeinspect.config import PreprocessConfig, ResizeRule, RunConfig, Target, preset, to_dict
 from edgeinspect.constants import Calibration
 from tests.test_constants import some_calibration
 
@@ -36,7 +36,7 @@ def card(
     findings: tuple[str, ...] = (),
     **provenance: object,
 ) -> str:
-    config = preset("tiny") if config is None else config
+    config = preset("tiny", Target.PIXELS) if config is None else config
     manifest = Manifest(
         tool_version="1.2",
         name="part",
@@ -78,7 +78,7 @@ def test_pictures_are_told_by_use_number_and_hash() -> None:
 
 
 def test_settings_beside_the_preset_can_be_typed_again() -> None:
-    tiny = preset("tiny")
+    tiny = preset("tiny", Target.PIXELS)
     config = dataclasses.replace(
         tiny,
         generator=dataclasses.replace(tiny.generator, depth=3, mask_scales=(1, 2)),
@@ -88,7 +88,7 @@ def test_settings_beside_the_preset_can_be_typed_again() -> None:
 
 
 def test_what_the_bundle_does_not_know_is_left_out() -> None:
-    config = preset("tiny")
+    config = preset("tiny", Target.PIXELS)
     bare = Manifest(tool_version="0", name="part", config=to_dict(config), graph={})
     text = write_card(bare, config, None)
     assert "minutes" not in text

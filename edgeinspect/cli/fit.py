@@ -43,7 +43,7 @@ def fit(
         ),
     ] = None,
     preset: Preset = "tiny",
-    target: Target = "pixels",
+    target: Target = "features",
     settings: Settings = None,
     tile: Tile = None,
     encoder_weights: EncoderWeights = None,

@@ -11,7 +11,11 @@ __all__ = ["pairs", "read_settings", "resize_rule"]
 
 
 def read_settings(
-    preset_name: str, settings: Sequence[str] | None, *, target: str = "pixels", seed: int = 0
+    preset_name: str,
+    settings: Sequence[str] | None,
+    *,
+    target: str = Target.FEATURES.value,
+    seed: int = 0,
 ) -> RunConfig:
     """A preset with the words of a command line applied; `--set` wins. Raises: ConfigError."""
     words = {"optimiser.seed": str(seed), **pairs(settings or [])}

@@ -30,7 +30,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
     preset: Preset = "tiny",
-    target: Target = "pixels",
+    target: Target = "features",
     settings: Settings = None,
     minutes: Annotated[
         float | None,

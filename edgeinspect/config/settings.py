@@ -44,7 +44,8 @@ class GeneratorConfig:
 
     `size` and `patch` are pixels, `mask_scales` block sides in patches. A `None` in a decoder
     field means "as the encoder". `depth` counts the encoder's blocks with the middle one.
-    `backbone` (a name of timm) and `feature_strides` (px) matter to targets with features.
+    `backbone` (a name of timm), `feature_strides` (px) and `feature_window` (cells whose mean a
+    feature is, each way; 1: the cell alone) matter to targets with features.
     """
 
     size: int = 256
@@ -55,6 +56,7 @@ class GeneratorConfig:
     target: Target = Target.PIXELS
     backbone: str = "tf_efficientnet_lite0"
     feature_strides: tuple[int, ...] = (8, 16, 32)
+    feature_window: int = 3
     width: int = 384
     depth: int = 6
     mlp_ratio: float = 4.0
@@ -84,15 +86,17 @@ class GeneratorConfig:
         if self.target is Target.FEATURES and self.prior is not Prior.FILL:
             raise ConfigError(f"prior is {self.prior.value}, which target features does not have")
         if self.target.has_features:
-            self._check_strides()
+            self._check_features()
         if self.merge > self.most_mergeable:
             raise ConfigError(
                 f"merge is {self.merge}, but form {self.form.value} with {self.depth} blocks on"
                 f" {self.n_tokens_encoded} tokens can merge at most {self.most_mergeable} a block"
             )
 
-    def _check_strides(self) -> None:
-        strides = self.feature_strides
+    def _check_features(self) -> None:
+        strides, window = self.feature_strides, self.feature_window
+        if window < 1 or window % 2 == 0:
+            raise ConfigError(f"feature_window is {window}: it must be odd (1: no mean)")
         if (
             not strides
             or len(set(strides)) != len(strides)
@@ -310,7 +314,10 @@ class RunConfig:
         target = self.generator.target
         of_pixels = tuple(m for m in self.scoring.measures if not m.is_of_features)
         if target.has_pixels and not of_pixels:
-            raise ConfigError("scoring.measures names none of pixels, which the target has")
+            raise ConfigError(
+                "scoring.measures names none of pixels, which the target has",
+                hint="name some, such as l1,ssim,msgms (--target chooses them by itself)",
+            )
         of_features = (Measure.FEATURES,) if target.has_features else ()
         return (of_pixels if target.has_pixels else ()) + of_features
 

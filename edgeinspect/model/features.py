@@ -1,9 +1,9 @@
 """What a generator reconstructs under target `features`: whitened features, token by token.
 
-backbone -> levels of features, brought to the token grid -> one vector a token -> whitened by
-their statistics on good pictures. Whitened, a squared distance is a Mahalanobis distance: a
-direction in which good parts never differ counts as much as a loud one. On real parts it is worth
-far more than dividing each channel by its own spread (docs/decisions/0006).
+backbone -> levels of features, each the mean of a small window, brought to the token grid -> one
+vector a token -> whitened by their statistics on good pictures. Whitened, a squared distance is a
+Mahalanobis distance: a direction in which good parts never differ counts as much as a loud one. On
+real parts it is worth far more than dividing each channel by its own spread (docs/decisions/0006).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from edgeinspect.config import GeneratorConfig
 from edgeinspect.model.backbone import Backbone
 
-__all__ = ["FeatureTargets", "Moments", "Whitening", "to_tokens"]
+__all__ = ["FeatureTargets", "Moments", "Whitening", "to_tokens", "window_mean"]
 
 # Of the mean variance, added to each direction's: those that are constant on good pictures, up to
 # rounding, must not outweigh all others.
@@ -33,6 +33,7 @@ class FeatureTargets(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.size, self.n_side = config.size, config.size // config.patch
+        self.window = config.feature_window
         self.backbone = Backbone(config.backbone, config.feature_strides)
         self.width = sum(self.backbone.channels)
         self.whiten = Whitening(self.width)
@@ -64,8 +65,8 @@ class FeatureTargets(nn.Module):
         return maps.unsqueeze(1)
 
     def _tokens(self, images: Tensor) -> Tensor:
-        levels = [to_tokens(level, self.n_side) for level in self.backbone(images)]
-        return torch.cat(levels, dim=-1)
+        levels = [window_mean(level, self.window) for level in self.backbone(images)]
+        return torch.cat([to_tokens(level, self.n_side) for level in levels], dim=-1)
 
 
 class Whitening(nn.Module):
@@ -116,6 +117,16 @@ class Moments:
     def covariance(self) -> Tensor:
         mean = self.mean()
         return self.products / self.count - mean[:, None] * mean
+
+
+def window_mean(level: Tensor, window: int) -> Tensor:
+    """Each cell of (B, C, g, g) as the mean of the `window` x `window` cells around it that exist.
+
+    As PatchCore's (arXiv 2106.08265): what a feature says counts, not in which cell.
+    """
+    if window == 1:
+        return level
+    return F.avg_pool2d(level, window, stride=1, padding=window // 2, count_include_pad=False)
 
 
 def to_tokens(level: Tensor, n_side: int) -> Tensor:

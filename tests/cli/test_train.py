@@ -89,10 +89,11 @@ def test_the_target_and_its_weights_can_be_named(good, backbone_file, tmp_path, 
     assert run.plan.backbone_weights is not None
 
 
-def test_without_a_target_pixels_are_reconstructed(good, tmp_path):
-    done = CliRunner().invoke(build_app("train"), with_features(good, tmp_path / "run"))
+def test_without_a_target_features_are_reconstructed(good, backbone_file, tmp_path):
+    weights = ["--backbone-weights", str(backbone_file)]
+    done = CliRunner().invoke(build_app("train"), with_features(good, tmp_path / "run", *weights))
     assert done.exit_code == 0, done.output
-    assert RunFolder.open(tmp_path / "run").config.generator.target.value == "pixels"
+    assert RunFolder.open(tmp_path / "run").config.generator.target.value == "features"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_without_a_target_pixels_are_reconstructed(good, tmp_path):
         (["--target", "nonsense"], "error: .*nonsense.*pixels, features, both"),
         (["--target", "both", "--set", "backbone=lite0"], "error: timm has no backbone lite0"),
         (
-            ["--backbone-weights", "weights.pth"],
+            ["--target", "pixels", "--backbone-weights", "weights.pth"],
             "error: backbone weights are of no use to target pixels; set target=features",
         ),
         (

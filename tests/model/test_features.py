@@ -15,6 +15,7 @@ from edgeinspect.model.features import (
     Moments,
     Whitening,
     to_tokens,
+    window_mean,
 )
 from tests.model.settings import small_features
 
@@ -106,6 +107,18 @@ def test_features_that_are_all_constant_stay_finite(value):
     assert fitted(features)(features).isfinite().all()
 
 
+@given(side=SIDES, width=st.integers(1, 3), reach=st.integers(0, 2))
+def test_a_window_is_the_mean_of_the_cells_that_exist(side, width, reach):
+    level = numbered(side, width)
+    means = window_mean(level, 2 * reach + 1)
+    for row in range(side):
+        for column in range(side):
+            rows = slice(max(0, row - reach), row + reach + 1)
+            columns = slice(max(0, column - reach), column + reach + 1)
+            mean = level[:, :, rows, columns].mean(dim=(2, 3))
+            assert torch.allclose(means[:, :, row, column], mean)
+
+
 @pytest.fixture(scope="module")
 def targets():
     """Levels of four cells a token, of one, and of one to four tokens."""
@@ -121,6 +134,7 @@ def test_a_token_is_described_by_the_channels_of_every_level(targets):
 def test_levels_stand_one_behind_the_other(targets):
     images = torch.rand(2, 3, 64, 64)
     level = targets.backbone(images)[1]  # a cell a token; nothing was fitted yet
+    level = window_mean(level, targets.window)
     first = targets.backbone.channels[0]
     found = targets(images)[..., first : first + level.shape[1]]
     assert torch.allclose(found, level.flatten(2).mT, atol=ROUNDING)

@@ -51,7 +51,7 @@ def test_features_cost_what_pixels_do_not(form):
 
 
 def test_a_block_costs_what_the_hand_count_says():
-    deeper = dataclasses.replace(preset("tiny").generator, form=Form.ALL, depth=5)
+    deeper = dataclasses.replace(preset("tiny", Target.PIXELS).generator, form=Form.ALL, depth=5)
     n, width = 256, 192
     block = 24 * n * width**2 + 4 * n * n * width
     more = count_flops(deeper).encoder - count_flops(dataclasses.replace(deeper, depth=4)).encoder
@@ -59,12 +59,12 @@ def test_a_block_costs_what_the_hand_count_says():
 
 
 def test_form_cross_costs_about_half_of_form_all():
-    everything = dataclasses.replace(preset("edge").generator, form=Form.ALL)
+    everything = dataclasses.replace(preset("edge", Target.PIXELS).generator, form=Form.ALL)
     crossing = dataclasses.replace(everything, form=Form.CROSS)
     assert 0.4 < count_flops(crossing).total / count_flops(everything).total < 0.55
 
 
 def test_the_fill_costs_little():
-    config = preset("tiny").generator
+    config = preset("tiny", Target.PIXELS).generator
     assert count_flops(config).fill < 0.05 * count_flops(config).total
     assert count_flops(dataclasses.replace(config, prior=Prior.NONE)).fill == 0

@@ -8,7 +8,7 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from timm.models import VisionTransformer
 
-from edgeinspect.config import GeneratorConfig, RunConfig, preset, with_settings
+from edgeinspect.config import GeneratorConfig, RunConfig, Target, preset, with_settings
 from edgeinspect.errors import ConfigError, TrainingError
 from edgeinspect.model.encoder import Encoder
 from edgeinspect.model.vit_weights import translate_weights
@@ -36,7 +36,7 @@ def small(**changes: object) -> VisionTransformer:
 
 
 def config_of(name: str = "tiny", **settings: str) -> GeneratorConfig:
-    config: RunConfig = with_settings(preset(name), settings)
+    config: RunConfig = with_settings(preset(name, Target.PIXELS), settings)
     return config.generator
 
 

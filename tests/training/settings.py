@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinspect.config import RunConfig, preset, with_settings
+from edgeinspect.config import RunConfig, Target, preset, with_settings
 from edgeinspect.data.images import save_picture
 from tests.backbones import FEATURES
 
@@ -30,7 +30,7 @@ SMALL = {
 def small_config(**settings: str) -> RunConfig:
     """The preset `nano` made small, with all losses; `a__b` stands for the key `a.b`."""
     changes = {key.replace("__", "."): value for key, value in settings.items()}
-    return with_settings(preset("nano"), SMALL | changes)
+    return with_settings(preset("nano", Target.PIXELS), SMALL | changes)
 
 
 def feature_config(target: str, **settings: str) -> RunConfig:

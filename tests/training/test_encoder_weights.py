@@ -235,7 +235,8 @@ def test_the_command_line_says_what_does_not_fit_in_one_line(tmp_path, capsys, c
     settings = [w for key, value in SMALL.items() for w in ("--set", f"{key}={value}")]
     with pytest.raises(SystemExit) as left:
         main([
-            command, str(good), *out, "--steps", "1", "--device", "cpu", *settings,
+            command, str(good), *out, "--target", "pixels", "--steps", "1", "--device", "cpu",
+            *settings,
             "--encoder-weights", str(path),
         ])  # fmt: skip
     last = capsys.readouterr().err.splitlines()[-1]

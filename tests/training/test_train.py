@@ -274,7 +274,8 @@ def test_two_processes_train_as_one(good, tmp_path):
     """torchrun with gloo: the mean of two half batches moves the weights as the whole batch."""
     settings = SMALL | {"adversarial": "0", "latent": "0", "precision": "32-true"}
     options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    command = ["train", str(good), "--preset", "nano", "--steps", "2", "--device", "cpu", *options]
+    start = ["train", str(good), "--preset", "nano", "--target", "pixels", "--device", "cpu"]
+    command = [*start, "--steps", "2", *options]
     launch = "from edgeinspect.cli.main import main; main()"
     script = tmp_path / "launch.py"
     script.write_text(launch)

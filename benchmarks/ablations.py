@@ -1,0 +1,224 @@
+"""What the forms, the decoder, the masks and the losses bring: one change at a time.
+
+    python benchmarks/ablations.py DATA_ROOT --work WORK [--studies forms,losses,...] [--parts ...]
+
+Each study trains its variants equally long (the same pictures in the same number of steps) on the
+same split, then calibrates, validates and evaluates as `quality.py` does. FLOPs are the exported
+generator's (`model.flops`), latency that of one ONNX Runtime thread, as the ratio of interleaved
+medians to the study's first variant. What WORK holds is not made again.
+
+- `forms`, target features: the forms, a decoder like the encoder, patch 32, fewer masks, merging.
+- `pixel-forms`: the same with pixels.
+- `losses` (the paper's Tables 5 to 9), pixels: without and with the adversarial and the latent
+  loss, merged tokens in the discriminator, the weight of the consistency loss.
+- `pixels`: prior, augmentation, image size and length.
+
+Results: `ablations.json` and `ablations.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from quality import HELD_OUT, RESULTS, Case, Variant, figure, hardware, measure, table
+
+from edgeinspect.bundle import read_bundle
+from edgeinspect.model.flops import count_flops
+from edgeinspect.runtime.session import open_session
+from edgeinspect.writing import write_atomically
+
+STEPS, STEPS_OF_LOSSES = 200, 100
+N_ROUNDS = 15  # of the latency's interleaved calls
+ALL_LOSSES = ("adversarial=1", "latent=1")
+
+
+def _variant(*settings: str, target: str = "features", steps: int = STEPS) -> Variant:
+    return Variant(steps=steps, target=target, settings=settings)
+
+
+def _forms(target: str) -> dict[str, Variant]:
+    changes = {
+        "cross (default)": (),
+        "visible": ("form=visible",),
+        "all": ("form=all",),
+        "decoder like the encoder": (
+            "decoder_width=192", "decoder_depth=4", "decoder_mlp_ratio=4",
+        ),
+        "patch 32": ("patch=32",),
+        "4 masks": ("mask_scales=1,2",),
+        "2 masks": ("mask_scales=2",),
+        "merging 16": ("generator.merge=16",),
+    }  # fmt: skip
+    return {name: _variant(*words, target=target) for name, words in changes.items()}
+
+
+def _losses(*settings: str) -> Variant:
+    return _variant(*settings, target="pixels", steps=STEPS_OF_LOSSES)
+
+
+STUDIES: dict[str, dict[str, Variant]] = {
+    "forms": _forms("features"),
+    "pixel-forms": _forms("pixels"),
+    "losses": {
+        "consistency alone (default)": _losses(),
+        "with adversarial": _losses("adversarial=1"),
+        "with latent": _losses("latent=1"),
+        "all three, r = 2": _losses(*ALL_LOSSES),
+        "all three, r = 0": _losses(*ALL_LOSSES, "discriminator.merge=0"),
+        "all three, r = 8": _losses(*ALL_LOSSES, "discriminator.merge=8"),
+        "all three, a3 = 5": _losses(*ALL_LOSSES, "consistency=5"),
+        "all three, a3 = 80": _losses(*ALL_LOSSES, "consistency=80"),
+    },
+    "pixels": {
+        "default": _variant(target="pixels"),
+        "no prior": _variant("prior=none", target="pixels"),
+        "no augmentation": _variant(
+            "flip_horizontal=false", "flip_vertical=false", "rotate_deg=0", "shift_px=0",
+            "brightness=0", target="pixels",
+        ),
+        "384 px": _variant("size=384", target="pixels"),
+        "equal mean and spread": _variant("equalise=spread", target="pixels"),
+        "untrained": _variant(target="pixels", steps=1),
+        "5 times as long": _variant(target="pixels", steps=5 * STEPS),
+    },
+}  # fmt: skip
+
+
+def main() -> None:
+    options = _parse()
+    for study in options.studies.split(","):
+        for part in options.parts.split(","):
+            cases = [
+                _case(options.work, options.data_root, study, part, name) for name in STUDIES[study]
+            ]
+            for case in cases:
+                measure(case, options.device)
+            _measure_speed(cases)
+    write_report(options.work, options.out)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data_root", type=Path, help="folder that holds the parts")
+    parser.add_argument("--work", type=Path, required=True, help="for runs, bundles and figures")
+    parser.add_argument("--studies", default=",".join(STUDIES))
+    parser.add_argument("--parts", default="kolektor_sdd,mvtec_screw")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+def _case(work: Path, data_root: Path, study: str, part: str, name: str) -> Case:
+    place = "".join(letter if letter.isalnum() else "-" for letter in name)
+    return Case(work / study / part / place, data_root, part, name, STUDIES[study][name])
+
+
+def _measure_speed(cases: list[Case]) -> None:
+    """speed.json of each case: GFLOP of an image's passes, latency over the first case's."""
+    bundles = [read_bundle(case.folder / "part.bundle") for case in cases]
+    times: list[list[float]] = [[] for _ in bundles]
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(open_session(bundle, threads=1)) for bundle in bundles]
+        for _ in range(N_ROUNDS):
+            for place, (session, bundle) in enumerate(zip(sessions, bundles, strict=True)):
+                size = bundle.config.generator.size
+                images = np.zeros((1, size, size, 3), np.uint8)
+                start = time.perf_counter()
+                session.infer(images, np.zeros(1, np.int32))
+                times[place].append(time.perf_counter() - start)
+    medians = [statistics.median(own[1:]) for own in times]  # the first call warms up
+    for case, bundle, median in zip(cases, bundles, medians, strict=True):
+        speed = {
+            "gflop": count_flops(bundle.config.generator).total / 1e9,
+            "latency_ratio": median / medians[0],
+            "latency_ms": median * 1e3,
+        }
+        write_atomically(case.folder / "speed.json", json.dumps(speed).encode() + b"\n")
+
+
+def write_report(work: Path, out: Path) -> None:
+    """ablations.json and ablations.md, of all that `work` holds."""
+    rows = [row for study in STUDIES for row in _rows(work, study)]
+    out.mkdir(parents=True, exist_ok=True)
+    report = {"hardware": hardware(), "rows": rows}
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    write_atomically(out / "ablations.json", text.encode() + b"\n")
+    lines = ["# One change at a time", "", __doc__.split("\n\n")[2].replace("\n", " "), ""]
+    for study in STUDIES:
+        of_study = [row for row in rows if row["study"] == study]
+        lines += _study_table(study, of_study) if of_study else []
+    write_atomically(out / "ablations.md", "\n".join(lines).encode())
+
+
+def _rows(work: Path, study: str) -> list[dict[str, Any]]:
+    found = []
+    for folder in sorted((work / study).glob("*")):
+        for name in STUDIES[study]:
+            case = _case(work, Path(), study, folder.name, name)
+            tests = (folder.name, HELD_OUT) if folder.name == "mvtec_screw" else (folder.name,)
+            for test in tests:
+                file, speed = case.folder / f"{test}.json", case.folder / "speed.json"
+                if file.exists():
+                    own = json.loads(speed.read_text()) if speed.exists() else {}
+                    found.append(
+                        {
+                            "study": study,
+                            "part": test,
+                            **_figures(json.loads(file.read_text())),
+                            **own,
+                        }
+                    )
+    return found
+
+
+def _figures(result: dict[str, Any]) -> dict[str, Any]:
+    """What a row of the table needs of a result of `quality.measure`."""
+    kept = ("variant", "settings", "steps", "target", "training_minutes", "held_out_error")
+    return {
+        **{key: result[key] for key in kept},
+        "held_out_error_without_generator": result["held_out_error_without_generator"],
+        "validation": result["validation"]["mean"],
+        "auroc": result["image"]["auroc"],
+        "auroc_ci95": result["image"]["auroc_ci95"],
+        "pixel_auroc": result["pixel"]["auroc"],
+        "aupro": result["pixel"]["aupro"],
+        "normalisation": result["normalisation"],
+        "versions": result["versions"],
+    }
+
+
+def _study_table(study: str, rows: list[dict[str, Any]]) -> list[str]:
+    head = (
+        "| part | variant | steps | minutes | error held out (without) | validation"
+        " | AUROC [95 %] | pixel AUROC | AUPRO | GFLOP | latency |"
+    )
+    return ["", f"## {study}", "", *table(head, [_cells(row) for row in rows]), ""]
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    low, high = row["auroc_ci95"]
+    without = row["held_out_error_without_generator"]
+    return [
+        row["part"],
+        row["variant"],
+        str(row["steps"]),
+        f"{row['training_minutes']:.1f}",
+        f"{row['held_out_error']:.4g} ({without:.4g})",
+        figure(row["validation"]),
+        f"{row['auroc']:.3f} [{low:.3f}, {high:.3f}]",
+        figure(row["pixel_auroc"]),
+        figure(row["aupro"]),
+        f"{row['gflop']:.2f}" if "gflop" in row else "",
+        f"{row['latency_ratio']:.2f}" if "latency_ratio" in row else "",
+    ]
+
+
+if __name__ == "__main__":
+    main()
