@@ -7,6 +7,7 @@ same split, then calibrates, validates and evaluates as `quality.py` does. FLOPs
 generator's (`model.flops`), latency that of one ONNX Runtime thread, as the ratio of interleaved
 medians to the study's first variant. What WORK holds is not made again.
 
+- `targets`: what is reconstructed.
 - `forms`, target features: the forms, a decoder like the encoder, patch 32, fewer masks, merging.
 - `pixel-forms`: the same with pixels.
 - `losses` (the paper's Tables 5 to 9), pixels: without and with the adversarial and the latent
@@ -64,6 +65,11 @@ def _losses(*settings: str) -> Variant:
 
 
 STUDIES: dict[str, dict[str, Variant]] = {
+    "targets": {
+        "features (default)": _variant(),
+        "pixels": _variant(target="pixels"),
+        "both": _variant(target="both"),
+    },
     "forms": _forms("features"),
     "pixel-forms": _forms("pixels"),
     "losses": {
