@@ -2,7 +2,8 @@
 
     products, attention and what lies between    FP16, in the modules of HALF_MODULES
     LayerNorm, long sums, roots and logarithms   FP32 in between
-    preprocessing, smoothing of pixels, scoring  FP32
+    preprocessing, fill, backbone and whitening,
+    smoothing, scoring                           FP32; matrix products as convolutions
 
 Types are in the file: no engine is told a precision, so the same graph builds on every TensorRT
 (docs/decisions/0008). The node names of `export.onnx_graph` say which module a node belongs to.
@@ -17,6 +18,7 @@ import numpy as np
 
 from edgeinspect.errors import ExportError
 from edgeinspect.export.onnx_graph import module_of
+from edgeinspect.export.products import left_product, right_product
 
 if TYPE_CHECKING:
     import onnx
@@ -26,10 +28,8 @@ __all__ = ["HALF_MODULES", "LARGEST_HALF", "RANGE_LIMIT", "half_graph", "is_half
 HALF_MODULES = (
     "generator.encoder",
     "generator.form",
-    "generator.fill",
     "generator.head",
     "generator.feature_head",
-    "generator.targets",
 )
 LARGEST_HALF = 65504.0
 RANGE_LIMIT = LARGEST_HALF / 4  # a tensor that reaches it on good pictures stays FP32
@@ -57,8 +57,7 @@ def half_graph(model: onnx.ModelProto, largest: Mapping[str, float]) -> onnx.Mod
 
     half = onnx.ModelProto()
     half.CopyFrom(onnx.shape_inference.infer_shapes(model))
-    typing = _Typing(half.graph, largest)
-    typing.apply(half.graph)
+    _Typing(half.graph, largest).apply(half.graph)
     del half.graph.value_info[:]
     half = onnx.shape_inference.infer_shapes(half, strict_mode=True)
     onnx.checker.check_model(half, full_check=True)
@@ -83,8 +82,11 @@ class _Typing:
             if tensor.data_type == self.float
         }
         values = (*graph.input, *graph.value_info, *graph.output)
-        floats = (v.name for v in values if v.type.tensor_type.elem_type == self.float)
-        self.type_of = dict.fromkeys(floats, self.float)
+        floats = [v for v in values if v.type.tensor_type.elem_type == self.float]
+        self.type_of = {value.name: self.float for value in floats}
+        self.shapes = {
+            v.name: [d.dim_value or -1 for d in v.type.tensor_type.shape.dim] for v in floats
+        }
         sizes = {**largest, **{n: np.abs(a).max(initial=0) for n, a in self.constants.items()}}
         self.is_far = {name for name, size in sizes.items() if not size < RANGE_LIMIT}
         self.nodes: list[Any] = []
@@ -93,28 +95,16 @@ class _Typing:
     def apply(self, graph: onnx.GraphProto) -> None:
         """Rewrite the nodes and constants of a graph."""
         for node in graph.node:
-            self._type(node)
+            kind = self._kind(node)
+            if kind == self.float and self._becomes_convolution(node):
+                continue
+            self._type(node, kind)
         others = [t for t in graph.initializer if t.data_type != self.float]
         for value in graph.output:
             assert self.type_of.get(value.name) != self.half, f"{value.name} became FP16"
         del graph.node[:], graph.initializer[:]
         graph.node.extend(self.nodes)
         graph.initializer.extend([*others, *self.typed_constants.values()])
-
-    def _type(self, node: Any) -> None:
-        """Give one node its type: casts before it, and the type of what comes out."""
-        kind = self._kind(node)
-        typed = list(node.input)[: _N_TYPED.get(node.op_type)]
-        for place, name in enumerate(node.input):
-            wanted = kind if place < len(typed) else self.float
-            if name in self.constants:
-                node.input[place] = self._constant(name, wanted)
-            elif name in self.type_of:
-                node.input[place] = self._cast(name, wanted)
-        if node.op_type == "Cast" and node.output[0] in self.type_of:
-            node.attribute[0].i = kind
-        self.type_of.update((name, kind) for name in node.output if name in self.type_of)
-        self.nodes.append(node)
 
     def _kind(self, node: Any) -> int:
         if node.op_type in _IN_FLOAT or self.is_far.intersection((*node.input, *node.output)):
@@ -124,6 +114,38 @@ class _Typing:
         if node.op_type in _MOVES:
             return self.type_of.get(node.input[0], self.float)
         return self.float
+
+    def _type(self, node: Any, kind: int) -> None:
+        """Give one node its type: casts before it, and the type of what comes out."""
+        n_typed = _N_TYPED.get(node.op_type, len(node.input))
+        for place, name in enumerate(node.input):
+            wanted = kind if place < n_typed else self.float
+            if name in self.constants:
+                node.input[place] = self._constant(name, wanted)
+            elif name in self.type_of:
+                node.input[place] = self._cast(name, wanted)
+        if node.op_type == "Cast" and node.output[0] in self.type_of:
+            node.attribute[0].i = kind
+        self.type_of.update((name, kind) for name in node.output if name in self.type_of)
+        self.nodes.append(node)
+
+    def _becomes_convolution(self, node: Any) -> bool:
+        """Replace a product with a constant matrix; other FP32 products are left as they are."""
+        if node.op_type != "MatMul":
+            return False
+        left, right = (self.constants.get(name) for name in node.input)
+        other = node.input[1] if left is not None else node.input[0]
+        if left is not None and left.ndim == 2:
+            node.input[1] = self._cast(other, self.float)
+            nodes, constants = left_product(node, left, self.shapes[other])
+        elif right is not None and right.ndim == 2 and len(self.shapes[other]) == 3:
+            node.input[0] = self._cast(other, self.float)
+            nodes, constants = right_product(node, right)
+        else:
+            return False
+        self.nodes += nodes
+        self.typed_constants.update((tensor.name, tensor) for tensor in constants)
+        return True
 
     def _cast(self, name: str, kind: int) -> str:
         """The name under which a tensor has a type."""
