@@ -4,6 +4,7 @@
     graph_fp32.onnx          uint8 image and rule constants in, score and maps out
     graph_fp16.onnx          the same with products in FP16, for GPUs (export.half)
     maps_fp32.onnx           the same generator, un-normalised error maps out (for calibration)
+    precision.json           what of graph_fp16.onnx is FP16, and how large its numbers become
     calibration-<hash>.npz   rule constants, threshold, the good scores they came from
     golden.npz, card.md      what to check a box against, and what people should know
     engines/                 built on the box; not in the manifest, each has its own receipt

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from edgeinspect.export.onnx_graph import (
     export_graph,
     save_graphs,
 )
+from edgeinspect.export.operators import check_operators
+from edgeinspect.export.precision import describe_precision
 from edgeinspect.export.ranges import largest_magnitudes
 from edgeinspect.model.generator import Generator
 from edgeinspect.parity import (
@@ -44,6 +46,9 @@ from edgeinspect.scoring import RuleInputs, top_k
 from edgeinspect.training.checkpoint import load_generator
 from edgeinspect.training.run_folder import RunFolder
 
+if TYPE_CHECKING:
+    import onnx
+
 __all__ = ["export_run", "graph_io", "write_bundle"]
 
 _log = logging.getLogger(__name__)
@@ -52,6 +57,7 @@ Floats = NDArray[np.float32]
 
 SCORES, MAPS, WEIGHTS = "graph_fp32.onnx", "maps_fp32.onnx", "weights_fp32.bin"
 HALF_SCORES, HALF_WEIGHTS = "graph_fp16.onnx", "weights_fp16.bin"
+PRECISION = "precision.json"
 _PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
 _SECTION = "scoring."
 
@@ -61,6 +67,7 @@ def export_run(
     path: Path,
     *,
     force: bool = False,
+    merge: str | None = None,
     settings: Mapping[str, str] | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> Bundle:
@@ -69,6 +76,8 @@ def export_run(
     Args:
         run: folder of a training run.
         path: the bundle to write; only `force` replaces one.
+        merge: tokens merged away in each encoder block, such as "16", or "0,8,16" for each of
+            three blocks; None as it was trained.
         settings: `scoring.KEY` to value, what is fixed in the graph besides the generator.
         notes: what else to say in the provenance, JSON types only: `hardware` (names) that
             trained, for how many `seconds`, `warnings` (sentences) about the pictures.
@@ -78,6 +87,9 @@ def export_run(
     """
     generator, config, provenance = load_generator(run)
     config = _with_scoring(config, settings or {})
+    if merge is not None:
+        config = with_settings(config, {"generator.merge": merge})
+        generator = _merging(generator, config)
     folder = RunFolder.open(run)
     pictures = [*folder.holdout_paths(), *folder.training_paths()]
     return write_bundle(
@@ -144,8 +156,18 @@ def _write_graphs(graph: InspectionGraph, golden: Golden, folder: Path) -> None:
         name: cut_part(model, name, inputs=inputs, outputs=outputs, axes=io.axes)
         for name, (inputs, outputs) in ends.items()
     }
-    half = half_graph(parts[SCORES], largest_magnitudes(parts[SCORES], golden))
+    _write_half(parts[SCORES], golden, folder)
     save_graphs(parts, folder, weights=WEIGHTS)
+
+
+def _write_half(scores: onnx.ModelProto, golden: Golden, folder: Path) -> None:
+    """The scoring graph in FP16, and what became of its types."""
+    largest = largest_magnitudes(scores, golden)
+    half = half_graph(scores, largest)
+    check_operators(half, HALF_SCORES)
+    report = describe_precision(half, largest)
+    _log.info("FP16: %.0f %% of the operations", 100 * report.half_share)
+    (folder / PRECISION).write_text(report.to_json(), encoding="utf-8")
     save_graphs({HALF_SCORES: half}, folder, weights=HALF_WEIGHTS)
 
 
@@ -203,6 +225,13 @@ def _check_facts(parity: ParityReport, names: Sequence[str]) -> dict[str, Any]:
         "score_error": float(parity.score_error),
         "map_error": float(parity.map_error),
     }
+
+
+def _merging(generator: Generator, config: RunConfig) -> Generator:
+    """The same weights in a generator that merges as `config` says; merging has none of its own."""
+    merging = Generator(config.generator).eval()
+    merging.load_state_dict(generator.state_dict())
+    return merging
 
 
 def _with_scoring(config: RunConfig, settings: Mapping[str, str]) -> RunConfig:

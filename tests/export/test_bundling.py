@@ -38,6 +38,7 @@ GRAPHS = (
     bundling.WEIGHTS,
     bundling.HALF_SCORES,
     bundling.HALF_WEIGHTS,
+    bundling.PRECISION,
 )
 TILE = np.array([1, 0, 1], np.int32)
 
