@@ -25,16 +25,15 @@ _HINT = "a limit of these settings or of this torch; please report it with the r
 
 # Those that graphs of ours and backbones of timm use; control flow, scatters and operators with
 # data-dependent shapes are left out on purpose, `Attention` is younger than opset 20.
-_KNOWN = frozenset(
-    """
-    Abs Add And ArgMax AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape
-    Conv Div Equal Erf Exp Expand Flatten Gather GatherElements Gelu Gemm GlobalAveragePool Greater
-    HardSigmoid HardSwish Identity LayerNormalization LeakyRelu Less Log MatMul Max MaxPool Min Mul
-    Neg Not Or Pad Pow Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape
-    Resize Shape Sigmoid Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh Tile TopK Transpose
-    Unsqueeze Where
-    """.split()
+_KNOWN_NAMES = (
+    "Abs Add And ArgMax AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape",
+    "Conv Div Equal Erf Exp Expand Flatten Gather GatherElements Gelu Gemm GlobalAveragePool",
+    "Greater HardSigmoid HardSwish Identity LayerNormalization LeakyRelu Less Log MatMul Max",
+    "MaxPool Min Mul Neg Not Or Pad Pow Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin",
+    "ReduceSum Relu Reshape Resize Shape Sigmoid Slice Softmax Softplus Split Sqrt Squeeze Sub",
+    "Tanh Tile TopK Transpose Unsqueeze Where",
 )
+_KNOWN = frozenset(name for line in _KNOWN_NAMES for name in line.split())
 # Input that must be a constant: of the axes of what is reduced, cut or reshaped.
 _CONSTANT_INPUT = {
     "Conv": 1,
@@ -72,10 +71,14 @@ def check_operators(model: onnx.ModelProto, name: str) -> None:
     opsets = [opset.version for opset in model.opset_import]
     if model.ir_version != IR_VERSION or opsets != [OPSET]:
         raise ExportError(f"{name} has IR {model.ir_version}, opset {opsets}", hint=_HINT)
+    for node in model.graph.node:
+        if node.op_type not in _KNOWN or node.domain:
+            what = f"{node.domain or 'an ONNX'} {node.op_type}"
+            raise ExportError(f"{name}: {node.name} is {what}, which engines refuse", hint=_HINT)
     facts = _Facts.of(model)
     for node in model.graph.node:
         for problem in _problems(node, facts):
-            raise ExportError(f"{name}: {node.name or node.op_type} {problem}", hint=_HINT)
+            raise ExportError(f"{name}: {node.name} {problem}", hint=_HINT)
 
 
 def float_products(model: onnx.ModelProto) -> list[str]:
@@ -120,8 +123,6 @@ def _type_name(kind: int) -> str:
 
 def _problems(node: Any, facts: _Facts) -> Iterator[str]:
     """What engines refuse about a node, in words that follow its name."""
-    if node.op_type not in _KNOWN or node.domain:
-        yield f"is {node.domain or 'an ONNX'} {node.op_type}, which engines refuse"
     place = _CONSTANT_INPUT.get(node.op_type)
     is_given = place is not None and len(node.input) > place and node.input[place]
     if is_given and node.input[place] not in facts.constants:

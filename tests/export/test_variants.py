@@ -32,9 +32,7 @@ def parity_problems(made: Exported, precision: Precision, budget: Budget) -> tup
 
 
 @pytest.mark.parametrize("precision", list(Precision))
-def test_the_graph_computes_what_pytorch_does(
-    each_variant: Exported, precision: Precision
-) -> None:
+def test_the_graph_computes_what_pytorch_does(each_variant: Exported, precision: Precision) -> None:
     assert parity_problems(each_variant, precision, BUDGETS[precision]) == ()
 
 
