@@ -225,7 +225,9 @@ def _model(config: RunConfig, n_parameters: int | None) -> dict[str, Any]:
         "parameters": None if n_parameters is None else f"{n_parameters / 1e6:.2f} million",
         "masks": f"blocks of {blocks} px, patch {g.patch} px",
         "added to": "a smooth fill from the visible pixels" if g.prior is Prior.FILL else "nothing",
-        "merged tokens a block": g.merge,
+        "merged tokens a block": str(g.merge)
+        if isinstance(g.merge, int)
+        else ", ".join(map(str, g.merge)),
         "error measures": ", ".join(m.value for m in config.scoring.measures),
         "statistics": ", ".join(s.value for s in config.scoring.statistics),
         "blur": "none" if config.scoring.blur_px == 1 else f"{config.scoring.blur_px} px",

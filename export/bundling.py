@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from edgeinspect.config import RunConfig, to_dict, with_settings
 from edgeinspect.errors import ConfigError, ExportError
 from edgeinspect.export.golden import golden_images, make_golden
 from edgeinspect.export.graph import MAPS_OUTPUTS, SCORE_OUTPUTS, InspectionGraph
+from edgeinspect.export.half import half_graph
 from edgeinspect.export.onnx_graph import (
     GraphIO,
     cut_part,
@@ -27,12 +28,26 @@ from edgeinspect.export.onnx_graph import (
     export_graph,
     save_graphs,
 )
+from edgeinspect.export.operators import check_operators
+from edgeinspect.export.precision import describe_precision
+from edgeinspect.export.ranges import largest_magnitudes
 from edgeinspect.model.generator import Generator
-from edgeinspect.parity import FP32_BUDGET, Golden, ParityReport, compare_maps, compare_outputs
+from edgeinspect.parity import (
+    FP16_BUDGET,
+    FP32_BUDGET,
+    Budget,
+    Golden,
+    ParityReport,
+    compare_maps,
+    compare_outputs,
+)
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeMaps, OnnxRuntimeSession
 from edgeinspect.scoring import RuleInputs, top_k
 from edgeinspect.training.checkpoint import load_generator
 from edgeinspect.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import onnx
 
 __all__ = ["export_run", "graph_io", "write_bundle"]
 
@@ -41,6 +56,8 @@ _log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 
 SCORES, MAPS, WEIGHTS = "graph_fp32.onnx", "maps_fp32.onnx", "weights_fp32.bin"
+HALF_SCORES, HALF_WEIGHTS = "graph_fp16.onnx", "weights_fp16.bin"
+PRECISION = "precision.json"
 _PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
 _SECTION = "scoring."
 
@@ -50,6 +67,7 @@ def export_run(
     path: Path,
     *,
     force: bool = False,
+    merge: str | None = None,
     settings: Mapping[str, str] | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> Bundle:
@@ -58,6 +76,8 @@ def export_run(
     Args:
         run: folder of a training run.
         path: the bundle to write; only `force` replaces one.
+        merge: tokens merged away in each encoder block, such as "16", or "0,8,16" for each of
+            three blocks; None as it was trained.
         settings: `scoring.KEY` to value, what is fixed in the graph besides the generator.
         notes: what else to say in the provenance, JSON types only: `hardware` (names) that
             trained, for how many `seconds`, `warnings` (sentences) about the pictures.
@@ -67,6 +87,9 @@ def export_run(
     """
     generator, config, provenance = load_generator(run)
     config = _with_scoring(config, settings or {})
+    if merge is not None:
+        config = with_settings(config, {"generator.merge": merge})
+        generator = _merging(generator, config)
     folder = RunFolder.open(run)
     pictures = [*folder.holdout_paths(), *folder.training_paths()]
     return write_bundle(
@@ -121,7 +144,10 @@ def write_bundle(
 
 
 def _write_graphs(graph: InspectionGraph, golden: Golden, folder: Path) -> None:
-    """Export once, and cut the scoring graph and the error maps' graph out of it."""
+    """Export once, and cut the scoring graph and the error maps' graph out of it.
+
+    The FP16 graph is the scoring graph with other types.
+    """
     _log.info("exporting the graph")
     io = graph_io(golden)
     model = export_graph(graph, io)
@@ -130,17 +156,35 @@ def _write_graphs(graph: InspectionGraph, golden: Golden, folder: Path) -> None:
         name: cut_part(model, name, inputs=inputs, outputs=outputs, axes=io.axes)
         for name, (inputs, outputs) in ends.items()
     }
+    _write_half(parts[SCORES], golden, folder)
     save_graphs(parts, folder, weights=WEIGHTS)
 
 
+def _write_half(scores: onnx.ModelProto, golden: Golden, folder: Path) -> None:
+    """The scoring graph in FP16, and what became of its types."""
+    largest = largest_magnitudes(scores, golden)
+    half = half_graph(scores, largest)
+    check_operators(half, HALF_SCORES)
+    report = describe_precision(half, largest)
+    _log.info("FP16: %.0f %% of the operations", 100 * report.half_share)
+    (folder / PRECISION).write_text(report.to_json(), encoding="utf-8")
+    save_graphs({HALF_SCORES: half}, folder, weights=HALF_WEIGHTS)
+
+
 def _check_graphs(golden: Golden, error_maps: Floats, folder: Path) -> ParityReport:
-    """Hold both graphs to PyTorch. Raises: ExportError beyond the budget."""
-    with OnnxRuntimeSession(folder / SCORES, golden.constants, threads=None) as session:
-        outputs = session.infer(golden.images, golden.tile)
-    report = compare_outputs(golden, outputs, golden.constants, FP32_BUDGET)
-    _require(report, SCORES)
+    """Hold the graphs to PyTorch. Raises: ExportError beyond the budget."""
+    report = _check_scores(golden, folder / SCORES, FP32_BUDGET)
+    _check_scores(golden, folder / HALF_SCORES, FP16_BUDGET)
     with OnnxRuntimeMaps(folder / MAPS, threads=None) as maps:
         _require(compare_maps(error_maps, maps.error_maps(golden.images), FP32_BUDGET), MAPS)
+    return report
+
+
+def _check_scores(golden: Golden, path: Path, budget: Budget) -> ParityReport:
+    with OnnxRuntimeSession(path, golden.constants, threads=None) as session:
+        outputs = session.infer(golden.images, golden.tile)
+    report = compare_outputs(golden, outputs, golden.constants, budget)
+    _require(report, path.name)
     return report
 
 
@@ -181,6 +225,13 @@ def _check_facts(parity: ParityReport, names: Sequence[str]) -> dict[str, Any]:
         "score_error": float(parity.score_error),
         "map_error": float(parity.map_error),
     }
+
+
+def _merging(generator: Generator, config: RunConfig) -> Generator:
+    """The same weights in a generator that merges as `config` says; merging has none of its own."""
+    merging = Generator(config.generator).eval()
+    merging.load_state_dict(generator.state_dict())
+    return merging
 
 
 def _with_scoring(config: RunConfig, settings: Mapping[str, str]) -> RunConfig:

@@ -1,12 +1,12 @@
 """torch -> ONNX. The only module that knows torch's exporter and the ONNX tools.
 
-Written for torch 2.9 to 2.15 (`torch.onnx.export(dynamo=True)`). Opset 20 and IR 10 are the
-newest that TensorRT 10.3 (JetPack 6) reads; what it refuses is looked for here, so that it is
-found on the training machine and not on the box.
+Written for torch 2.9 to 2.15 (`torch.onnx.export(dynamo=True)`). What engines refuse is looked
+for (`export.operators`), so that it is found on the training machine and not on the box.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import logging
@@ -19,31 +19,27 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from edgeinspect.config import TOP_K_LIMIT
 from edgeinspect.errors import ExportError
+from edgeinspect.export.operators import OPSET, check_operators
 from edgeinspect.export.weights import move_weights
 
 if TYPE_CHECKING:
     import onnx
 
 __all__ = [
-    "IR_VERSION",
-    "OPSET",
     "GraphIO",
-    "check_operators",
     "cut_part",
     "describe_graph",
     "export_graph",
+    "module_of",
     "save_graphs",
 ]
 
 _log = logging.getLogger(__name__)
 
-OPSET = 20
-IR_VERSION = 10
 MAX_LENGTH = 1024  # of a dynamic axis
-_REFUSED = frozenset({"Attention", "If", "Loop", "NonZero", "Scan", "Unique"})
 _HINT = "a limit of these settings or of this torch; please report it with the run's settings"
+_SCOPES = "pkg.torch.onnx.name_scopes"  # of torch's exporter: a node's modules, then itself
 _CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 Axes = Mapping[str, Mapping[int, str]]  # {input: {axis: name of an axis of any length}}
@@ -88,8 +84,30 @@ def export_graph(module: nn.Module, graph: GraphIO) -> onnx.ModelProto:
         )
         assert program is not None
         model: onnx.ModelProto = program.model_proto
+    _name_nodes(model)
     _require_axes(model, graph.axes)
     return model
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    """Name each node `module/operator`: people and `export.half` see where it comes from.
+
+    A node that the exporter says nothing about counts to the module of what it reads.
+    """
+    made_in: dict[str, str] = {}
+    for index, node in enumerate(model.graph.node):
+        facts = {fact.key: fact.value for fact in node.metadata_props}
+        inside = next((made_in[name] for name in node.input if name in made_in), "")
+        if _SCOPES in facts:
+            *modules, _operator = ast.literal_eval(facts[_SCOPES])
+            inside = modules[-1] if modules else ""
+        node.name = f"{inside}/{node.op_type}_{index}"
+        made_in.update(dict.fromkeys(node.output, inside))
+
+
+def module_of(node: onnx.NodeProto) -> str:
+    """The module that a node was exported from, such as `generator.encoder.blocks.0.mlp.fc1`."""
+    return node.name.partition("/")[0]
 
 
 def _require_axes(model: onnx.ModelProto, axes: Axes) -> None:
@@ -171,28 +189,6 @@ def _name_axes(model: onnx.ModelProto, axes: Axes) -> None:
     for value in model.graph.input:
         for axis, name in axes.get(value.name, {}).items():
             value.type.tensor_type.shape.dim[axis].dim_param = name
-
-
-def check_operators(model: onnx.ModelProto, name: str) -> None:
-    """Raise ExportError for what TensorRT refuses: control flow, scatter, a TopK that varies."""
-    if model.ir_version != IR_VERSION or [o.version for o in model.opset_import] != [OPSET]:
-        raise ExportError(f"{name} has IR {model.ir_version}, opset {model.opset_import}")
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type in _REFUSED or node.op_type.startswith(("Scatter", "Sequence")):
-            raise ExportError(f"{name} needs {node.op_type}, which engines refuse", hint=_HINT)
-        if node.op_type == "TopK":
-            _check_top_k(node, constants, name)
-
-
-def _check_top_k(node: Any, constants: Mapping[str, Any], name: str) -> None:
-    from onnx import numpy_helper
-
-    if node.input[1] not in constants:
-        raise ExportError(f"{name} has a TopK whose K is not a constant", hint=_HINT)
-    k = int(numpy_helper.to_array(constants[node.input[1]]).item())
-    if k > TOP_K_LIMIT:
-        raise ExportError(f"{name} has a TopK of {k}, engines take at most {TOP_K_LIMIT}")
 
 
 def describe_graph(path: Path) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,14 @@ FORM = "scoring.KEY=VALUE"
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     bundle: Annotated[Path, typer.Argument(help="The bundle to write.")],
+    merge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R",
+            help="Tokens merged away in each encoder block: one number, or one a block (0,8,16)."
+            "  [default: as trained]",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar=FORM, help="Change a setting; may be repeated."),
@@ -27,8 +35,8 @@ def export(
 ) -> None:
     """Turn a training run into a bundle.
 
-    The graphs are compared with PyTorch before the bundle exists. Settings of scoring can still
-    be changed, the others were fixed when the run was trained.
+    The graphs are compared with PyTorch before the bundle exists. Settings of scoring and the
+    merging of tokens can still be changed, the others were fixed when the run was trained.
 
     Example: edgeinspect export run part.bundle --set scoring.measures=l1,ssim
     """
@@ -36,7 +44,7 @@ def export(
     from edgeinspect.export import export_run
 
     words = pairs(settings or [], form=FORM)
-    written = export_run(run, bundle, force=force, settings=words)
+    written = export_run(run, bundle, force=force, merge=merge, settings=words)
     n_bytes = sum(file.stat().st_size for file in written.path.iterdir())
     if as_json:
         show_json({"bundle": str(written.path), "size_bytes": n_bytes, **written.manifest.graph})

@@ -62,8 +62,11 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     """`value` as the annotated type, or a ConfigError that names the place and what fits."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
-        options = [a for a in args if a is not type(None)]
-        return None if value is None else _typed(options[0], value, where)
+        if value is None and type(None) in args:
+            return None
+        is_list = isinstance(value, list | tuple)
+        options = [a for a in args if (typing.get_origin(a) is tuple) == is_list]
+        return _typed((options or args)[0], value, where)
     if origin is tuple:
         values = value if isinstance(value, list | tuple) else [value]
         return tuple(_typed(args[0], v, where) for v in values)

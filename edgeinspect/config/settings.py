@@ -44,6 +44,7 @@ class GeneratorConfig:
 
     `size` and `patch` are pixels, `mask_scales` block sides in patches. A `None` in a decoder
     field means "as the encoder". `depth` counts the encoder's blocks with the middle one.
+    `merge` tokens are merged away in each encoder block: one number, or one a block.
     `backbone` (a name of timm), `feature_strides` (px) and `feature_window` (cells whose mean a
     feature is, each way; 1: the cell alone) matter to targets with features.
     """
@@ -63,7 +64,7 @@ class GeneratorConfig:
     decoder_width: int | None = None
     decoder_depth: int = 6
     decoder_mlp_ratio: float | None = None
-    merge: int = 0
+    merge: int | tuple[int, ...] = 0
 
     def __post_init__(self) -> None:
         for name, width in (("width", self.width), ("decoder_width", self.width_of_decoder)):
@@ -72,7 +73,7 @@ class GeneratorConfig:
                     f"{name} is {width}, but heads are {HEAD_WIDTH} wide",
                     hint=f"use a multiple of {HEAD_WIDTH}, such as {_nearest(width, HEAD_WIDTH)}",
                 )
-        _at_least(self, depth=1, decoder_depth=1, patch=1, merge=0, mlp_ratio=0.25)
+        _at_least(self, depth=1, decoder_depth=1, patch=1, mlp_ratio=0.25)
         if not self.mask_scales or min(self.mask_scales) < 1:
             raise ConfigError(f"mask_scales is {self.mask_scales}: at least one block side of 1")
         for block in self.mask_scales:
@@ -87,11 +88,28 @@ class GeneratorConfig:
             raise ConfigError(f"prior is {self.prior.value}, which target features does not have")
         if self.target.has_features:
             self._check_features()
-        if self.merge > self.most_mergeable:
+        self._check_merge()
+
+    def _check_merge(self) -> None:
+        """`cross` keeps a quarter of its tokens to the end; the others match the visible half of
+        each half with the other: a quarter of all tokens, in each block.
+        """
+        merge = self.merge_of_blocks
+        if len(merge) != self.depth or min(merge) < 0:
             raise ConfigError(
-                f"merge is {self.merge}, but form {self.form.value} with {self.depth} blocks on"
-                f" {self.n_tokens_encoded} tokens can merge at most {self.most_mergeable} a block"
+                f"merge is {self.merge}, for {self.depth} blocks",
+                hint="give one number for all blocks, or one a block, none below 0",
             )
+        n, kept = self.n_tokens_encoded, self.n_tokens_encoded // 4
+        for block, r in enumerate(merge, start=1):
+            is_cross = self.form is Form.CROSS
+            most = min(n // 2, n - kept) if is_cross else self.n_tokens // 4
+            if r > most:
+                raise ConfigError(
+                    f"merge is {self.merge}, but block {block} of form {self.form.value}, on {n}"
+                    f" tokens, can merge at most {most}"
+                )
+            n -= r if is_cross else 0
 
     def _check_features(self) -> None:
         strides, window = self.feature_strides, self.feature_window
@@ -125,13 +143,9 @@ class GeneratorConfig:
         return self.n_tokens if self.form is Form.ALL else self.n_tokens // 2
 
     @property
-    def most_mergeable(self) -> int:
-        """Largest `merge`: `cross` keeps a quarter of its tokens to the end, the others match
-        the visible half of each half with the other (a quarter of all tokens, in each block).
-        """
-        if self.form is Form.CROSS:
-            return self.n_tokens_encoded * 3 // 4 // self.depth
-        return self.n_tokens // 4
+    def merge_of_blocks(self) -> tuple[int, ...]:
+        """Tokens merged away in each encoder block."""
+        return (self.merge,) * self.depth if isinstance(self.merge, int) else self.merge
 
     @property
     def n_scales(self) -> int:

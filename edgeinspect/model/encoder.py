@@ -25,7 +25,7 @@ class Encoded:
 
 
 class Encoder(nn.Module):
-    """Embedding and `depth` blocks, each merging `merge` tokens."""
+    """Embedding and `depth` blocks, which merge tokens if the configuration says so."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -35,10 +35,10 @@ class Encoder(nn.Module):
             SelfBlock(
                 config.width,
                 config.mlp_ratio,
-                merge=config.merge,
+                merge=merge,
                 unmerge=config.form is not Form.CROSS,
             )
-            for _ in range(config.depth)
+            for merge in config.merge_of_blocks
         )
         self.norm = LayerNormFp32(config.width)
         initialise(self)

@@ -97,9 +97,9 @@ def _fill_width(config: GeneratorConfig) -> int:
 
 def _encoder(config: GeneratorConfig) -> tuple[int, int, int]:
     """Operations of one pass, and the number of tokens after the first and the last block."""
-    total, n, width, r = 0, config.n_tokens_encoded, config.width, config.merge
+    total, n, width = 0, config.n_tokens_encoded, config.width
     n_first = n
-    for block in range(config.depth):
+    for block, r in enumerate(config.merge_of_blocks):
         n_mlp = n - r
         total += 8 * n * width**2 + 4 * n * n * width
         total += int(4 * config.mlp_ratio * n_mlp * width**2)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
@@ -41,23 +43,28 @@ class Exported:
     bundle: Bundle
 
 
-def config_of(form: Form, target: Target = Target.PIXELS) -> RunConfig:
+def config_of(form: Form, target: Target = Target.PIXELS, merge: int = 0) -> RunConfig:
     """Features are those of the tiny backbone, in two levels."""
     return dataclasses.replace(
         CONFIG,
         generator=dataclasses.replace(
-            CONFIG.generator, form=form, target=target, backbone=BACKBONE, feature_strides=(8, 16)
+            CONFIG.generator,
+            form=form,
+            target=target,
+            merge=merge,
+            backbone=BACKBONE,
+            feature_strides=(8, 16),
         ),
         losses=LossConfig(adversarial=0.0, latent=0.0),
     )
 
 
 def make_generator(
-    form: Form, seed: int = 0, target: Target = Target.PIXELS
+    form: Form, seed: int = 0, target: Target = Target.PIXELS, merge: int = 0
 ) -> tuple[Generator, RunConfig]:
     """Random weights, the heads' too, so that the reconstruction is more than the fill."""
     torch.manual_seed(seed)
-    config = config_of(form, target)
+    config = config_of(form, target, merge)
     generator = Generator(config.generator).eval()
     if target.has_pixels:
         torch.nn.init.normal_(generator.head.weight, std=0.05)
@@ -67,32 +74,48 @@ def make_generator(
     return generator, config
 
 
-def write(form: Form, folder: Path, target: Target = Target.PIXELS) -> Exported:
-    generator, config = make_generator(form, target=target)
-    bundle = write_bundle(generator, config, folder / "part.bundle", provenance={"n_training": 7})
-    return Exported(generator=generator, config=config, bundle=bundle)
+Exporting = Callable[..., Exported]
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def export_once(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
+    """Exports of (form, target, merge), each made when it is first asked for."""
+
+    @functools.cache
+    def export(form: Form, target: Target = Target.PIXELS, merge: int = 0) -> Exported:
+        generator, config = make_generator(form, target=target, merge=merge)
+        path = tmp_path_factory.mktemp(form.value) / "part.bundle"
+        bundle = write_bundle(generator, config, path, provenance={"n_training": 7})
+        return Exported(generator=generator, config=config, bundle=bundle)
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def exported(export_once: Exporting) -> Exported:
     """Form `cross`, for tests that need any bundle."""
-    return write(Form.CROSS, tmp_path_factory.mktemp("cross"))
+    return export_once(Form.CROSS)
 
 
 @pytest.fixture(scope="session", params=list(Form), ids=lambda form: form.value)
-def each_exported(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Exported:
+def each_exported(request: pytest.FixtureRequest, export_once: Exporting) -> Exported:
     """Every form in turn."""
-    if request.param is Form.CROSS:
-        found: Exported = request.getfixturevalue("exported")
-        return found
-    return write(request.param, tmp_path_factory.mktemp(request.param.value))
+    return export_once(request.param)
 
 
 @pytest.fixture(scope="session", params=[Target.FEATURES, Target.BOTH], ids=lambda t: t.value)
-def of_features(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Exported:
+def of_features(request: pytest.FixtureRequest, export_once: Exporting) -> Exported:
     """Form `cross` with features of a backbone as its target, alone and beside pixels."""
-    return write(Form.CROSS, tmp_path_factory.mktemp(request.param.value), request.param)
+    return export_once(Form.CROSS, request.param)
+
+
+MERGE = 8
+VARIANTS = list(itertools.product(Form, Target, (0, MERGE)))
+
+
+@pytest.fixture(
+    scope="session", params=VARIANTS, ids=lambda v: f"{v[0].value}-{v[1].value}-merge{v[2]}"
+)
+def each_variant(request: pytest.FixtureRequest, export_once: Exporting) -> Exported:
+    """Every form, target, and merging off and on: all operators that a graph can have."""
+    return export_once(*request.param)

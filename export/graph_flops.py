@@ -1,0 +1,76 @@
+"""Floating-point operations of an exported graph for one image, by node.
+
+A multiply-add is two operations; matrix products and convolutions count, as in `model.flops`.
+What a constant takes part in is folded before, so what is saved by constant masks is not there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["flops_by_node", "flops_by_type", "static_graph"]
+
+
+def flops_by_node(model: onnx.ModelProto) -> dict[str, int]:
+    """Operations of each matrix product and convolution, by the node's name, for one image."""
+    static = static_graph(model)
+    shapes = _shapes(static)
+    return {
+        node.name: _flops(node, shapes)
+        for node in static.graph.node
+        if node.op_type in ("MatMul", "Gemm", "Conv")
+    }
+
+
+def flops_by_type(model: onnx.ModelProto) -> dict[str, int]:
+    """Operations by the type of their result, such as `float16`."""
+    from onnx import helper
+
+    static = static_graph(model)
+    values = (*static.graph.value_info, *static.graph.output)
+    types = {v.name: v.type.tensor_type.elem_type for v in values}
+    by_node, totals = flops_by_node(model), Counter[str]()
+    for node in static.graph.node:
+        if node.name in by_node:
+            kind = helper.tensor_dtype_to_np_dtype(types[node.output[0]]).name
+            totals[kind] += by_node[node.name]
+    return dict(totals)
+
+
+def static_graph(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph for one image and one tile position, every shape known."""
+    import onnx
+
+    static = onnx.ModelProto()
+    static.CopyFrom(model)
+    del static.graph.value_info[:]
+    for value in (*static.graph.input, *static.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if not dim.HasField("dim_value"):
+                dim.dim_value = 1
+    return onnx.shape_inference.infer_shapes(static, strict_mode=True, data_prop=True)
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
+    graph = model.graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
+    return shapes | {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+
+
+def _flops(node: Any, shapes: Mapping[str, list[int]]) -> int:
+    n_results = math.prod(shapes[node.output[0]])
+    assert n_results, f"the shape of {node.output[0]} is not known"
+    if node.op_type == "Conv":
+        _out, *products = shapes[node.input[1]]  # (out, in of a group, kernel)
+        return 2 * n_results * math.prod(products)
+    n_products = shapes[node.input[0]][-1]
+    if any(attribute.name == "transA" and attribute.i for attribute in node.attribute):
+        n_products = shapes[node.input[0]][0]
+    return 2 * n_results * n_products
