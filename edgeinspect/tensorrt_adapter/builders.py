@@ -185,19 +185,23 @@ def progress_monitor(
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
-            self._n_steps: dict[str, int] = {}
+            self._n_steps: dict[str, int] = {}  # of the phases that are open, outermost first
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self._n_steps[phase_name] = num_steps
-            on_progress(phase_name, 0, num_steps)
+            self._tell(phase_name, 0)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            n_steps = self._n_steps.get(phase_name, step + 1)
-            on_progress(phase_name, step + 1, n_steps)
+            self._tell(phase_name, step + 1)
             return not is_cancelled()
 
         def phase_finish(self, phase_name: str) -> None:
             self._n_steps.pop(phase_name, None)
+
+        def _tell(self, phase_name: str, n_done: int) -> None:
+            outermost = next(iter(self._n_steps), phase_name)
+            name = phase_name if outermost == phase_name else f"{outermost}: {phase_name}"
+            on_progress(name, n_done, self._n_steps.get(phase_name, n_done))
 
     return Monitor()
 
