@@ -176,14 +176,15 @@ def _check_graphs(golden: Golden, error_maps: Floats, folder: Path) -> ParityRep
     report = _check_scores(golden, folder / SCORES, FP32_BUDGET)
     _check_scores(golden, folder / HALF_SCORES, FP16_BUDGET)
     with OnnxRuntimeMaps(folder / MAPS, threads=None) as maps:
-        _require(compare_maps(error_maps, maps.error_maps(golden.images), FP32_BUDGET), MAPS)
+        found = maps.error_maps(golden.images)
+    _require(compare_maps(error_maps, found, FP32_BUDGET, names=golden.names), MAPS)
     return report
 
 
 def _check_scores(golden: Golden, path: Path, budget: Budget) -> ParityReport:
     with OnnxRuntimeSession(path, golden.constants, threads=None) as session:
         outputs = session.infer(golden.images, golden.tile)
-    report = compare_outputs(golden, outputs, golden.constants, budget)
+    report = compare_outputs(golden, outputs, golden.constants, budget, names=golden.names)
     _require(report, path.name)
     return report
 

@@ -32,7 +32,8 @@ def test_help_shows_every_command_with_its_line() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_table_repeats_the_docstring_of_each_command(name: str) -> None:
-    command = getattr(importlib.import_module(f"edgeinspect.cli.{name}"), name)
+    function = name.replace("-", "_")
+    command = getattr(importlib.import_module(f"edgeinspect.cli.{function}"), function)
     assert (command.__doc__ or "").strip().splitlines()[0] == COMMANDS[name]
 
 
@@ -56,7 +57,7 @@ def test_help_is_there_before_a_person_waits() -> None:
 
 def test_only_the_command_that_was_asked_for_is_imported() -> None:
     imported = _modules_after("main(['doctor', '--help'])", whole_names=True)
-    commands = {f"edgeinspect.cli.{name}" for name in COMMANDS}
+    commands = {f"edgeinspect.cli.{name.replace('-', '_')}" for name in COMMANDS}
     assert imported & commands == {"edgeinspect.cli.doctor"}
 
 
