@@ -2,6 +2,7 @@
 
     manifest.json            what it is, what is in it (sha256 of every file), where it came from
     graph_fp32.onnx          uint8 image and rule constants in, score and maps out
+    graph_fp16.onnx          the same with products in FP16, for GPUs (export.typing)
     maps_fp32.onnx           the same generator, un-normalised error maps out (for calibration)
     calibration-<hash>.npz   rule constants, threshold, the good scores they came from
     golden.npz, card.md      what to check a box against, and what people should know
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinspect.card import write_card
-from edgeinspect.config import RunConfig, from_dict
+from edgeinspect.config import Precision, RunConfig, from_dict
 from edgeinspect.constants import Calibration
 from edgeinspect.errors import BundleError, ConfigError, NotCalibratedError
 from edgeinspect.suggestions import suggest_path
@@ -103,9 +104,9 @@ class Bundle:
     def name(self) -> str:
         return self.manifest.name
 
-    def graph_path(self, precision: str = "fp32") -> Path:
+    def graph_path(self, precision: Precision = Precision.FP32) -> Path:
         """The scoring graph. Raises: BundleError if it has none of that precision."""
-        return self._file(f"graph_{precision}.onnx")
+        return self._file(f"graph_{precision.value}.onnx")
 
     @property
     def maps_path(self) -> Path:

@@ -22,7 +22,7 @@ from edgeinspect.bundle import (
     new_bundle,
     read_bundle,
 )
-from edgeinspect.config import Normalisation, Rule, RunConfig, to_dict
+from edgeinspect.config import Normalisation, Precision, Rule, RunConfig, to_dict
 from edgeinspect.errors import BundleError, NotCalibratedError, OutputError
 from tests.bundles import calibrate_stand_in, make_bundle
 
@@ -159,7 +159,7 @@ def test_a_bundle_without_calibration_says_what_to_type(bundle):
 
 def test_a_precision_that_is_not_there_is_named(bundle):
     with pytest.raises(BundleError, match=r"holds no graph_fp16\.onnx"):
-        read_bundle(bundle).graph_path("fp16")
+        read_bundle(bundle).graph_path(Precision.FP16)
 
 
 def test_recalibrating_replaces_the_calibration_and_leaves_the_graph(bundle):

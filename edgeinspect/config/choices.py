@@ -9,6 +9,7 @@ __all__ = [
     "Form",
     "Measure",
     "Normalisation",
+    "Precision",
     "Prior",
     "ResizeRule",
     "Rule",
@@ -46,6 +47,13 @@ class Target(str, enum.Enum):
     @property
     def has_features(self) -> bool:
         return self is not Target.PIXELS
+
+
+class Precision(str, enum.Enum):
+    """The floating-point type of a graph's matrix products and convolutions."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
 
 
 class Equalisation(str, enum.Enum):
