@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.config import Rule
-from edgeinspect.constants import RuleConstants
+from edgeinspect.constants import Calibration, RuleConstants
 from edgeinspect.errors import BundleError
 from edgeinspect.writing import write_atomically
 
@@ -27,8 +28,11 @@ __all__ = [
     "FP32_BUDGET",
     "Budget",
     "Golden",
+    "ImageParity",
     "Outputs",
     "ParityReport",
+    "ScoreUnits",
+    "compare_images",
     "compare_maps",
     "compare_outputs",
 ]
@@ -39,6 +43,8 @@ Ints = NDArray[np.int32]
 MAP_PERCENTILE = 99.9
 MAP_FLOOR = 1e-3  # a quarter of a grey level: below it a map is empty
 FAR = 10.0  # units; beyond, where noise under features is, rounding grows with the score
+LEAST_UNIT = 1e-6
+N_NAMED = 3  # images that a problem names, the worst
 _SCORES = ("score", "local_score", "global_score")
 
 
@@ -88,6 +94,47 @@ FP16_BUDGET = Budget(score_error=1e-2, map_error=None, map_correlation=0.999, ti
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreUnits:
+    """What a difference of each score counts in: 1 before calibration, then what separates good
+    parts from NG, (threshold - median good score).
+
+    The scores that the verdict does not use have no threshold; theirs is taken at the same rate.
+    """
+
+    score: float = 1.0
+    local_score: float = 1.0
+    global_score: float = 1.0
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> ScoreUnits:
+        """The units under a calibration."""
+        rate = calibration.threshold.false_reject_rate
+        local, whole = (
+            float(np.quantile(scores, 1 - rate) - np.median(scores))
+            for scores in (calibration.good_local, calibration.good_global)
+        )
+        score = calibration.threshold.value - float(np.median(calibration.good_scores))
+        return cls(score=score, local_score=local, global_score=whole)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageParity:
+    """How far one image's outputs are from PyTorch's.
+
+    Attributes:
+        is_tie: two maps were equally good, so that map and scale were not compared.
+        has_other_scale: the map was taken from another scale.
+    """
+
+    name: str
+    is_tie: bool
+    score_error: float
+    map_error: float
+    map_correlation: float
+    has_other_scale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParityReport:
     """The largest differences over all images, and the sentences about those beyond the budget.
 
@@ -101,6 +148,20 @@ class ParityReport:
     map_correlation: float
     n_scale_changes: int
     problems: tuple[str, ...]
+
+    @classmethod
+    def of(cls, images: Sequence[ImageParity], budget: Budget) -> ParityReport:
+        """Sum up images, at least one."""
+        report = cls(
+            n_images=len(images),
+            n_ties=sum(i.is_tie for i in images),
+            score_error=max(i.score_error for i in images),
+            map_error=max(i.map_error for i in images),
+            map_correlation=min(i.map_correlation for i in images),
+            n_scale_changes=sum(i.has_other_scale for i in images),
+            problems=(),
+        )
+        return dataclasses.replace(report, problems=_problems(report, images, budget))
 
     @property
     def is_within(self) -> bool:
@@ -165,75 +226,108 @@ def compare_outputs(
     constants: RuleConstants,
     budget: Budget,
     *,
-    score_unit: float = 1.0,
+    units: ScoreUnits | None = None,
+    names: Sequence[str] | None = None,
 ) -> ParityReport:
-    """Hold a runtime's outputs to PyTorch's, under the constants that both used.
+    """Hold a runtime's outputs to PyTorch's. See `compare_images`."""
+    images = compare_images(expected, actual, constants, budget, units=units, names=names)
+    return ParityReport.of(images, budget)
+
+
+def compare_images(
+    expected: Outputs,
+    actual: Outputs,
+    constants: RuleConstants,
+    budget: Budget,
+    *,
+    units: ScoreUnits | None = None,
+    names: Sequence[str] | None = None,
+) -> list[ImageParity]:
+    """Compare outputs image by image, under the constants that both used.
 
     Args:
-        score_unit: (threshold - median good score) of those constants, 1 before calibration.
+        units: of the scores under those constants; None before calibration.
+        names: of the images, for people; default their numbers.
     """
-    score_error = max(
-        _largest(getattr(expected, n), getattr(actual, n), score_unit) for n in _SCORES
+    unit_of = dataclasses.asdict(units or ScoreUnits())
+    score_errors = np.max(
+        [_score_errors(getattr(expected, n), getattr(actual, n), unit_of[n]) for n in _SCORES],
+        axis=0,
     )
+    map_errors, correlations = _compare_maps(expected.anomaly_map, actual.anomaly_map)
     is_tie = _ties(expected.statistics, constants, budget.tie)
-    clear = np.flatnonzero(~is_tie)
-    map_errors, correlations = _compare_maps(expected.anomaly_map[clear], actual.anomaly_map[clear])
-    report = ParityReport(
-        n_images=len(is_tie),
-        n_ties=int(is_tie.sum()),
-        score_error=score_error,
-        map_error=float(map_errors.max(initial=0.0)),
-        map_correlation=float(correlations.min(initial=1.0)),
-        n_scale_changes=int((expected.scale[clear] != actual.scale[clear]).sum()),
-        problems=(),
-    )
-    return dataclasses.replace(report, problems=_problems(report, budget))
+    return [
+        ImageParity(
+            name=f"image {i + 1}" if names is None else names[i],
+            is_tie=bool(is_tie[i]),
+            score_error=float(score_errors[i]),
+            map_error=0.0 if is_tie[i] else float(map_errors[i]),
+            map_correlation=1.0 if is_tie[i] else float(correlations[i]),
+            has_other_scale=bool(not is_tie[i] and expected.scale[i] != actual.scale[i]),
+        )
+        for i in range(len(is_tie))
+    ]
 
 
-def compare_maps(expected: Floats, actual: Floats, budget: Budget) -> ParityReport:
+def compare_maps(
+    expected: Floats, actual: Floats, budget: Budget, *, names: Sequence[str] | None = None
+) -> ParityReport:
     """Hold maps alone to PyTorch's, such as error maps: (B, ..., H, W) each."""
     flat = (-1, *expected.shape[-2:])
-    map_errors, correlations = _compare_maps(expected.reshape(flat), actual.reshape(flat))
-    report = ParityReport(
-        n_images=len(expected),
-        n_ties=0,
-        score_error=0.0,
-        map_error=float(map_errors.max()),
-        map_correlation=float(correlations.min()),
-        n_scale_changes=0,
-        problems=(),
+    errors, correlations = (
+        array.reshape(len(expected), -1)
+        for array in _compare_maps(expected.reshape(flat), actual.reshape(flat))
     )
-    return dataclasses.replace(report, problems=_problems(report, budget))
-
-
-def _problems(report: ParityReport, budget: Budget) -> tuple[str, ...]:
-    """What is beyond the budget; a difference that is no number is beyond every budget."""
-    problems = []
-    if not report.score_error <= budget.score_error:
-        problems.append(f"scores differ by {report.score_error:.2g} of {budget.score_error:g}")
-    if budget.map_error is not None and not report.map_error <= budget.map_error:
-        problems.append(f"maps differ by {report.map_error:.2g} of {budget.map_error:g}")
-    if not report.map_correlation >= budget.map_correlation:
-        problems.append(
-            f"maps correlate by {report.map_correlation:.5f}, not {budget.map_correlation:g}"
+    images = [
+        ImageParity(
+            name=f"image {i + 1}" if names is None else names[i],
+            is_tie=False,
+            score_error=0.0,
+            map_error=float(errors[i].max()),
+            map_correlation=float(correlations[i].min()),
+            has_other_scale=False,
         )
-    if report.n_scale_changes:
-        problems.append(f"{report.n_scale_changes} of {report.n_images} images change their scale")
-    return tuple(problems)
+        for i in range(len(expected))
+    ]
+    return ParityReport.of(images, budget)
 
 
-def _largest(expected: Floats, actual: Floats, unit: float) -> float:
-    """The largest difference of scores in units; infinite where either is not finite."""
+def _problems(
+    report: ParityReport, images: Sequence[ImageParity], budget: Budget
+) -> tuple[str, ...]:
+    """What is beyond the budget; a difference that is no number is beyond every budget."""
+    limit, least = budget.map_error, budget.map_correlation
+    far = [i for i in images if not i.score_error <= budget.score_error]
+    unlike = [i for i in images if limit is not None and not i.map_error <= limit]
+    loose = [i for i in images if not i.map_correlation >= least]
+    moved = [i for i in images if i.has_other_scale]
+    far.sort(key=lambda i: -i.score_error)
+    unlike.sort(key=lambda i: -i.map_error)
+    loose.sort(key=lambda i: i.map_correlation)
+    sentences = (
+        (far, f"scores differ by {report.score_error:.2g} of {budget.score_error:g}"),
+        (unlike, f"maps differ by {report.map_error:.2g} of {limit}"),
+        (loose, f"maps correlate by {report.map_correlation:.5f}, not {least:g}"),
+        (moved, f"{len(moved)} of {len(images)} images change their scale"),
+    )
+    return tuple(f"{words} ({_named(found)})" for found, words in sentences if found)
+
+
+def _named(images: Sequence[ImageParity]) -> str:
+    rest = len(images) - N_NAMED
+    return ", ".join([i.name for i in images[:N_NAMED]] + ([f"{rest} more"] if rest > 0 else []))
+
+
+def _score_errors(expected: Floats, actual: Floats, unit: float) -> NDArray[np.float64]:
+    """Differences of scores (B,) in units; infinite where either is not finite."""
     left, right = expected.astype(np.float64), actual.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        difference = np.abs(left - right) / np.maximum(unit, np.abs(left) / FAR)
-    return float(np.where(np.isfinite(difference), difference, np.inf).max(initial=0.0))
+        difference = np.abs(left - right) / np.maximum(max(unit, LEAST_UNIT), np.abs(left) / FAR)
+    return np.where(np.isfinite(difference), difference, np.inf)
 
 
 def _compare_maps(expected: Floats, actual: Floats) -> tuple[NDArray[np.float64], ...]:
     """Errors and correlations (n,) of maps (n, H, W), worst case where a map is not finite."""
-    if not len(expected):  # where all maps of all images tie
-        return np.zeros(0), np.ones(0)
     left, right = (m.reshape(len(m), -1).astype(np.float64) for m in (expected, actual))
     is_finite = (~np.isfinite([left, right])).sum(axis=(0, 2)) == 0
     left, right = (np.where(is_finite[:, None], m, 0) for m in (left, right))

@@ -137,10 +137,11 @@ def _check_graphs(golden: Golden, error_maps: Floats, folder: Path) -> ParityRep
     """Hold both graphs to PyTorch. Raises: ExportError beyond the budget."""
     with OnnxRuntimeSession(folder / SCORES, golden.constants, threads=None) as session:
         outputs = session.infer(golden.images, golden.tile)
-    report = compare_outputs(golden, outputs, golden.constants, FP32_BUDGET)
+    report = compare_outputs(golden, outputs, golden.constants, FP32_BUDGET, names=golden.names)
     _require(report, SCORES)
     with OnnxRuntimeMaps(folder / MAPS, threads=None) as maps:
-        _require(compare_maps(error_maps, maps.error_maps(golden.images), FP32_BUDGET), MAPS)
+        found = maps.error_maps(golden.images)
+    _require(compare_maps(error_maps, found, FP32_BUDGET, names=golden.names), MAPS)
     return report
 
 

@@ -11,10 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinspect.constants import RuleConstants
+from edgeinspect.config import Normalisation, Rule
+from edgeinspect.constants import Calibration, RuleConstants, Threshold
 from edgeinspect.errors import BundleError
-from edgeinspect.parity import FP16_BUDGET, FP32_BUDGET, Golden, compare_maps, compare_outputs
+from edgeinspect.parity import (
+    FP16_BUDGET,
+    FP32_BUDGET,
+    Golden,
+    ScoreUnits,
+    compare_maps,
+    compare_outputs,
+)
 
+FIELDS = ("score", "local_score", "global_score", "scale", "anomaly_map", "statistics")
 SIZE, N_IMAGES, N_MAPS, N_EACH = 16, 3, 4, 2
 
 
@@ -41,9 +50,11 @@ def make_golden() -> Golden:
 GOLDEN = make_golden()
 
 
-def compare(budget: Any = FP32_BUDGET, score_unit: float = 1.0, **changes: Any) -> Any:
+def compare(budget: Any = FP32_BUDGET, unit: float = 1.0, **changes: Any) -> Any:
     actual = dataclasses.replace(GOLDEN, **changes)
-    return compare_outputs(GOLDEN, actual, GOLDEN.constants, budget, score_unit=score_unit)
+    units = ScoreUnits(score=unit)
+    names = GOLDEN.names
+    return compare_outputs(GOLDEN, actual, GOLDEN.constants, budget, units=units, names=names)
 
 
 def test_equal_outputs_are_within_the_budget() -> None:
@@ -62,13 +73,13 @@ def test_images_whose_maps_all_tie_are_compared_by_their_scores() -> None:
 @pytest.mark.parametrize("name", ["score", "local_score", "global_score"])
 def test_each_score_counts(name: str) -> None:
     report = compare(**{name: getattr(GOLDEN, name) + np.float32(2e-4)})
-    assert report.problems == ("scores differ by 0.0002 of 0.0001",)
+    assert report.problems == ("scores differ by 0.0002 of 0.0001 (a.png, grüße.png, noise)",)
 
 
 def test_a_score_counts_in_units_of_the_distance_to_the_threshold() -> None:
     shifted = GOLDEN.score + np.float32(2e-4)
-    assert compare(score=shifted, score_unit=10).is_within
-    assert not compare(score=shifted, score_unit=0.1).is_within
+    assert compare(score=shifted, unit=10).is_within
+    assert not compare(score=shifted, unit=0.1).is_within
 
 
 @pytest.mark.parametrize(("error", "is_within"), [(3e-4, True), (0.01, False)])
@@ -105,9 +116,45 @@ def test_half_precision_is_held_to_the_correlation_of_maps() -> None:
     assert "maps correlate by" in report.problems[0]
 
 
+def test_the_worst_images_are_named_first_and_the_rest_counted() -> None:
+    error = np.array([0.2, 0.4, 0.3], np.float32)
+    twice = {n: np.concatenate([getattr(GOLDEN, n)] * 2) for n in FIELDS}
+    golden = dataclasses.replace(GOLDEN, names=tuple("abcdef"), **twice)
+    actual = dataclasses.replace(golden, score=golden.score + np.append(error, [0, 0, 0.1]))
+    report = compare_outputs(golden, actual, golden.constants, FP32_BUDGET, names=golden.names)
+    assert report.problems == ("scores differ by 0.4 of 0.0001 (b, c, a, 1 more)",)
+
+
+def test_the_unit_of_a_score_is_what_separates_good_parts_from_the_threshold() -> None:
+    good = np.linspace(0, 1, 101)
+    threshold = Threshold(
+        value=3.0,
+        false_reject_rate=0.1,
+        interval=(2, 4),
+        rate_interval=(0, 0.2),
+        method="empirical",
+        n_good=101,
+    )
+    calibration = Calibration(
+        constants=GOLDEN.constants,
+        threshold=threshold,
+        rule=Rule.PEAK,
+        normalisation=Normalisation.NONE,
+        measures=("l1",),
+        good_scores=good,
+        good_local=good,
+        good_global=10 * good,
+        good_names=tuple(map(str, range(101))),
+    )
+    units = ScoreUnits.of(calibration)
+    assert units.score == pytest.approx(2.5)
+    assert units.local_score == pytest.approx(0.4)
+    assert units.global_score == pytest.approx(4.0)
+
+
 def test_another_scale_is_a_problem() -> None:
     report = compare(scale=np.array([1, 0, 1], np.int32))
-    assert report.problems == ("1 of 3 images change their scale",)
+    assert report.problems == ("1 of 3 images change their scale (grüße.png)",)
 
 
 def test_scale_and_map_are_not_compared_where_two_maps_are_equally_good() -> None:
