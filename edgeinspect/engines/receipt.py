@@ -13,7 +13,7 @@ import platform
 from dataclasses import dataclass
 from typing import Any
 
-from edgeinspect.config import from_dict, to_dict
+from edgeinspect.config import Precision, from_dict, to_dict
 from edgeinspect.errors import ConfigError, EngineError
 
 __all__ = [
@@ -85,7 +85,6 @@ class EngineKey:
         flavour: "tensorrt" or "tensorrt-rtx", as `--runtime` names them; `version` is its.
         target: such as "sm87", or `OPEN_TARGET`.
         system: as `host_system`.
-        precision: "fp16" or "fp32", of the graph.
         flags: such as `VERSION_COMPATIBLE`.
     """
 
@@ -94,7 +93,7 @@ class EngineKey:
     version: str
     target: str
     system: str
-    precision: str
+    precision: Precision
     batch: BatchRange
     flags: tuple[str, ...] = ()
 
@@ -109,7 +108,7 @@ class EngineKey:
         fields = (
             ("graph", self.graph_sha256[:12], wanted.graph_sha256[:12]),
             ("runtime", self.flavour, wanted.flavour),
-            ("precision", self.precision, wanted.precision),
+            ("precision", self.precision.value, wanted.precision.value),
             ("system", self.system, wanted.system),
             ("target", self.target, wanted.target),
             (f"version of {self.flavour}", self.version, wanted.version),

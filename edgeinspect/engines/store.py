@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinspect.bundle import Bundle, bundle_lock, read_manifest
+from edgeinspect.config import Precision
 from edgeinspect.engines.receipt import OPEN_TARGET, VERSION_COMPATIBLE, EngineKey, Proof, Receipt
 from edgeinspect.errors import BundleError, EngineError
 from edgeinspect.writing import output_errors, write_atomically
@@ -70,7 +71,7 @@ class Engine:
         return plan
 
 
-def graph_sha256(bundle: Bundle, precision: str) -> str:
+def graph_sha256(bundle: Bundle, precision: Precision) -> str:
     """Hash of a bundle's graph with its weights. Raises: BundleError if it has no such graph.
 
     The weights are the files of the bundle whose names stand in the graph.
@@ -138,8 +139,8 @@ def _misfits(key: EngineKey, wanted: EngineKey, batch: int | None) -> tuple[str,
 
 def _build_command(bundle_path: Path, wanted: EngineKey, batch: int | None) -> str:
     words = ["edgeinspect build-engine", str(bundle_path), f"--runtime {wanted.flavour}"]
-    if wanted.precision != "fp16":
-        words.append(f"--precision {wanted.precision}")
+    if wanted.precision is not Precision.FP16:
+        words.append(f"--precision {wanted.precision.value}")
     if batch is not None and batch not in wanted.batch:
         words.append(f"--batch 1,{batch}")
     return " ".join(words)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinspect.bundle import read_bundle
+from edgeinspect.config import Precision
 from edgeinspect.engines import BatchRange, Engine, EngineKey, Layers, Receipt, install_engine
 
 PLAN = b"a plan that no TensorRT has seen"
@@ -17,7 +18,7 @@ KEY = EngineKey(
     version="10.3.0",
     target="sm87",
     system="linux-aarch64",
-    precision="fp16",
+    precision=Precision.FP16,
     batch=BatchRange(smallest=1, tuned=1, largest=8),
 )
 RECEIPT = Receipt(
@@ -44,5 +45,5 @@ def receipt_for(key: EngineKey, **changes: Any) -> Receipt:
 
 def install(bundle: Path, key: EngineKey = KEY, **changes: Any) -> Engine:
     """Put an engine of PLAN into a bundle; its graph of FP32 stands in for every precision."""
-    fp32 = replace(key, precision="fp32")
+    fp32 = replace(key, precision=Precision.FP32)
     return install_engine(read_bundle(bundle), PLAN, receipt_for(fp32, **changes))
