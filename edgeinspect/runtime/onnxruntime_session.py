@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError
-from edgeinspect.runtime.session import RUNTIMES, Floats, Images, Ints, Scores, check_images
+from edgeinspect.runtime.session import (
+    OUTPUTS,
+    RUNTIMES,
+    Floats,
+    Images,
+    Ints,
+    Scores,
+    check_images,
+    check_tile,
+)
 
 __all__ = ["OnnxRuntimeMaps", "OnnxRuntimeSession", "pick_provider"]
 
@@ -22,7 +31,6 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 _NAMES = {CPU: "onnxruntime", CUDA: "onnxruntime-cuda"}
 _LOG_ERRORS_ONLY = 3
-_OUTPUTS = ("score", "local_score", "global_score", "scale", "anomaly_map", "statistics")
 
 
 def pick_provider(runtime: str) -> str:
@@ -148,8 +156,9 @@ class OnnxRuntimeSession:
     ) -> None:
         self._graph = _Graph(path, provider=provider, threads=threads)
         self.name = self._graph.name
+        self.max_batch: int | None = None
         arrays = constants.as_inputs()
-        self._graph.require(inputs=("image", "tile", *arrays), outputs=_OUTPUTS)
+        self._graph.require(inputs=("image", "tile", *arrays), outputs=OUTPUTS)
         _check_constants(self._graph, arrays)
         self._n_tiles = constants.n_tiles
         self._binding = self._graph.binding()
@@ -157,17 +166,13 @@ class OnnxRuntimeSession:
         for name, value in self._constants.items():
             self._binding.bind_ortvalue_input(name, value)
 
-    def infer(self, images: Images, tile: Ints) -> Scores:
-        """See `Session.infer`."""
+    def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
+        """See `Session.infer`; maps cost nothing here and are always given."""
         check_images(images, self._graph.image_size)
-        if tile.shape != (len(images),) or tile.min() < 0 or tile.max() >= self._n_tiles:
-            raise EngineError(
-                f"tile is {tile.tolist()} for {len(images)} images, and the constants know"
-                f" {self._n_tiles} tile positions"
-            )
+        check_tile(tile, len(images), self._n_tiles)
         self._binding.bind_cpu_input("image", np.ascontiguousarray(images))
         self._binding.bind_cpu_input("tile", np.ascontiguousarray(tile, dtype=np.int32))
-        return Scores(**dict(zip(_OUTPUTS, self._graph.run(self._binding, _OUTPUTS), strict=True)))
+        return Scores(**dict(zip(OUTPUTS, self._graph.run(self._binding, OUTPUTS), strict=True)))
 
     def close(self) -> None:
         self._graph.close()

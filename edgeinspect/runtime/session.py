@@ -7,7 +7,7 @@ runtime by name and binds the rule constants, which stay bound until the session
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError
 
 __all__ = [
+    "OUTPUTS",
     "RUNTIMES",
     "Floats",
     "Images",
@@ -26,15 +27,18 @@ __all__ = [
     "Scores",
     "Session",
     "check_images",
+    "check_tile",
     "open_maps",
     "open_session",
 ]
 
+OUTPUTS = ("score", "local_score", "global_score", "scale", "anomaly_map", "statistics")
 RUNTIMES = ("auto", "onnxruntime", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,6 +50,7 @@ class Scores:
         scale: (B,), int32, the mask scale that the map comes from.
         anomaly_map: (B, H, W), in z units of good parts.
         statistics: (B, S), before they become z.
+        has_map: (B,), False where the map was not wanted and `anomaly_map` is 0; all by default.
     """
 
     score: Floats
@@ -54,6 +59,11 @@ class Scores:
     scale: Ints
     anomaly_map: Floats
     statistics: Floats
+    has_map: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+
+    def __post_init__(self) -> None:
+        if len(self.has_map) != len(self.score):
+            object.__setattr__(self, "has_map", np.ones(len(self.score), np.bool_))
 
     @classmethod
     def join(cls, parts: list[Scores]) -> Scores:
@@ -72,14 +82,22 @@ class Scores:
 
 
 class Session(Protocol):
-    """An open scoring graph with its constants bound; use it inside a `with`."""
+    """An open scoring graph with its constants bound; use it inside a `with`.
+
+    `max_batch` is the most images that one call takes, None for any number.
+    """
 
     name: str
+    max_batch: int | None
 
-    def infer(self, images: Images, tile: Ints) -> Scores:
+    def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
         """Score images (B, H, W, 3) uint8 RGB, each at its tile position (B,) int32.
 
-        Raises: EngineError if they do not fit the graph, or the session is closed.
+        Args:
+            map_above: only maps of images with a higher score are wanted, where leaving the
+                others on the device saves time; None wants all.
+        Raises: EngineError if they do not fit the graph, the session is closed, or it is used
+            from a thread that did not open it where the runtime cannot have that.
         """
         ...
 
@@ -139,6 +157,15 @@ def open_maps(bundle: Bundle, *, threads: int | None = None) -> MapSession:
     from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeMaps
 
     return OnnxRuntimeMaps(bundle.maps_path, threads=threads)
+
+
+def check_tile(tile: Ints, n_images: int, n_tiles: int) -> None:
+    """Raise EngineError unless tile is (n_images,) of positions that the constants know."""
+    if tile.shape != (n_images,) or tile.min() < 0 or tile.max() >= n_tiles:
+        raise EngineError(
+            f"tile is {tile.tolist()} for {n_images} images, and the constants know"
+            f" {n_tiles} tile positions"
+        )
 
 
 def check_images(images: Images, size: tuple[int, int]) -> None:
