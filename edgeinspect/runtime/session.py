@@ -28,6 +28,7 @@ __all__ = [
     "Session",
     "check_images",
     "check_tile",
+    "infer_all",
     "open_maps",
     "open_session",
 ]
@@ -126,6 +127,13 @@ class MapSession(Protocol):
     def __enter__(self) -> MapSession: ...
 
     def __exit__(self, *error: object) -> None: ...
+
+
+def infer_all(session: Session, images: Images, tile: Ints, *, batch: int = 8) -> Scores:
+    """Score any number of images in calls of `batch`, or of what the session takes."""
+    step = min(batch, session.max_batch or batch)
+    starts = range(0, len(images), step)
+    return Scores.join([session.infer(images[i : i + step], tile[i : i + step]) for i in starts])
 
 
 def open_session(
