@@ -1,14 +1,4 @@
-"""TensorRT in all its flavours and versions: the one place that knows how they differ.
-
-Written for TensorRT 10.3 (JetPack 6) to 11.4 and TensorRT-RTX 1.7. Their Python modules have the
-same names for the same things, so every function takes the module (`trt`) and asks for what not
-all versions have by its name. Networks are strongly typed, so no version needs a precision flag.
-
-A contract test (tests/test_tensorrt_contract.py) reads this file and all others that use a
-TensorRT module, and holds each name to the API of every version. It follows types from parameters
-annotated as `trt.CLASS` through the calls on them; a name that a version lacks must stand in a
-function that asks for it with `hasattr`.
-"""
+"""Which flavours of TensorRT there are here, and their logger."""
 
 from __future__ import annotations
 
@@ -26,15 +16,13 @@ from edgeinspect.errors import EngineError, MissingPackageError
 from edgeinspect.jetson import JETPACK_PACKAGE, read_jetson
 
 if TYPE_CHECKING:
-    import tensorrt as trt
+    pass
 
 __all__ = [
     "Flavour",
     "TensorRT",
-    "create_builder",
-    "create_network",
-    "deserialise_engine",
     "find_tensorrt",
+    "first_error",
     "installed_flavours",
     "recent_errors",
     "shared_logger",
@@ -148,44 +136,5 @@ def recent_errors(trt: ModuleType) -> tuple[str, ...]:
     return taken
 
 
-def create_builder(trt: ModuleType) -> trt.Builder:
-    """A builder. Raises: EngineError where TensorRT needs a GPU and there is none.
-
-    TensorRT-RTX needs none; the others fail in their constructor.
-    """
-    recent_errors(trt)
-    try:
-        return trt.Builder(shared_logger(trt))
-    except TypeError as error:
-        raise EngineError(
-            f"{trt.__name__} cannot start: {_first(recent_errors(trt)) or error}",
-            hint="it builds on the machine with the GPU; TensorRT-RTX builds without one:"
-            " add --runtime tensorrt-rtx --target sm86",
-        ) from error
-
-
-def create_network(trt: ModuleType, builder: trt.Builder) -> trt.INetworkDefinition:
-    """A strongly typed network: types are the graph's, in every version."""
-    flag = trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
-    return builder.create_network(1 << int(flag))  # the number differs between versions
-
-
-def deserialise_engine(trt: ModuleType, plan: bytes) -> trt.ICudaEngine:
-    """An engine from its plan, ready for contexts on the current GPU.
-
-    Raises: EngineError, in TensorRT's words, if the plan is of another version or GPU.
-    """
-    recent_errors(trt)
-    runtime = trt.Runtime(shared_logger(trt))
-    engine = None if runtime is None else runtime.deserialize_cuda_engine(plan)
-    if engine is None:
-        raise EngineError(
-            f"{trt.__name__} {trt.__version__} cannot load the engine:"
-            f" {_first(recent_errors(trt)) or 'it does not say why'}",
-            hint="run: edgeinspect build-engine BUNDLE --force, on this machine",
-        )
-    return engine
-
-
-def _first(messages: tuple[str, ...]) -> str | None:
+def first_error(messages: tuple[str, ...]) -> str | None:
     return messages[0].strip() if messages else None
