@@ -1,8 +1,8 @@
 """`edgeinspect`: finds the command's module, runs it, and turns trouble into one line.
 
-Each command is the function of its own name in `edgeinspect.cli.NAME`. Only the one that was
-asked for is imported; the others stand in `--help` by the line of the table below, which a test
-holds equal to their docstrings. This is the only place that prints errors and sets exit codes:
+Each command is the function of its own name in `edgeinspect.cli.NAME`, `-` being `_` there. Only
+the one that was asked for is imported; the others stand in `--help` by the line of the table below,
+which a test holds equal to their docstrings. This is the only place that prints errors and sets exit codes:
 0 done, 1 what the command says (`run`: not every part is OK), 2 trouble, 130 interrupted.
 """
 
@@ -31,6 +31,7 @@ COMMANDS = MappingProxyType(
         "train": "Train a model on good pictures.",
         "export": "Turn a training run into a bundle.",
         "calibrate": "Give a bundle its statistics and threshold, from good pictures.",
+        "build-engine": "Build a bundle's engine for a GPU, and prove it.",
         "evaluate": "Measure a bundle on labelled pictures.",
         "run": "Judge pictures with a bundle.",
         "synth": "Make synthetic parts, or paste defects onto good pictures.",
@@ -75,8 +76,9 @@ def build_app(command: str | None) -> typer.Typer:
     app.callback(epilog="Each command has its own --help, with an example.")(_global_options)
     for name, line in COMMANDS.items():
         if name == command:
-            module = importlib.import_module(f"edgeinspect.cli.{name}")
-            app.command(name)(_told(getattr(module, name)))
+            function = name.replace("-", "_")
+            module = importlib.import_module(f"edgeinspect.cli.{function}")
+            app.command(name)(_told(getattr(module, function)))
         else:
             app.command(name, help=line)(_not_imported)
     return app
