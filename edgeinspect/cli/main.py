@@ -2,8 +2,9 @@
 
 Each command is the function of its own name in `edgeinspect.cli.NAME`, `-` being `_` there. Only
 the one that was asked for is imported; the others stand in `--help` by the line of the table below,
-which a test holds equal to their docstrings. This is the only place that prints errors and sets exit codes:
-0 done, 1 what the command says (`run`: not every part is OK), 2 trouble, 130 interrupted.
+which a test holds equal to their docstrings. This is the only place that prints errors and sets
+exit codes: 0 done, 1 what the command says (`run`: not every part is OK), 2 trouble, 130
+interrupted.
 """
 
 from __future__ import annotations
