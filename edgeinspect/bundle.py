@@ -2,7 +2,7 @@
 
     manifest.json            what it is, what is in it (sha256 of every file), where it came from
     graph_fp32.onnx          uint8 image and rule constants in, score and maps out
-    graph_fp16.onnx          the same with products in FP16, for GPUs (export.typing)
+    graph_fp16.onnx          the same with products in FP16, for GPUs (export.half)
     maps_fp32.onnx           the same generator, un-normalised error maps out (for calibration)
     calibration-<hash>.npz   rule constants, threshold, the good scores they came from
     golden.npz, card.md      what to check a box against, and what people should know

@@ -20,6 +20,7 @@ from edgeinspect.config import RunConfig, to_dict, with_settings
 from edgeinspect.errors import ConfigError, ExportError
 from edgeinspect.export.golden import golden_images, make_golden
 from edgeinspect.export.graph import MAPS_OUTPUTS, SCORE_OUTPUTS, InspectionGraph
+from edgeinspect.export.half import half_graph
 from edgeinspect.export.onnx_graph import (
     GraphIO,
     cut_part,
@@ -27,8 +28,17 @@ from edgeinspect.export.onnx_graph import (
     export_graph,
     save_graphs,
 )
+from edgeinspect.export.ranges import largest_magnitudes
 from edgeinspect.model.generator import Generator
-from edgeinspect.parity import FP32_BUDGET, Golden, ParityReport, compare_maps, compare_outputs
+from edgeinspect.parity import (
+    FP16_BUDGET,
+    FP32_BUDGET,
+    Budget,
+    Golden,
+    ParityReport,
+    compare_maps,
+    compare_outputs,
+)
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeMaps, OnnxRuntimeSession
 from edgeinspect.scoring import RuleInputs, top_k
 from edgeinspect.training.checkpoint import load_generator
@@ -41,6 +51,7 @@ _log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 
 SCORES, MAPS, WEIGHTS = "graph_fp32.onnx", "maps_fp32.onnx", "weights_fp32.bin"
+HALF_SCORES, HALF_WEIGHTS = "graph_fp16.onnx", "weights_fp16.bin"
 _PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
 _SECTION = "scoring."
 
@@ -121,7 +132,10 @@ def write_bundle(
 
 
 def _write_graphs(graph: InspectionGraph, golden: Golden, folder: Path) -> None:
-    """Export once, and cut the scoring graph and the error maps' graph out of it."""
+    """Export once, and cut the scoring graph and the error maps' graph out of it.
+
+    The FP16 graph is the scoring graph with other types.
+    """
     _log.info("exporting the graph")
     io = graph_io(golden)
     model = export_graph(graph, io)
@@ -130,18 +144,26 @@ def _write_graphs(graph: InspectionGraph, golden: Golden, folder: Path) -> None:
         name: cut_part(model, name, inputs=inputs, outputs=outputs, axes=io.axes)
         for name, (inputs, outputs) in ends.items()
     }
+    half = half_graph(parts[SCORES], largest_magnitudes(parts[SCORES], golden))
     save_graphs(parts, folder, weights=WEIGHTS)
+    save_graphs({HALF_SCORES: half}, folder, weights=HALF_WEIGHTS)
 
 
 def _check_graphs(golden: Golden, error_maps: Floats, folder: Path) -> ParityReport:
-    """Hold both graphs to PyTorch. Raises: ExportError beyond the budget."""
-    with OnnxRuntimeSession(folder / SCORES, golden.constants, threads=None) as session:
-        outputs = session.infer(golden.images, golden.tile)
-    report = compare_outputs(golden, outputs, golden.constants, FP32_BUDGET, names=golden.names)
-    _require(report, SCORES)
+    """Hold the graphs to PyTorch. Raises: ExportError beyond the budget."""
+    report = _check_scores(golden, folder / SCORES, FP32_BUDGET)
+    _check_scores(golden, folder / HALF_SCORES, FP16_BUDGET)
     with OnnxRuntimeMaps(folder / MAPS, threads=None) as maps:
         found = maps.error_maps(golden.images)
     _require(compare_maps(error_maps, found, FP32_BUDGET, names=golden.names), MAPS)
+    return report
+
+
+def _check_scores(golden: Golden, path: Path, budget: Budget) -> ParityReport:
+    with OnnxRuntimeSession(path, golden.constants, threads=None) as session:
+        outputs = session.infer(golden.images, golden.tile)
+    report = compare_outputs(golden, outputs, golden.constants, budget, names=golden.names)
+    _require(report, path.name)
     return report
 
 

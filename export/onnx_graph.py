@@ -7,6 +7,7 @@ found on the training machine and not on the box.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import logging
@@ -34,6 +35,7 @@ __all__ = [
     "cut_part",
     "describe_graph",
     "export_graph",
+    "module_of",
     "save_graphs",
 ]
 
@@ -44,6 +46,7 @@ IR_VERSION = 10
 MAX_LENGTH = 1024  # of a dynamic axis
 _REFUSED = frozenset({"Attention", "If", "Loop", "NonZero", "Scan", "Unique"})
 _HINT = "a limit of these settings or of this torch; please report it with the run's settings"
+_SCOPES = "pkg.torch.onnx.name_scopes"  # of torch's exporter: a node's modules, then itself
 _CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 Axes = Mapping[str, Mapping[int, str]]  # {input: {axis: name of an axis of any length}}
@@ -88,8 +91,30 @@ def export_graph(module: nn.Module, graph: GraphIO) -> onnx.ModelProto:
         )
         assert program is not None
         model: onnx.ModelProto = program.model_proto
+    _name_nodes(model)
     _require_axes(model, graph.axes)
     return model
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    """Name each node `module/operator`: people and `export.half` see where it comes from.
+
+    A node that the exporter says nothing about counts to the module of what it reads.
+    """
+    made_in: dict[str, str] = {}
+    for index, node in enumerate(model.graph.node):
+        facts = {fact.key: fact.value for fact in node.metadata_props}
+        inside = next((made_in[name] for name in node.input if name in made_in), "")
+        if _SCOPES in facts:
+            *modules, _operator = ast.literal_eval(facts[_SCOPES])
+            inside = modules[-1] if modules else ""
+        node.name = f"{inside}/{node.op_type}_{index}"
+        made_in.update(dict.fromkeys(node.output, inside))
+
+
+def module_of(node: onnx.NodeProto) -> str:
+    """The module that a node was exported from, such as `generator.encoder.blocks.0.mlp.fc1`."""
+    return node.name.partition("/")[0]
 
 
 def _require_axes(model: onnx.ModelProto, axes: Axes) -> None:

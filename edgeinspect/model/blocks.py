@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edgeinspect.config import HEAD_WIDTH
 from edgeinspect.model.merging import attention_bias, merge_matrix, merge_tokens, unmerge_tokens
 
-__all__ = ["Attention", "CrossBlock", "SelfBlock", "TokenEmbedding", "initialise", "position_table"]
+__all__ = ["Attention", "CrossBlock", "SelfBlock", "TokenEmbedding", "attend", "initialise", "position_table"]
 
 
 class TokenEmbedding(nn.Module):
@@ -57,15 +57,29 @@ class Attention(nn.Module):
 
         The keys are means over the heads: they summarise a token for merging.
         """
-        query = self._heads(self.query(x))
+        query = self._heads(self.query(x) * HEAD_WIDTH**-0.5)
         key, value = self.key_value(x if context is None else context).chunk(2, dim=-1)
         key, value = self._heads(key), self._heads(value)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        attended = attend(query, key, value, bias)
         joined = attended.transpose(1, 2).flatten(2)
         return self.output(joined), key.mean(dim=1)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_heads, HEAD_WIDTH)).transpose(1, 2)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    """softmax(Q K^T + bias) V of scaled queries: (B, heads, N, 64), (B, heads, M, 64) twice.
+
+    In the exported graph two plain products, the pattern that TensorRT's fused attention looks
+    for; the exporter's own turns the keys over three reshapes and scales them as well.
+    """
+    if torch.compiler.is_exporting():
+        logits = query @ key.mT
+        if bias is not None:
+            logits = logits + bias
+        return logits.softmax(dim=-1) @ value
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
 
 
 class SelfBlock(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor
 __all__ = ["attention_bias", "merge_matrix", "merge_tokens", "unmerge_tokens"]
 
 NEVER = -4.0  # below any cosine
+LEAST_NORM = 1e-4  # of a key; FP16 holds it
 
 
 def merge_matrix(keys: Tensor, r: int, protected: Tensor | None = None) -> Tensor:
@@ -30,7 +31,7 @@ def merge_matrix(keys: Tensor, r: int, protected: Tensor | None = None) -> Tenso
     Returns: (B, N - r, N), ones and zeros; each column sums to 1.
     """
     _batch, n, _ = keys.shape
-    unit = F.normalize(keys, dim=-1)
+    unit = F.normalize(keys, dim=-1, eps=LEAST_NORM)
     similarity = unit[:, 0::2] @ unit[:, 1::2].mT  # (B, Na, Nb)
     if protected is not None:
         either = protected[:, 0::2, None] | protected[:, None, 1::2]

@@ -32,6 +32,13 @@ from edgeinspect.training.run_folder import Plan, RunFolder
 
 from .conftest import CONFIG, SIZE, Exported, make_generator
 
+GRAPHS = (
+    bundling.SCORES,
+    bundling.MAPS,
+    bundling.WEIGHTS,
+    bundling.HALF_SCORES,
+    bundling.HALF_WEIGHTS,
+)
 TILE = np.array([1, 0, 1], np.int32)
 
 
@@ -195,7 +202,7 @@ def borrow_graphs(monkeypatch: pytest.MonkeyPatch) -> Borrow:
 
     def borrow(made: Exported) -> None:
         def copy(graph: Any, golden: Any, folder: Path) -> None:
-            for name in (bundling.SCORES, bundling.MAPS, bundling.WEIGHTS):
+            for name in GRAPHS:
                 shutil.copy(made.bundle.path / name, folder / name)
 
         monkeypatch.setattr(bundling, "_write_graphs", copy)
