@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from edgeinspect.config import HEAD_WIDTH
 from edgeinspect.model.merging import attention_bias, merge_matrix, merge_tokens, unmerge_tokens
 
-__all__ = ["Attention", "CrossBlock", "SelfBlock", "TokenEmbedding", "attend", "initialise", "position_table"]
+__all__ = [
+    "Attention",
+    "CrossBlock",
+    "SelfBlock",
+    "TokenEmbedding",
+    "attend",
+    "initialise",
+    "position_table",
+]
 
 
 class TokenEmbedding(nn.Module):

@@ -1,12 +1,13 @@
 """What every runtime offers: a batch of images in, scores out.
 
-The inspector, calibration and benchmarks see only these protocols; `open_session` picks the
-runtime by name and binds the rule constants, which stay bound until the session is closed.
+The inspector, calibration and benchmarks see only these protocols; `open_session` (`opening.py`)
+picks the runtime by name and binds the rule constants, which stay bound until it is closed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.bundle import Bundle
+from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError
 
@@ -27,6 +29,8 @@ __all__ = [
     "Scores",
     "Session",
     "check_images",
+    "check_name",
+    "check_thread",
     "check_tile",
     "infer_all",
     "open_maps",
@@ -83,13 +87,14 @@ class Scores:
 
 
 class Session(Protocol):
-    """An open scoring graph with its constants bound; use it inside a `with`.
-
-    `max_batch` is the most images that one call takes, None for any number.
-    """
+    """An open scoring graph with its constants bound; use it inside a `with`."""
 
     name: str
-    max_batch: int | None
+
+    @property
+    def max_batch(self) -> int | None:
+        """The most images that one call takes; None for any number."""
+        ...
 
     def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
         """Score images (B, H, W, 3) uint8 RGB, each at its tile position (B,) int32.
@@ -140,24 +145,39 @@ def open_session(
     bundle: Bundle,
     *,
     runtime: str = "auto",
+    precision: Precision | None = None,
+    batch: int = 1,
     threads: int | None = None,
     constants: RuleConstants | None = None,
 ) -> Session:
     """Open a bundle's scoring graph.
 
     Args:
-        runtime: one of `RUNTIMES`; "auto" takes CUDA where ONNX Runtime offers it, else the CPU.
+        runtime: one of `RUNTIMES`; "auto" takes an engine that fits this GPU, else CUDA where
+            ONNX Runtime offers it, else the CPU.
+        precision: of the graph; None: FP16 on a GPU where the bundle has it, FP32 on a CPU.
+        batch: images that one call will have, for which an engine must have been built.
         threads: of the CPU for one call; None leaves it to the runtime.
         constants: instead of the bundle's calibration, such as `RuleConstants.neutral`.
-    Raises: NotCalibratedError, EngineError if the runtime is unknown, missing, or the
-        constants do not fit the graph.
+    Raises: NotCalibratedError, BundleError if it has no such graph, ParityError if an engine
+        that is new here fails its proof, EngineError if the runtime is unknown or missing, no
+        engine fits, or the constants do not fit the graph.
     """
-    from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession, pick_provider
+    from edgeinspect.runtime.opening import open_named, pick_runtime
 
-    provider = pick_provider(runtime)
+    check_name(runtime)
     if constants is None:
         constants = bundle.require_calibration().constants
-    return OnnxRuntimeSession(bundle.graph_path(), constants, provider=provider, threads=threads)
+    if runtime == "auto":
+        runtime = pick_runtime(bundle, precision, batch)
+    return open_named(bundle, runtime, constants, precision=precision, batch=batch, threads=threads)
+
+
+def check_name(runtime: str) -> None:
+    """Raise EngineError unless it is one of `RUNTIMES`."""
+    if runtime not in RUNTIMES:
+        names = ", ".join(RUNTIMES)
+        raise EngineError(f"there is no runtime {runtime!r}", hint=f"use one of {names}")
 
 
 def open_maps(bundle: Bundle, *, threads: int | None = None) -> MapSession:
@@ -165,6 +185,15 @@ def open_maps(bundle: Bundle, *, threads: int | None = None) -> MapSession:
     from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeMaps
 
     return OnnxRuntimeMaps(bundle.maps_path, threads=threads)
+
+
+def check_thread(owner: int) -> None:
+    """Raise EngineError unless the calling thread is the one of this identity."""
+    if threading.get_ident() != owner:
+        raise EngineError(
+            "a GPU session is used from another thread than the one that opened it",
+            hint="open one session in each thread",
+        )
 
 
 def check_tile(tile: Ints, n_images: int, n_tiles: int) -> None:

@@ -22,22 +22,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.constants import RuleConstants
+from edgeinspect.engines import VERSION_COMPATIBLE, Receipt
 from edgeinspect.errors import EngineError
-from edgeinspect.runtime.cuda import CudaDriver
+from edgeinspect.runtime.cuda import CudaDriver, open_driver
 from edgeinspect.runtime.engine_io import BATCHED, check_constants, read_tensors
-from edgeinspect.runtime.session import OUTPUTS, Images, Ints, Scores, check_images, check_tile
-from edgeinspect.tensorrt_adapter import recent_errors
+from edgeinspect.runtime.session import (
+    OUTPUTS,
+    Images,
+    Ints,
+    Scores,
+    check_images,
+    check_thread,
+    check_tile,
+)
+from edgeinspect.tensorrt_adapter import deserialise_engine, find_tensorrt, recent_errors
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
-__all__ = ["TensorRtSession"]
+__all__ = ["TensorRtSession", "open_plan"]
 
 _log = logging.getLogger(__name__)
 
 Bytes = NDArray[np.uint8]
 
 _MAP = "anomaly_map"
+
+
+def open_plan(plan: bytes, receipt: Receipt, constants: RuleConstants) -> TensorRtSession:
+    """Open an engine by its plan, on the first GPU.
+
+    Raises: EngineError in TensorRT's words if the plan is of another version or GPU, or what a
+        session raises; MissingPackageError.
+    """
+    trt = find_tensorrt(receipt.key.flavour).module
+    driver = open_driver()
+    try:
+        is_compatible = VERSION_COMPATIBLE in receipt.key.flags
+        engine = deserialise_engine(trt, plan, is_version_compatible=is_compatible)
+    except BaseException:
+        driver.close()
+        raise
+    return TensorRtSession(trt, engine, constants, driver=driver, name=receipt.key.flavour)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -259,11 +285,7 @@ class TensorRtSession:
     def _check_use(self) -> None:
         if self._resources is None:
             raise EngineError("the session is closed", hint="use it inside its `with`")
-        if threading.get_ident() != self._thread:
-            raise EngineError(
-                "an engine session is used from another thread than the one that opened it",
-                hint="open one session in each thread",
-            )
+        check_thread(self._thread)
 
     def _close_lanes(self) -> None:
         """Wait for what is under way, and let TensorRT's objects go while there is a context."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import types
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,7 @@ def fake_tensorrt(engine: FakeEngine | None = None, *, plan: bytes = b"plan") ->
 
     module: Any = types.ModuleType("tensorrt")
     module.__version__ = VERSION
+    module.__spec__ = ModuleSpec("tensorrt", None)
     module.DataType = DataType
     module.TensorIOMode = TensorIOMode
     module.ExecutionContextAllocationStrategy = Strategy
