@@ -105,15 +105,14 @@ def configure(trt: ModuleType, builder: trt.Builder, options: BuilderOptions) ->
 def _aim(trt: ModuleType, config: trt.IBuilderConfig, target: str) -> None:
     """Only TensorRT-RTX has compute capabilities to set; a wrong one is refused by an answer."""
     known = known_targets(trt) or ()
-    assert hasattr(config, "set_compute_capability"), "known_targets said so"
-    config.num_compute_capabilities = 1
-    if target not in known or not config.set_compute_capability(
-        getattr(trt.ComputeCapability, target.upper()), 0
-    ):
-        raise EngineError(
-            f"{trt.__name__} {trt.__version__} does not build for {target}",
-            hint=f"it builds for {', '.join(known)}",
-        )
+    if hasattr(trt, "ComputeCapability") and target in known:
+        config.num_compute_capabilities = 1
+        if config.set_compute_capability(getattr(trt.ComputeCapability, target.upper()), 0):
+            return
+    raise EngineError(
+        f"{trt.__name__} {trt.__version__} does not build for {target}",
+        hint=f"it builds for {', '.join(known) or 'the GPU at hand'}",
+    )
 
 
 def timing_cache_of(config: trt.IBuilderConfig) -> bytes:
@@ -153,7 +152,7 @@ def parse_graph(trt: ModuleType, network: trt.INetworkDefinition, path: Path) ->
     return parser
 
 
-def _sentence(error: trt.IParserError) -> str:
+def _sentence(error: trt.ParserError) -> str:
     """The node by name and operator, and what is wrong with it."""
     name, operator = error.node_name(), error.node_operator()
     place = f"node {error.node()}" if not name else f"node {name}"
