@@ -31,7 +31,7 @@ COMMANDS = MappingProxyType(
         "fit": "Turn a folder of good pictures into a calibrated bundle.",
         "train": "Train a model on good pictures.",
         "export": "Turn a training run into a bundle.",
-        "calibrate": "Give a bundle its statistics and threshold, from good pictures.",
+        "calibrate": "Give a bundle statistics and a threshold, from good pictures.",
         "build-engine": "Build a bundle's engine for a GPU, and prove it.",
         "verify": "Compare this machine's answers with those of PyTorch.",
         "evaluate": "Measure a bundle on labelled pictures.",

@@ -32,7 +32,8 @@ def test_help_shows_every_command_with_its_line() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_table_repeats_the_docstring_of_each_command(name: str) -> None:
-    command = getattr(importlib.import_module(f"edgeinspect.cli.{name}"), name)
+    function = name.replace("-", "_")
+    command = getattr(importlib.import_module(f"edgeinspect.cli.{function}"), function)
     assert (command.__doc__ or "").strip().splitlines()[0] == COMMANDS[name]
 
 
