@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeinspect.errors import EngineError, MissingPackageError
+from edgeinspect.gpu import read_gpu
+from edgeinspect.jetson import JETPACK_PACKAGE, Jetson, read_jetson
 from edgeinspect.runtime.opening import check_runtime
 from edgeinspect.runtime.session import RUNTIMES
 
@@ -31,19 +33,21 @@ __all__ = [
     "RuntimeState",
     "diagnose",
     "read_gpus",
-    "read_jetson",
     "read_machine",
 ]
 
 NVIDIA_SMI_QUERY = "name,driver_version,compute_cap,memory.total"
+OLDEST_JETPACK = 6  # the first with TensorRT 10
 NVIDIA_SMI_SECONDS = 10.0  # a GPU that wakes up takes a few
 TELLING_CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp")
-JETPACK_OF_L4T = {32: 4, 35: 5, 36: 6, 38: 7}  # majors; L4T is the Jetson's Linux release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """The computer itself. `jetson` is None on anything that is not a Jetson."""
+    """The computer itself.
+
+    `jetson` (board and JetPack) and `power` (its mode and clocks) are None on anything else.
+    """
 
     python: str
     is_virtual_environment: bool
@@ -55,6 +59,7 @@ class Machine:
     memory_free_bytes: int | None
     disk_free_bytes: int
     jetson: str | None
+    power: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,7 @@ def diagnose(*, root: Path = Path("/"), gpu_query: Callable[[], str] | None = No
         root: where /proc and /etc are looked for.
         gpu_query: gives the lines of `nvidia-smi`, or "" where there is none.
     """
-    gpus = read_gpus((gpu_query or _ask_nvidia_smi)())
+    gpus = read_gpus(gpu_query()) if gpu_query else read_gpus(_ask_nvidia_smi()) or _driver_gpu()
     machine = read_machine(root)
     packages = tuple(_look_up(*entry, machine=machine) for entry in _PACKAGES)
     return Diagnosis(
@@ -127,6 +132,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
     """Python, processor, memory and disk. `root` is where /proc and /etc are looked for."""
     memory = dict(re.findall(r"(\w+):\s+(\d+) kB", _text(root / "proc/meminfo")))
     cpu = _text(root / "proc/cpuinfo")
+    jetson = read_jetson(root)
     flags = set(_first(r"(?:flags|Features)\s*: (.*)", cpu, "").split())
     return Machine(
         python=platform.python_version(),
@@ -138,21 +144,9 @@ def read_machine(root: Path = Path("/")) -> Machine:
         memory_bytes=_kibibytes(memory.get("MemTotal")),
         memory_free_bytes=_kibibytes(memory.get("MemAvailable")),
         disk_free_bytes=shutil.disk_usage(Path.cwd()).free,
-        jetson=read_jetson(root),
+        jetson=None if jetson is None else str(jetson),
+        power=None if jetson is None else jetson.power,
     )
-
-
-def read_jetson(root: Path = Path("/")) -> str | None:
-    """Board, L4T release and JetPack of a Jetson, or None elsewhere."""
-    match = re.match(
-        r"# R(\d+) \(release\), REVISION: ([\d.]+)", _text(root / "etc/nv_tegra_release")
-    )
-    if match is None:
-        return None
-    major, revision = int(match[1]), match[2]
-    jetpack = f"JetPack {JETPACK_OF_L4T[major]}" if major in JETPACK_OF_L4T else "JetPack unknown"
-    board = _text(root / "proc/device-tree/model").strip("\0 \n") or "Jetson"
-    return f"{board}, {jetpack} (L4T {major}.{revision})"
 
 
 def read_gpus(lines: str) -> tuple[Gpu, ...]:
@@ -193,7 +187,7 @@ def _look_up(
     found = next((name for name in names if _version_of(name)), names[0])
     install = f'pip install "edgeinspect[{extra}]"' if extra else "pip install edgeinspect"
     if extra == "tensorrt" and machine.jetson:
-        install = "sudo apt-get install nvidia-jetpack"  # pip's is not made for Jetsons
+        install = f"sudo apt-get install {JETPACK_PACKAGE}"  # pip's is not made for Jetsons
     return Package(name=found, version=_version_of(found), purpose=purpose, install=install)
 
 
@@ -223,9 +217,39 @@ def _notes(
             "TensorRT is installed for the system's Python, which this environment does not see;"
             " make it anew with: python3 -m venv --system-site-packages"
         )
+    notes += _jetson_notes(read_jetson(root))
     if gpus and machine.jetson is None and not versions.get("onnxruntime-gpu"):
         notes.append('there is a GPU that ONNX Runtime cannot use: pip install "edgeinspect[gpu]"')
     return notes
+
+
+def _jetson_notes(jetson: Jetson | None) -> list[str]:
+    if jetson is None:
+        return []
+    notes = [
+        "the GPU's memory is the CPU's: build-engine takes little of it unless --workspace-mib"
+    ]
+    if jetson.jetpack is not None and jetson.jetpack < OLDEST_JETPACK:
+        notes.append(f"engines need JetPack {OLDEST_JETPACK} or later, for its TensorRT")
+    if any(not clock.is_fixed for clock in jetson.clocks):
+        notes.append("clocks move with the load; for steady latency run: sudo jetson_clocks")
+    return notes
+
+
+def _driver_gpu() -> tuple[Gpu, ...]:
+    """The first GPU as the CUDA driver tells it, for Jetsons whose nvidia-smi is missing."""
+    gpu = read_gpu()
+    if gpu is None:
+        return ()
+    memory_mib = None if gpu.is_integrated else gpu.memory_bytes >> 20
+    return (
+        Gpu(
+            name=gpu.name,
+            driver=f"CUDA {gpu.cuda}",
+            compute_capability=gpu.compute_capability,
+            memory_mib=memory_mib,
+        ),
+    )
 
 
 def _ask_nvidia_smi() -> str:

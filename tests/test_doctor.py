@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from edgeinspect import doctor as doctor_module
 from edgeinspect.bundle import read_bundle
 from edgeinspect.cli.main import build_app
-from edgeinspect.doctor import diagnose, read_gpus, read_jetson, read_machine
+from edgeinspect.doctor import diagnose, read_gpus, read_machine
+from edgeinspect.gpu import Gpu
 from edgeinspect.runtime.session import RUNTIMES, open_session
 from tests.bundles import make_bundle
 
@@ -36,17 +37,34 @@ def orin(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_jetson_is_named_with_its_jetpack(orin: Path) -> None:
-    assert read_jetson(orin) == "NVIDIA Jetson Orin Nano Developer Kit, JetPack 6 (L4T 36.4.3)"
+def test_a_jetson_is_named_with_its_jetpack_and_power(orin: Path) -> None:
+    machine = read_machine(orin)
+    assert machine.jetson == "NVIDIA Jetson Orin Nano Developer Kit, JetPack 6 (L4T 36.4.3)"
+    assert machine.power == "power mode unknown"
 
 
-def test_an_unknown_l4t_release_is_not_guessed(orin: Path) -> None:
-    (orin / "etc/nv_tegra_release").write_text("# R99 (release), REVISION: 1.0, GCID: 1\n")
-    assert "JetPack unknown (L4T 99.1.0)" in str(read_jetson(orin))
+def test_shared_memory_is_noted_on_a_jetson(orin: Path) -> None:
+    notes = " ".join(diagnose(root=orin, gpu_query=lambda: "").notes)
+    assert "the GPU's memory is the CPU's" in notes
+    assert "engines need" not in notes
 
 
-def test_a_machine_without_the_release_file_is_no_jetson(tmp_path: Path) -> None:
-    assert read_jetson(tmp_path) is None
+def test_a_jetpack_without_tensorrt_10_is_noted(orin: Path) -> None:
+    (orin / "etc/nv_tegra_release").write_text("# R35 (release), REVISION: 4.1, GCID: 1\n")
+    notes = " ".join(diagnose(root=orin, gpu_query=lambda: "").notes)
+    assert "engines need JetPack 6 or later" in notes
+
+
+def test_a_gpu_that_nvidia_smi_does_not_show_is_asked_of_the_driver(
+    orin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = Gpu(
+        name="Orin", compute_capability="8.7", memory_bytes=1, is_integrated=True, cuda="12.6"
+    )
+    monkeypatch.setattr(doctor_module, "read_gpu", lambda: gpu)
+    monkeypatch.setattr(doctor_module, "_ask_nvidia_smi", lambda: "")
+    (found,) = diagnose(root=orin).gpus
+    assert (found.name, found.compute_capability, found.memory_mib) == ("Orin", "8.7", None)
 
 
 def test_processor_and_memory_come_from_proc(orin: Path) -> None:

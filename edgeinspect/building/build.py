@@ -30,6 +30,7 @@ from edgeinspect.engines import (
 )
 from edgeinspect.errors import EngineError
 from edgeinspect.gpu import Gpu, read_gpu
+from edgeinspect.jetson import read_jetson
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.tensorrt_adapter import deserialise_engine, engine_information
 from edgeinspect.writing import write_atomically
@@ -103,6 +104,9 @@ def _build(
 ) -> Engine:
     key = job.key
     _log.info("building for %s with %s %s", key.target, key.flavour, key.version)
+    jetson = read_jetson()
+    if jetson is not None:
+        _log.info("%s, %s, workspace %d MiB", jetson, jetson.power, job.workspace_mib)
     graph = bundle.graph_path(key.precision)
     cache = _read_timing_cache(request.timing_cache)
     start = time.perf_counter()
@@ -119,6 +123,7 @@ def _build(
 
 
 def _receipt(bundle: Bundle, job: Job, compiled: Compiled, seconds: float) -> Receipt:
+    jetson = read_jetson()
     return Receipt(
         tool_version=__version__,
         bundle=bundle.name,
@@ -132,6 +137,7 @@ def _receipt(bundle: Bundle, job: Job, compiled: Compiled, seconds: float) -> Re
         build_seconds=round(seconds, 2),
         built_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         gpu=None if job.gpu is None else job.gpu.name,
+        jetson=None if jetson is None else f"{jetson}, {jetson.power}",
         device_memory_bytes=None,
         layers=compiled.layers,
     )

@@ -17,7 +17,7 @@ from edgeinspect.progress import OnProgress, no_progress
 if TYPE_CHECKING:
     from edgeinspect.building import Build
     from edgeinspect.config import Precision
-    from edgeinspect.engines import Receipt
+    from edgeinspect.engines import EngineKey, Receipt
 
 __all__ = ["build_engine"]
 
@@ -152,13 +152,16 @@ def _layers(receipt: Receipt) -> str:
     return f"{text}; {layers.n_fused_attention} of fused attention"
 
 
+def _gpus(key: EngineKey) -> str:
+    """The GPUs that an engine is for."""
+    return "a GPU" if key.target == "open" else f"a GPU of {key.target}"
+
+
 def _proof(receipt: Receipt) -> str:
     proof = receipt.proof
     if proof is None:
-        return (
-            f"not verified: its first session on a GPU ({receipt.key.target}) does that before"
-            " the first part"
-        )
+        gpus = _gpus(receipt.key)
+        return f"not verified: its first session on {gpus} does that before the first part"
     return (
         f"verified on {proof.gpu}, {proof.n_images} images: scores within"
         f" {proof.score_error:.2g}, maps correlate by {proof.map_correlation:.5f}"

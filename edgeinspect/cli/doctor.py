@@ -45,6 +45,8 @@ def _lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
         yield "memory", f"{machine.memory_bytes / GIB:.1f} GiB, {free}"
     yield "disk", f"{machine.disk_free_bytes / GIB:.1f} GiB free here"
     yield "Jetson", machine.jetson or "no"
+    if machine.power is not None:
+        yield "power", machine.power
     for gpu in diagnosis.gpus:
         memory = "" if gpu.memory_mib is None else f", {gpu.memory_mib} MiB"
         yield "GPU", f"{gpu.name}, compute capability {gpu.compute_capability}{memory}"

@@ -105,8 +105,11 @@ class EngineKey:
 
     def differences(self, wanted: EngineKey) -> tuple[str, ...]:
         """In what this engine's key differs from the one wanted, in words, weightiest first."""
+        # Graphs of two precisions differ, which goes without saying.
+        is_comparable = self.precision is wanted.precision
+        graph = wanted.graph_sha256 if is_comparable else self.graph_sha256
         fields = (
-            ("graph", self.graph_sha256[:12], wanted.graph_sha256[:12]),
+            ("graph", self.graph_sha256[:12], graph[:12]),
             ("runtime", self.flavour, wanted.flavour),
             ("precision", self.precision.value, wanted.precision.value),
             ("system", self.system, wanted.system),
@@ -166,6 +169,7 @@ class Receipt:
             built ahead of time, which its first session on that GPU has to prove.
         n_tile_positions: the largest T of `map_mean` that it takes.
         gpu: name of the GPU that it was built on, None when none was there.
+        jetson: board, JetPack, power mode and clocks of the Jetson that it was built on, or None.
         device_memory_bytes: that a context needs; None when it could not be asked.
         built_at: ISO 8601, UTC.
     """
@@ -183,6 +187,7 @@ class Receipt:
     build_seconds: float
     built_at: str
     gpu: str | None
+    jetson: str | None = None
     device_memory_bytes: int | None
     layers: Layers
 

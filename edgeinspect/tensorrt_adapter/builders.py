@@ -51,9 +51,17 @@ def create_builder(trt: ModuleType) -> trt.Builder:
 
 
 def create_network(trt: ModuleType, builder: trt.Builder) -> trt.INetworkDefinition:
-    """A strongly typed network: types are the graph's, in every version."""
-    flag = trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
-    return builder.create_network(1 << int(flag))  # the number differs between versions
+    """A strongly typed network: types are the graph's, in every version from 10 on.
+
+    Raises: EngineError where TensorRT is older.
+    """
+    flags = trt.NetworkDefinitionCreationFlag
+    if not hasattr(flags, "STRONGLY_TYPED"):
+        raise EngineError(
+            f"{trt.__name__} {trt.__version__} is too old: it does not take a graph's own types",
+            hint="use TensorRT 10.3 or later (JetPack 6 or later)",
+        )
+    return builder.create_network(1 << int(flags.STRONGLY_TYPED))  # differs between versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

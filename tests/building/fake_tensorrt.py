@@ -30,6 +30,7 @@ class Behaviour:
     """What the stand-in does, and what was asked of it."""
 
     has_gpu: bool = True
+    has_typed_networks: bool = True
     parser_errors: tuple[tuple[str, str, str], ...] = ()  # (node name, operator, what)
     build_errors: tuple[str, ...] = ()
     steps: int = 3
@@ -51,6 +52,8 @@ def _module(behaviour: Behaviour) -> ModuleType:
     trt = ModuleType("tensorrt")
     trt.__version__ = "10.3.0"  # type: ignore[attr-defined]
     enums = _enums()
+    if not behaviour.has_typed_networks:
+        enums["NetworkDefinitionCreationFlag"] = enum.IntEnum("Flag", {"EXPLICIT_BATCH": 0})
     for name, value in {**enums, **_classes(behaviour, enums)}.items():
         setattr(trt, name, value)
     return trt

@@ -107,6 +107,12 @@ def test_no_driver_says_where_to_build() -> None:
         _compile(Behaviour(has_gpu=False))
 
 
+def test_a_tensorrt_without_typed_networks_is_too_old() -> None:
+    behaviour = Behaviour(has_typed_networks=False)
+    with pytest.raises(EngineError, match=r"tensorrt 10\.3\.0 is too old.*JetPack 6 or later"):
+        _compile(behaviour)
+
+
 def test_all_that_the_parser_refuses_is_told_by_node() -> None:
     errors = (("/blocks.0/attn", "Foo", "no importer"), ("", "", "a shape is unknown"))
     with pytest.raises(EngineError) as caught:

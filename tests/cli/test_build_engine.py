@@ -40,7 +40,7 @@ def test_an_engine_for_a_gpu_that_is_not_here_is_built_and_marked_unverified(bun
     assert not engine.receipt.is_verified
     assert len(engine.read_plan()) > 10_000
     assert str(engine.plan_path) in done.stdout
-    assert "not verified: its first session on a GPU (sm86) does that" in done.stdout
+    assert "not verified: its first session on a GPU of sm86 does that" in done.stdout
     assert "building for sm86 with tensorrt-rtx" in done.stderr
 
 
