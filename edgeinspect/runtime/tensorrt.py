@@ -191,7 +191,7 @@ class TensorRtSession:
         for name in BATCHED:
             buffer, n_bytes = self._buffers[name], self._tensors[name].bytes_of(n)
             self._driver.copy_in(buffer.address, buffer.pinned[:n_bytes], self._stream)
-        if not self._lanes[n].context.execute_async_v3(self._stream):
+        if not _execute(self._lanes[n].context, self._stream):
             raise self._failure("run a batch")
         for name in OUTPUTS:
             if name != _MAP:
@@ -231,20 +231,18 @@ class TensorRtSession:
             maps[has_map] = array[has_map]
         return maps
 
-    def _context(self, n: int) -> Any:
+    def _context(self, n: int) -> trt.IExecutionContext:
         """A context for batches of n, with all addresses and shapes set."""
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
         context = _create_context(self._engine, strategy)
         if context is None:
             raise self._failure("make an execution context")
-        context.set_device_memory(self._scratch, self._scratch_bytes)
         shapes = {name: (n, *self._tensors[name].shape[1:]) for name in BATCHED}
         shapes |= {name: array.shape for name, array in self._constants.items()}
         addresses = {name: buffer.address for name, buffer in self._buffers.items()}
         addresses |= self._constant_addresses
-        are_set = [context.set_input_shape(name, shape) for name, shape in shapes.items()]
-        are_set += [context.set_tensor_address(name, a) for name, a in addresses.items()]
-        if not all(are_set):
+        context.set_device_memory(self._scratch, self._scratch_bytes)
+        if not _bind(context, shapes, addresses):
             raise self._failure(f"take a batch of {n}")
         return context
 
@@ -313,6 +311,19 @@ class TensorRtSession:
 
 def _create_context(engine: trt.ICudaEngine, strategy: Any) -> trt.IExecutionContext:
     return engine.create_execution_context(strategy)
+
+
+def _bind(
+    context: trt.IExecutionContext, shapes: dict[str, tuple[int, ...]], addresses: dict[str, int]
+) -> bool:
+    """Set all shapes, then all addresses; False if TensorRT refuses one."""
+    are_set = [context.set_input_shape(name, shape) for name, shape in shapes.items()]
+    are_set += [context.set_tensor_address(name, place) for name, place in addresses.items()]
+    return all(are_set)
+
+
+def _execute(context: trt.IExecutionContext, stream: int) -> bool:
+    return bool(context.execute_async_v3(stream))
 
 
 def _is_capturable(context: trt.IExecutionContext, stream: int) -> bool:
