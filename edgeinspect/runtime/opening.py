@@ -7,7 +7,6 @@ to the bundle's golden images before its first part, and refused if it fails.
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timezone
 
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
@@ -16,7 +15,6 @@ from edgeinspect.engines import (
     BatchRange,
     Engine,
     EngineKey,
-    Proof,
     find_engine,
     graph_sha256,
     host_system,
@@ -24,12 +22,12 @@ from edgeinspect.engines import (
 )
 from edgeinspect.errors import EngineError, OutputError, ParityError
 from edgeinspect.gpu import Gpu, read_gpu
-from edgeinspect.parity import Golden, ParityReport
+from edgeinspect.parity import Golden
 from edgeinspect.runtime.cuda import open_driver
 from edgeinspect.runtime.onnxruntime_cuda import OnnxRuntimeCudaSession, require_cuda
 from edgeinspect.runtime.onnxruntime_graph import has_cuda
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession
-from edgeinspect.runtime.proof import prove
+from edgeinspect.runtime.proof import proof_of, prove
 from edgeinspect.runtime.session import Session, check_name
 from edgeinspect.runtime.tensorrt import TensorRtSession, open_plan
 from edgeinspect.tensorrt_adapter import find_tensorrt, installed_flavours
@@ -40,7 +38,6 @@ __all__ = [
     "open_named",
     "pick_precision",
     "pick_runtime",
-    "proof_of",
 ]
 
 _log = logging.getLogger(__name__)
@@ -165,18 +162,3 @@ def _prove_first(bundle: Bundle, engine: Engine, plan: bytes, gpu: Gpu) -> None:
         record_proof(bundle.path, engine, proof_of(report, gpu))
     except OutputError as error:
         _log.warning("the engine passed its check, but that cannot be noted: %s", error)
-
-
-def proof_of(report: ParityReport, gpu: Gpu) -> Proof:
-    """What a receipt keeps of a comparison that was passed."""
-    return Proof(
-        gpu=gpu.name,
-        compute_capability=gpu.compute_capability,
-        at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        n_images=report.n_images,
-        n_ties=report.n_ties,
-        score_error=report.score_error,
-        map_error=report.map_error,
-        map_correlation=report.map_correlation,
-        n_scale_changes=report.n_scale_changes,
-    )
