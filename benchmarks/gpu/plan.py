@@ -13,6 +13,7 @@ from edgeinspect.config import Form, GeneratorConfig, PreprocessConfig, RunConfi
 
 BATCHES = (1, 32)
 TOY_BATCHES = (1, 2)
+EXPORT_LIMIT_S = 300.0
 EXPORT, DRIVER, PEAK = "export", "driver", "fp16-peak"
 RUNTIMES = ("tensorrt", "tensorrt-rtx-open", "onnxruntime-cuda", "onnxruntime-cuda-no-graph")
 SIX_PASSES, SIX_PASSES_TF32 = "eager-fp32-six-passes", "eager-fp32-six-passes-tf32"
@@ -68,11 +69,15 @@ def plan(*, is_rehearsal: bool) -> list[list[Step]]:
         Model(preset="paper", form="cross"),
         Model(preset="edge", form="all", merge=16),
     ]
-    steps = [Step(name=DRIVER), Step(name=PEAK), Step(name=EXPORT, model=first)]
+    steps = [
+        Step(name=DRIVER),
+        Step(name=PEAK),
+        Step(name=EXPORT, limit_s=EXPORT_LIMIT_S, model=first),
+    ]
     steps += _all_of(first, [*RUNTIMES, SIX_PASSES, HALF, SIX_PASSES_TF32], BATCHES)
     others = [step for model in rest for step in _all_of(model, [*RUNTIMES, *EAGER], BATCHES)]
     compiled = Step(name=COMPILED, model=first, batches=BATCHES[-1:])
-    exports = [Step(name=EXPORT, model=model) for model in rest]
+    exports = [Step(name=EXPORT, limit_s=EXPORT_LIMIT_S, model=model) for model in rest]
     return [*_alone(steps), exports, *_alone([*others, compiled])]
 
 
@@ -80,7 +85,11 @@ def _rehearsal() -> list[list[Step]]:
     """Every kind of step once; ONNX Runtime's CPU shows what sessions are measured with."""
     model = Model(preset="edge", form="cross", merge=2, is_toy=True)
     names = ["onnxruntime", *RUNTIMES, *EAGER, SIX_PASSES_TF32]
-    steps = [Step(name=DRIVER), Step(name=PEAK), Step(name=EXPORT, model=model)]
+    steps = [
+        Step(name=DRIVER),
+        Step(name=PEAK),
+        Step(name=EXPORT, limit_s=EXPORT_LIMIT_S, model=model),
+    ]
     steps += _all_of(model, names, TOY_BATCHES)
     return _alone([*steps, Step(name=COMPILED, model=model, batches=TOY_BATCHES[-1:])])
 
