@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import threading
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -248,6 +249,7 @@ class PyCuda:
     def __init__(self, driver: Any, ordinal: int = 0) -> None:
         self._driver = driver
         self._held: dict[int, Any] = {}
+        self._threads: set[int] = set()  # whose stack of contexts has ours on top
         self._call(driver.init)
         self._device = self._call(driver.Device, ordinal)
         self.device_name = str(self._call(self._device.name))
@@ -269,7 +271,9 @@ class PyCuda:
         return key
 
     def make_current(self) -> None:
-        self._call(self._context.push)
+        if threading.get_ident() not in self._threads:
+            self._call(self._context.push)
+            self._threads.add(threading.get_ident())
 
     def allocate(self, n_bytes: int) -> int:
         memory = self._call(self._driver.mem_alloc, n_bytes)
@@ -330,7 +334,7 @@ class PyCuda:
         del self._held[event]
 
     def close(self) -> None:
-        """Let the context go, in the thread that made it current."""
+        """Let the context go, in a thread that made it current."""
         if self._context is not None:
             context, self._context = self._context, None
             self._call(context.pop)

@@ -202,6 +202,8 @@ def test_pycuda_names_the_gpu_and_makes_its_context_current() -> None:
     driver = PyCuda(fake_pycuda(calls))
     assert (driver.device_name, driver.compute_capability) == ("Orin", "8.7")
     assert calls[-1] == ("push",)
+    driver.make_current()
+    assert [name for name, *_ in calls].count("push") == 1
     driver.close()
     driver.close()
     assert calls[-2:] == [("pop",), ("detach",)]
