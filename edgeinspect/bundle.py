@@ -114,6 +114,15 @@ class Bundle:
         """The graph that ends with un-normalised error maps. Raises: BundleError."""
         return self._file("maps_fp32.onnx")
 
+    @property
+    def golden_path(self) -> Path:
+        """Images with PyTorch's answers, for `parity.Golden`. Raises: BundleError."""
+        return self._file("golden.npz")
+
+    def has_graph(self, precision: Precision) -> bool:
+        """Whether it holds a scoring graph of that precision; older ones have FP32 alone."""
+        return f"graph_{precision.value}.onnx" in self.manifest.files
+
     def _file(self, name: str) -> Path:
         if name not in self.manifest.files:
             raise BundleError(

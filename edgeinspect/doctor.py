@@ -19,10 +19,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeinspect.errors import EngineError
+from edgeinspect.errors import EngineError, MissingPackageError
 from edgeinspect.gpu import read_gpu
 from edgeinspect.jetson import JETPACK_PACKAGE, Jetson, read_jetson
-from edgeinspect.runtime.onnxruntime_session import pick_provider
+from edgeinspect.runtime.opening import check_runtime
 from edgeinspect.runtime.session import RUNTIMES
 
 __all__ = [
@@ -278,15 +278,12 @@ def _driver_cuda() -> str | None:
 def _runtime_state(name: str) -> RuntimeState:
     """Whether a session could be opened with this runtime, in the session's own words."""
     try:
-        import onnxruntime
-
-        provider = pick_provider(name)
+        check_runtime(name)
+    except (EngineError, MissingPackageError) as error:
+        return RuntimeState(name=name, lacks=str(error))
     except ImportError as error:
         return RuntimeState(name=name, lacks=f"{error}; run: pip install onnxruntime")
-    except EngineError as error:
-        return RuntimeState(name=name, lacks=str(error))
-    has_it = provider in onnxruntime.get_available_providers()
-    return RuntimeState(name=name, lacks=None if has_it else f"ONNX Runtime has no {provider}")
+    return RuntimeState(name=name, lacks=None)
 
 
 def _n_cores() -> int:

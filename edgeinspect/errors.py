@@ -11,6 +11,7 @@
         NonFiniteLossError the loss is no longer a number
       ExportError          a graph that does not compute what was trained
       EngineError          an engine or runtime that cannot be built, opened or run
+        ParityError        an engine or runtime that does not compute what was trained
       OutputError          a place where nothing can be written
       MissingPackageError  a package that an optional feature needs
 
@@ -33,6 +34,7 @@ __all__ = [
     "NonFiniteLossError",
     "NotCalibratedError",
     "OutputError",
+    "ParityError",
     "TrainingError",
 ]
 
@@ -92,6 +94,10 @@ class ExportError(EdgeInspectError):
 
 class EngineError(EdgeInspectError):
     """A runtime or engine that cannot be built, opened or run."""
+
+
+class ParityError(EngineError):
+    """An engine or runtime whose answers are further from PyTorch's than the budgets allow."""
 
 
 class OutputError(EdgeInspectError):

@@ -18,12 +18,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.config import Rule
+from edgeinspect.config import Precision, Rule
 from edgeinspect.constants import Calibration, RuleConstants
 from edgeinspect.errors import BundleError
 from edgeinspect.writing import write_atomically
 
 __all__ = [
+    "AUROC_CHANGE",
     "FP16_BUDGET",
     "FP32_BUDGET",
     "Budget",
@@ -32,6 +33,7 @@ __all__ = [
     "Outputs",
     "ParityReport",
     "ScoreUnits",
+    "budget_of",
     "compare_images",
     "compare_maps",
     "compare_outputs",
@@ -91,6 +93,12 @@ class Budget:
 
 FP32_BUDGET = Budget(score_error=1e-4, map_error=1e-3, map_correlation=0.999, tie=1e-4)
 FP16_BUDGET = Budget(score_error=1e-2, map_error=None, map_correlation=0.999, tie=1e-2)
+AUROC_CHANGE = 0.002  # the most, on labelled pictures
+
+
+def budget_of(precision: Precision) -> Budget:
+    """The budget of a graph or engine of that precision."""
+    return FP32_BUDGET if precision is Precision.FP32 else FP16_BUDGET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,9 @@ from edgeinspect.config import (
     to_dict,
 )
 from edgeinspect.constants import Calibration, RuleConstants, Threshold, one_hot
-from edgeinspect.runtime.session import open_session
+from edgeinspect.parity import Golden
+from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession
+from edgeinspect.runtime.session import OUTPUTS, open_session
 
 N_GOOD = 16
 SHARES = {Statistic.TOP_1_PERCENT: 0.01, Statistic.TOP_01_PERCENT: 0.001}
@@ -45,8 +47,12 @@ def make_bundle(
     n_tiles: int = 1,
     rule: Rule = Rule.PEAK,
     white_level_16bit: int = 65535,
+    has_golden: bool = False,
 ) -> Path:
-    """Write `folder/part.bundle`; calibrated on flat pictures with a little noise."""
+    """Write `folder/part.bundle`; calibrated on flat pictures with a little noise.
+
+    `has_golden` adds golden.npz, answers of the FP32 graph, and a graph that stands for FP16.
+    """
     config = stand_in_config(size=size, n_scales=n_scales, resize=resize)
     preprocess = replace(config.preprocess, white_level_16bit=white_level_16bit)
     config = replace(config, preprocess=preprocess)
@@ -55,11 +61,39 @@ def make_bundle(
     with new_bundle(path, force=False) as draft:
         save_model(score_graph(config), str(draft.folder / "graph_fp32.onnx"))
         save_model(maps_graph(config), str(draft.folder / "maps_fp32.onnx"))
+        if has_golden:
+            save_model(score_graph(config), str(draft.folder / "graph_fp16.onnx"))
+            make_golden(config, draft.folder / "graph_fp32.onnx").save(draft.folder / "golden.npz")
         draft.manifest = manifest
     if calibrated:
         calibration = calibrate_stand_in(path, rule, normalisation, n_tiles)
         install_calibration(path, calibration)
     return path
+
+
+def make_golden(config: RunConfig, graph: Path) -> Golden:
+    """A good part, a bad one and noise in colour, and the graph's own answers."""
+    shape = (config.generator.size, config.generator.size)
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    images = np.stack([good_picture(0, shape), bad_picture(1, shape), noise])
+    tile = np.zeros(len(images), np.int32)
+    constants = neutral_constants(config)
+    with OnnxRuntimeSession(graph, constants, threads=1) as session:
+        scores = session.infer(images, tile)
+    answers = {name: getattr(scores, name) for name in OUTPUTS}
+    names = ("good.png", "bad.png", "noise")
+    return Golden(images=images, tile=tile, names=names, constants=constants, **answers)
+
+
+def neutral_constants(config: RunConfig, n_tiles: int = 1) -> RuleConstants:
+    """Constants that change nothing."""
+    return RuleConstants.neutral(
+        n_tiles=n_tiles,
+        n_measures=len(config.scoring.measures),
+        n_scales=config.generator.n_scales,
+        size=config.generator.size,
+        n_statistics=config.scoring.n_statistics(config.generator.n_scales),
+    )
 
 
 def stand_in_config(*, size: int, n_scales: int, resize: ResizeRule) -> RunConfig:
@@ -94,13 +128,7 @@ def calibrate_stand_in(
     """Mean and spread of the statistics of good pictures; a threshold above all of them."""
     bundle = read_bundle(path)
     scoring, generator = bundle.config.scoring, bundle.config.generator
-    neutral = RuleConstants.neutral(
-        n_tiles=n_tiles,
-        n_measures=len(scoring.measures),
-        n_scales=generator.n_scales,
-        size=generator.size,
-        n_statistics=scoring.n_statistics(generator.n_scales),
-    )
+    neutral = neutral_constants(bundle.config, n_tiles)
     shape = (generator.size, generator.size)
     images = np.stack([good_picture(1000 + i, shape) for i in range(N_GOOD)])
     tile = np.zeros(N_GOOD, np.int32)

@@ -33,6 +33,7 @@ COMMANDS = MappingProxyType(
         "export": "Turn a training run into a bundle.",
         "calibrate": "Give a bundle statistics and a threshold, from good pictures.",
         "build-engine": "Build a bundle's engine for a GPU, and prove it.",
+        "verify": "Compare this machine's answers with those of PyTorch.",
         "evaluate": "Measure a bundle on labelled pictures.",
         "run": "Judge pictures with a bundle.",
         "synth": "Make synthetic parts, or paste defects onto good pictures.",

@@ -12,6 +12,7 @@ __all__ = [
     "Batch",
     "Device",
     "EncoderWeights",
+    "Precision",
     "Preset",
     "Runtime",
     "Seed",
@@ -41,6 +42,12 @@ EncoderWeights = Annotated[
         metavar="FILE",
         help="Weights of a timm vision transformer that the encoder starts from: .safetensors,"
         " .pth, .pt, or timm:NAME to fetch them.  [default: none, noise]",
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision", help="Of the graph, fp16 or fp32.  [default: fp16 on GPUs, fp32 on CPUs]"
     ),
 ]
 Preset = Annotated[

@@ -70,9 +70,9 @@ def run(
     frames = open_source(source, white_level_16bit=white_level)
     if any(folder.resolve().is_relative_to(out.resolve()) for folder in frames.folders):
         raise OutputError(f"the pictures {source} lie in --out {out}", hint="choose another --out")
-    session = open_session(opened, runtime=runtime, threads=threads)
+    session = open_session(opened, runtime=runtime, batch=batch, threads=threads)
     with (
-        Inspector(opened, session, batch=batch) as inspector,
+        Inspector(opened, session, batch=batch, maps_of_all=save is SaveChoice.ALL) as inspector,
         Interruption() as interruption,
         _progress(frames.n_frames) as on_record,
     ):

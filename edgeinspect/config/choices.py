@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+from edgeinspect.errors import ConfigError
+
 __all__ = [
     "Equalisation",
     "Form",
@@ -54,6 +56,15 @@ class Precision(str, enum.Enum):
 
     FP32 = "fp32"
     FP16 = "fp16"
+
+    @classmethod
+    def parse(cls, text: str) -> Precision:
+        """The precision of that name. Raises: ConfigError that lists them."""
+        try:
+            return cls(text)
+        except ValueError as error:
+            names = " or ".join(p.value for p in cls)
+            raise ConfigError(f"precision is {text!r}", hint=f"use {names}") from error
 
 
 class Equalisation(str, enum.Enum):

@@ -86,7 +86,9 @@ def evaluate(
     reference = Reference.read(
         bundle.config, data, good, equalise=settings.equalised, on_progress=on_progress
     )
-    session = open_session(bundle, runtime=settings.runtime, threads=settings.threads)
+    session = open_session(
+        bundle, runtime=settings.runtime, batch=settings.batch, threads=settings.threads
+    )
     with Inspector(bundle, session, batch=settings.batch) as inspector:
         collected = collect(inspector, pictures, data, reference, on_progress)
         runtime = inspector.runtime

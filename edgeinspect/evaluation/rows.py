@@ -75,7 +75,7 @@ def picture_rows(
     """One contact sheet (H, W, 3) a class, by its name; `evaluation` is of the same data."""
     chosen = choose_parts(evaluation.parts, n_per_class)
     by_name = {p.path.relative_to(data).as_posix(): p for p in find_test(data)}
-    session = open_session(bundle, runtime=runtime, threads=threads)
+    session = open_session(bundle, runtime=runtime, batch=batch, threads=threads)
     with (
         Inspector(bundle, session, batch=batch) as inspector,
         open_maps(bundle, threads=threads) as maps,

@@ -1,7 +1,14 @@
 """Running a bundle's graphs: one small protocol, one module a runtime, the inspector on top.
 
-    session.py              what every runtime offers, and `open_session` that picks one
-    onnxruntime_session.py  ONNX Runtime on a CPU (the default everywhere) and on CUDA
+    session.py              what every runtime offers, and `open_session`
+    opening.py              which runtime, graph and engine that is; the proof of a new engine
+    proof.py                a session held to the bundle's golden images
+    onnxruntime_graph.py    ONNX Runtime, opened on a CPU or on CUDA
+    onnxruntime_session.py  sessions on its CPU (the default everywhere)
+    onnxruntime_cuda.py     sessions on its CUDA
+    tensorrt.py             sessions on engines of TensorRT and TensorRT-RTX
+    engine_io.py            an engine's inputs and outputs
+    cuda.py                 the CUDA driver through cuda-python or PyCUDA
     regions.py              where an NG part's map is above its level
     inspector.py            pictures in, verdicts out
 

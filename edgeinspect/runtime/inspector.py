@@ -73,7 +73,8 @@ class Inspection:
         scale: index of the mask scale that the map comes from.
         measure: the error measure that the map comes from.
         regions: where an NG part is wrong, strongest first.
-        anomaly_map: (h, w) float32 in z units, in the geometry of the resized picture.
+        anomaly_map: (h, w) float32 in z units, in the geometry of the resized picture; None as
+            well for a part that is OK where maps of all were not asked for and cost time.
         map_level: z from where the map speaks for NG, for drawing it.
         picture_hw: (height, width) of the picture in px.
     """
@@ -105,7 +106,11 @@ class Inspection:
 
 
 def open_inspector(
-    path: str | Path, runtime: str = "auto", threads: int | None = None, batch: int = 1
+    path: str | Path,
+    runtime: str = "auto",
+    threads: int | None = None,
+    batch: int = 1,
+    maps_of_all: bool = True,
 ) -> Inspector:
     """Open a calibrated bundle; `edgeinspect.open` is this function.
 
@@ -113,20 +118,24 @@ def open_inspector(
         runtime: one of `edgeinspect.runtime.session.RUNTIMES`.
         threads: of the CPU for one call; None leaves it to the runtime.
         batch: tiles in one call.
+        maps_of_all: also of parts that are OK; without, a GPU keeps those, which is faster.
     Raises: BundleError, NotCalibratedError, EngineError.
     """
     bundle = read_bundle(Path(path))
-    session = open_session(bundle, runtime=runtime, threads=threads)
-    return Inspector(bundle, session, batch=batch)
+    session = open_session(bundle, runtime=runtime, batch=batch, threads=threads)
+    return Inspector(bundle, session, batch=batch, maps_of_all=maps_of_all)
 
 
 class Inspector:
     """An open bundle that judges pictures; use it inside a `with`."""
 
-    def __init__(self, bundle: Bundle, session: Session, *, batch: int = 1) -> None:
+    def __init__(
+        self, bundle: Bundle, session: Session, *, batch: int = 1, maps_of_all: bool = True
+    ) -> None:
         assert batch >= 1, f"batch is {batch}"
         self.bundle = bundle
         self.batch = batch
+        self._map_above = None if maps_of_all else bundle.require_calibration().threshold.value
         self._session = session
         self._calibration = bundle.require_calibration()
         self._levels = MapLevels(self._calibration, bundle.config.scoring.statistics)
@@ -214,15 +223,23 @@ class Inspector:
         """Scores of each part's tiles; calls of `batch` tiles may span parts."""
         if not tiles:
             return []
-        images, tile = np.concatenate(tiles), np.concatenate(places)
-        steps = range(0, len(images), self.batch)
-        scores = Scores.join(
-            [
-                self._session.infer(images[i : i + self.batch], tile[i : i + self.batch])
-                for i in steps
-            ]
-        )
-        return scores.split([len(part) for part in tiles])
+        scores = self._infer_tiles(np.concatenate(tiles), np.concatenate(places), self._map_above)
+        parts = scores.split([len(part) for part in tiles])
+        return [
+            self._infer_tiles(tiles[i], places[i], None) if self._lacks_maps(part) else part
+            for i, part in enumerate(parts)
+        ]
+
+    def _infer_tiles(
+        self, images: NDArray[np.uint8], tile: NDArray[np.int32], map_above: float | None
+    ) -> Scores:
+        steps = [slice(i, i + self.batch) for i in range(0, len(images), self.batch)]
+        infer = self._session.infer
+        return Scores.join([infer(images[s], tile[s], map_above=map_above) for s in steps])
+
+    def _lacks_maps(self, part: Scores) -> bool:
+        """Whether a part is NG by some of its tiles, and maps of the others were not copied."""
+        return not part.has_map.all() and bool((part.score > self.threshold).any())
 
     def _not_inspected(
         self, picture: Picture, error: ImageError, timing: tuple[float, float]
@@ -243,7 +260,7 @@ class Inspector:
         levels = self._levels.of(scores)
         is_ng = scores.score > self.threshold
         regions = find_regions(scores.anomaly_map, levels, is_ng, grid) if reason is None else ()
-        anomaly_map = stitch_tiles(scores.anomaly_map, grid)
+        has_map = scores.has_map.all()
         return Inspection(
             verdict=verdict,
             reason=reason,
@@ -255,8 +272,8 @@ class Inspector:
             scale=int(scores.scale[worst]),
             measure=self.bundle.config.scoring.measures[int(self._levels.measures(scores)[worst])],
             regions=regions,
-            anomaly_map=anomaly_map,
-            map_level=float(levels[worst]),
+            anomaly_map=stitch_tiles(scores.anomaly_map, grid) if has_map else None,
+            map_level=float(levels[worst]) if has_map else None,
             picture_hw=grid.picture_hw,
             timing=Timing(
                 prepare_ms=timing[0],

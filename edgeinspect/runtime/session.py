@@ -1,23 +1,26 @@
 """What every runtime offers: a batch of images in, scores out.
 
-The inspector, calibration and benchmarks see only these protocols; `open_session` picks the
-runtime by name and binds the rule constants, which stay bound until the session is closed.
+The inspector, calibration and benchmarks see only these protocols; `open_session` (`opening.py`)
+picks the runtime by name and binds the rule constants, which stay bound until it is closed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.bundle import Bundle
+from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError
 
 __all__ = [
+    "OUTPUTS",
     "RUNTIMES",
     "Floats",
     "Images",
@@ -26,15 +29,21 @@ __all__ = [
     "Scores",
     "Session",
     "check_images",
+    "check_name",
+    "check_thread",
+    "check_tile",
+    "infer_all",
     "open_maps",
     "open_session",
 ]
 
+OUTPUTS = ("score", "local_score", "global_score", "scale", "anomaly_map", "statistics")
 RUNTIMES = ("auto", "onnxruntime", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,6 +55,7 @@ class Scores:
         scale: (B,), int32, the mask scale that the map comes from.
         anomaly_map: (B, H, W), in z units of good parts.
         statistics: (B, S), before they become z.
+        has_map: (B,), False where the map was not wanted and `anomaly_map` is 0; all by default.
     """
 
     score: Floats
@@ -54,6 +64,11 @@ class Scores:
     scale: Ints
     anomaly_map: Floats
     statistics: Floats
+    has_map: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+
+    def __post_init__(self) -> None:
+        if len(self.has_map) != len(self.score):
+            object.__setattr__(self, "has_map", np.ones(len(self.score), np.bool_))
 
     @classmethod
     def join(cls, parts: list[Scores]) -> Scores:
@@ -76,10 +91,19 @@ class Session(Protocol):
 
     name: str
 
-    def infer(self, images: Images, tile: Ints) -> Scores:
+    @property
+    def max_batch(self) -> int | None:
+        """The most images that one call takes; None for any number."""
+        ...
+
+    def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
         """Score images (B, H, W, 3) uint8 RGB, each at its tile position (B,) int32.
 
-        Raises: EngineError if they do not fit the graph, or the session is closed.
+        Args:
+            map_above: only maps of images with a higher score are wanted, where leaving the
+                others on the device saves time; None wants all.
+        Raises: EngineError if they do not fit the graph, the session is closed, or it is used
+            from a thread that did not open it where the runtime cannot have that.
         """
         ...
 
@@ -110,28 +134,50 @@ class MapSession(Protocol):
     def __exit__(self, *error: object) -> None: ...
 
 
+def infer_all(session: Session, images: Images, tile: Ints, *, batch: int = 8) -> Scores:
+    """Score any number of images in calls of `batch`, or of what the session takes."""
+    step = min(batch, session.max_batch or batch)
+    starts = range(0, len(images), step)
+    return Scores.join([session.infer(images[i : i + step], tile[i : i + step]) for i in starts])
+
+
 def open_session(
     bundle: Bundle,
     *,
     runtime: str = "auto",
+    precision: Precision | None = None,
+    batch: int = 1,
     threads: int | None = None,
     constants: RuleConstants | None = None,
 ) -> Session:
     """Open a bundle's scoring graph.
 
     Args:
-        runtime: one of `RUNTIMES`; "auto" takes CUDA where ONNX Runtime offers it, else the CPU.
+        runtime: one of `RUNTIMES`; "auto" takes an engine that fits this GPU, else CUDA where
+            ONNX Runtime offers it, else the CPU.
+        precision: of the graph; None: FP16 on a GPU where the bundle has it, FP32 on a CPU.
+        batch: images that one call will have, for which an engine must have been built.
         threads: of the CPU for one call; None leaves it to the runtime.
         constants: instead of the bundle's calibration, such as `RuleConstants.neutral`.
-    Raises: NotCalibratedError, EngineError if the runtime is unknown, missing, or the
-        constants do not fit the graph.
+    Raises: NotCalibratedError, BundleError if it has no such graph, ParityError if an engine
+        that is new here fails its proof, EngineError if the runtime is unknown or missing, no
+        engine fits, or the constants do not fit the graph.
     """
-    from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession, pick_provider
+    from edgeinspect.runtime.opening import open_named, pick_runtime
 
-    provider = pick_provider(runtime)
+    check_name(runtime)
     if constants is None:
         constants = bundle.require_calibration().constants
-    return OnnxRuntimeSession(bundle.graph_path(), constants, provider=provider, threads=threads)
+    if runtime == "auto":
+        runtime = pick_runtime(bundle, precision, batch)
+    return open_named(bundle, runtime, constants, precision=precision, batch=batch, threads=threads)
+
+
+def check_name(runtime: str) -> None:
+    """Raise EngineError unless it is one of `RUNTIMES`."""
+    if runtime not in RUNTIMES:
+        names = ", ".join(RUNTIMES)
+        raise EngineError(f"there is no runtime {runtime!r}", hint=f"use one of {names}")
 
 
 def open_maps(bundle: Bundle, *, threads: int | None = None) -> MapSession:
@@ -139,6 +185,24 @@ def open_maps(bundle: Bundle, *, threads: int | None = None) -> MapSession:
     from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeMaps
 
     return OnnxRuntimeMaps(bundle.maps_path, threads=threads)
+
+
+def check_thread(owner: int) -> None:
+    """Raise EngineError unless the calling thread is the one of this identity."""
+    if threading.get_ident() != owner:
+        raise EngineError(
+            "a GPU session is used from another thread than the one that opened it",
+            hint="open one session in each thread",
+        )
+
+
+def check_tile(tile: Ints, n_images: int, n_tiles: int) -> None:
+    """Raise EngineError unless tile is (n_images,) of positions that the constants know."""
+    if tile.shape != (n_images,) or tile.min() < 0 or tile.max() >= n_tiles:
+        raise EngineError(
+            f"tile is {tile.tolist()} for {n_images} images, and the constants know"
+            f" {n_tiles} tile positions"
+        )
 
 
 def check_images(images: Images, size: tuple[int, int]) -> None:

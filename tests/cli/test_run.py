@@ -144,7 +144,9 @@ def test_the_folder_of_the_pictures_cannot_be_the_output(tmp_path, bundle, capsy
 def test_a_runtime_that_is_not_there_is_trouble(tmp_path, bundle, capsys):
     pictures = make_pictures(tmp_path / "in", ["good"])
     assert run(bundle, pictures, tmp_path / "out", "--runtime", "tensorrt") == 2
-    assert "tensorrt is not there yet" in one_error_line(capsys.readouterr().err)
+    assert "needs the package tensorrt, which is not installed" in one_error_line(
+        capsys.readouterr().err
+    )
 
 
 def test_ctrl_c_ends_with_complete_records_a_summary_and_130(tmp_path, bundle):

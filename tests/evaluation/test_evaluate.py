@@ -232,7 +232,9 @@ class BrightIsNan:
         self.name = session.name
         self._session = session
 
-    def infer(self, images: NDArray[np.uint8], tile: NDArray[np.int32]) -> Scores:
+    def infer(
+        self, images: NDArray[np.uint8], tile: NDArray[np.int32], map_above: float | None = None
+    ) -> Scores:
         scores = self._session.infer(images, tile)
         is_bright = images.mean(axis=(1, 2, 3)) > 200
         return dataclasses.replace(scores, score=np.where(is_bright, np.nan, scores.score))

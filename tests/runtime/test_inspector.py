@@ -15,7 +15,7 @@ from edgeinspect.bundle import Bundle, install_calibration, read_bundle
 from edgeinspect.config import Normalisation, ResizeRule, Rule, ScoringConfig
 from edgeinspect.errors import ImageError, NotCalibratedError
 from edgeinspect.runtime.inspector import Inspection, Inspector, Reason, Verdict
-from edgeinspect.runtime.session import Scores, open_session
+from edgeinspect.runtime.session import Scores, Session, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle
 
 N_STATISTICS = ScoringConfig().n_statistics(n_scales=3)
@@ -31,7 +31,7 @@ class FakeSession:
         self.scores = np.array(scores, np.float32)
         self.n_calls = 0
 
-    def infer(self, images: np.ndarray, tile: np.ndarray) -> Scores:
+    def infer(self, images: np.ndarray, tile: np.ndarray, map_above: float | None = None) -> Scores:
         n = len(images)
         now, self.scores = self.scores[:n], self.scores[n:]
         self.n_calls += 1
@@ -46,6 +46,28 @@ class FakeSession:
 
     def close(self) -> None:
         pass
+
+
+class MapKeeper:
+    """A session that leaves maps on the device unless they are wanted, as a GPU's does."""
+
+    name = "keeper"
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.n_calls = 0
+
+    def infer(self, images: np.ndarray, tile: np.ndarray, map_above: float | None = None) -> Scores:
+        self.n_calls += 1
+        scores = self.session.infer(images, tile)
+        if map_above is None:
+            return scores
+        has_map = scores.score > map_above
+        maps = np.where(has_map[:, None, None], scores.anomaly_map, np.float32(0))
+        return dataclasses.replace(scores, anomaly_map=maps, has_map=has_map)
+
+    def close(self) -> None:
+        self.session.close()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +97,7 @@ def test_the_measure_is_that_of_the_statistic_that_stands_out(tiling_bundle, win
     session = FakeSession([9.0])
     scores = session.infer(np.zeros((1, 64, 64, 3), np.uint8), np.zeros(1, np.int32))
     scores.statistics[0, winner] = 1e6
-    session.infer = lambda images, tile: scores  # type: ignore[method-assign]
+    session.infer = lambda images, tile, map_above: scores  # type: ignore[method-assign]
     inspection = Inspector(tiling_bundle, session)(good_picture(0))
     assert inspection.measure is tiling_bundle.config.scoring.measures[winner // 9]
 
@@ -272,3 +294,26 @@ def test_every_exported_name_exists(name):
 def test_an_unknown_name_of_the_package_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'inspect'"):
         edgeinspect.inspect  # noqa: B018
+
+
+def test_parts_that_are_ok_have_no_map_where_only_those_of_ng_are_wanted(squashing):
+    bundle = read_bundle(squashing)
+    keeper = MapKeeper(open_session(bundle, threads=1))
+    with Inspector(bundle, keeper, batch=2, maps_of_all=False) as inspector:
+        good, bad = inspector([good_picture(0), bad_picture(1)])
+    assert (good.verdict, good.anomaly_map, good.map_level) == (Verdict.OK, None, None)
+    assert bad.verdict is Verdict.NG
+    assert bad.anomaly_map.max() > bad.map_level
+    assert keeper.n_calls == 1
+
+
+def test_an_ng_part_has_the_maps_of_its_good_tiles_as_well(tiling_bundle):
+    picture = np.concatenate([good_picture(0), bad_picture(1)], axis=1)
+    with Inspector(tiling_bundle, open_session(tiling_bundle, threads=1)) as inspector:
+        expected = inspector(picture)
+    keeper = MapKeeper(open_session(tiling_bundle, threads=1))
+    with Inspector(tiling_bundle, keeper, maps_of_all=False) as inspector:
+        found = inspector(picture)
+    assert found.regions == expected.regions
+    assert np.array_equal(found.anomaly_map, expected.anomaly_map)
+    assert keeper.n_calls == 2 * inspector.plan(picture).n_tiles

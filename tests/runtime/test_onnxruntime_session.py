@@ -132,25 +132,9 @@ def test_a_bundle_without_calibration_cannot_be_scored(tmp_path):
         assert session.infer(IMAGES, TILE).score.shape == (3,)
 
 
-@pytest.mark.parametrize("runtime", ["tensorrt", "tensorrt-rtx"])
-def test_runtimes_to_come_are_refused_by_name(bundle, runtime):
-    with pytest.raises(EngineError, match=f"{runtime} is not there yet"):
-        open_session(bundle, runtime=runtime)
-
-
 def test_an_unknown_runtime_lists_the_known_ones(bundle):
     with pytest.raises(EngineError, match="auto, onnxruntime, onnxruntime-cuda"):
         open_session(bundle, runtime="cuda")
-
-
-def test_cuda_is_never_replaced_by_the_cpu_silently(bundle, monkeypatch):
-    monkeypatch.setattr(
-        onnxruntime_session, "_available_providers", lambda: ["CPUExecutionProvider"]
-    )
-    with pytest.raises(EngineError, match="no CUDA"):
-        open_session(bundle, runtime="onnxruntime-cuda")
-    with open_session(bundle, runtime="auto", threads=1) as session:
-        assert session.name == "onnxruntime"
 
 
 def test_no_threads_at_all_are_refused(bundle):

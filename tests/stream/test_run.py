@@ -119,7 +119,9 @@ def test_a_session_that_fails_leaves_complete_records_and_no_thread(tmp_path, bu
         name = "failing"
         n_calls = 0
 
-        def infer(self, images: np.ndarray, tile: np.ndarray) -> object:
+        def infer(
+            self, images: np.ndarray, tile: np.ndarray, map_above: float | None = None
+        ) -> object:
             self.n_calls += 1
             if self.n_calls > 2:
                 raise EngineError("the GPU fell off the bus")

@@ -1,0 +1,131 @@
+"""ONNX Runtime on CUDA: for NVIDIA machines without TensorRT.
+
+Inputs, outputs and constants live on the device at fixed addresses (IO binding), one set for each
+batch size, so that ONNX Runtime can replay the whole graph as one CUDA graph. It refuses to, with
+an error, if any node that computes were to run on the CPU.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeinspect.constants import RuleConstants
+from edgeinspect.errors import EngineError
+from edgeinspect.runtime.onnxruntime_graph import CUDA, OnnxGraph, check_constants, has_cuda
+from edgeinspect.runtime.session import (
+    OUTPUTS,
+    Images,
+    Ints,
+    Scores,
+    check_images,
+    check_thread,
+    check_tile,
+)
+
+__all__ = ["OnnxRuntimeCudaSession", "require_cuda"]
+
+_MAP = "anomaly_map"
+_DTYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
+
+
+def require_cuda(ort: Any = None) -> None:
+    """Raise EngineError if the ONNX Runtime that is installed was built without CUDA."""
+    if not has_cuda(ort):
+        raise EngineError(
+            "this ONNX Runtime has no CUDA",
+            hint='run: pip install "edgeinspect[gpu]" after pip uninstall onnxruntime',
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lane:
+    """One batch size: its values on the device, bound, and the options that name its graph."""
+
+    binding: Any
+    values: dict[str, Any]
+    run_options: Any
+
+
+class OnnxRuntimeCudaSession:
+    """A bundle's scoring graph on CUDA with its constants bound (`Session`), for one thread."""
+
+    def __init__(
+        self,
+        path: Path,
+        constants: RuleConstants,
+        *,
+        is_replayed: bool = True,
+        ort: Any = None,
+    ) -> None:
+        """Open the graph and copy the constants to the device.
+
+        Args:
+            is_replayed: as a CUDA graph; without, nodes may end up on the CPU.
+            ort: the module `onnxruntime`, for tests.
+        Raises: EngineError if there is no CUDA, or it cannot take the whole graph.
+        """
+        require_cuda(ort)
+        # TF32 has ten bits: sums of squares of FP32 scoring would lose everything.
+        options = {"use_tf32": "0", "enable_cuda_graph": str(int(is_replayed))}
+        self._graph = OnnxGraph(path, provider=CUDA, options=options, ort=ort)
+        self._is_replayed = is_replayed
+        self._thread = threading.get_ident()
+        self.name = self._graph.name
+        self.max_batch: int | None = None
+        arrays = constants.as_inputs()
+        self._graph.require(inputs=("image", "tile", *arrays), outputs=OUTPUTS)
+        check_constants(self._graph, arrays)
+        self._n_tiles = constants.n_tiles
+        self._constants = {n: self._graph.on_device(a) for n, a in arrays.items()}
+        self._lanes: dict[int, _Lane] = {}
+
+    def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
+        """See `Session.infer`; maps are copied back if one of the batch is wanted."""
+        check_thread(self._thread)
+        check_images(images, self._graph.image_size)
+        check_tile(tile, len(images), self._n_tiles)
+        lane = self._lanes.get(len(images)) or self._open_lane(len(images))
+        lane.values["image"].update_inplace(np.ascontiguousarray(images))
+        lane.values["tile"].update_inplace(np.ascontiguousarray(tile, dtype=np.int32))
+        self._graph.run(lane.binding, lane.run_options)
+        scores = {name: lane.values[name].numpy() for name in OUTPUTS if name != _MAP}
+        is_wanted = map_above is None or bool((scores["score"] > map_above).any())
+        value = lane.values[_MAP]
+        maps = value.numpy() if is_wanted else np.zeros(value.shape(), np.float32)
+        return Scores(anomaly_map=maps, has_map=np.full(len(images), is_wanted, np.bool_), **scores)
+
+    def _open_lane(self, n: int) -> _Lane:
+        """Values of the batch's own at addresses that stay, bound in and out."""
+        graph, binding = self._graph, self._graph.binding()
+        height, width = graph.image_size
+        values = {
+            "image": graph.on_device(np.zeros((n, height, width, 3), np.uint8)),
+            "tile": graph.on_device(np.zeros(n, np.int32)),
+        }
+        for name, value in {**values, **self._constants}.items():
+            binding.bind_ortvalue_input(name, value)
+        for name in OUTPUTS:
+            dtype, shape = graph.outputs[name]
+            values[name] = graph.on_device(np.zeros((n, *shape[1:]), _DTYPES[dtype]))
+            binding.bind_ortvalue_output(name, values[name])
+        run_options = graph.ort.RunOptions()
+        if self._is_replayed:
+            run_options.add_run_config_entry("gpu_graph_id", str(n))
+        self._lanes[n] = _Lane(binding=binding, values=values, run_options=run_options)
+        return self._lanes[n]
+
+    def close(self) -> None:
+        self._lanes.clear()
+        self._constants.clear()
+        self._graph.close()
+
+    def __enter__(self) -> OnnxRuntimeCudaSession:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

@@ -1,0 +1,165 @@
+"""An ONNX graph opened by ONNX Runtime, on a CPU or on CUDA.
+
+The sessions of both stand on this module, which alone opens graphs and chooses where they run.
+A provider that cannot start falls back to the CPU by itself; here that is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgeinspect.errors import EngineError
+from edgeinspect.runtime.session import Floats
+
+__all__ = ["CPU", "CUDA", "OnnxGraph", "check_constants", "has_cuda"]
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+NAMES = {CPU: "onnxruntime", CUDA: "onnxruntime-cuda"}
+LOG_ERRORS_ONLY = 3
+
+
+def has_cuda(ort: Any = None) -> bool:
+    """Whether the ONNX Runtime that is installed was built with CUDA."""
+    return CUDA in (ort or _onnxruntime()).get_available_providers()
+
+
+def _onnxruntime() -> Any:
+    import onnxruntime
+
+    return onnxruntime
+
+
+class OnnxGraph:
+    """An open ONNX graph: its shapes, and one way to run it.
+
+    Args of the constructor:
+        options: of the provider. threads: of the CPU; None leaves it to ONNX Runtime.
+        ort: the module `onnxruntime`, for tests.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        provider: str = CPU,
+        options: dict[str, str] | None = None,
+        threads: int | None = None,
+        ort: Any = None,
+    ) -> None:
+        self.path = path
+        self.provider = provider
+        self.ort = ort or _onnxruntime()
+        self._session: Any = _open(self.ort, path, (provider, options or {}), threads)
+        self.inputs = {i.name: (str(i.type), tuple(i.shape)) for i in self._session.get_inputs()}
+        self.outputs = {o.name: (str(o.type), tuple(o.shape)) for o in self._session.get_outputs()}
+
+    @property
+    def name(self) -> str:
+        return NAMES[self.provider]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of the `image` input."""
+        shape = self.inputs["image"][1]
+        return int(shape[1]), int(shape[2])
+
+    def require(self, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """Raise EngineError unless the graph has these inputs and outputs."""
+        lacking = [n for n in inputs if n not in self.inputs]
+        lacking += [n for n in outputs if n not in self.outputs]
+        unknown = [n for n in self.inputs if n not in inputs]
+        if lacking or unknown:
+            raise EngineError(
+                f"{self.path} is not a graph that this version runs: it lacks"
+                f" {', '.join(lacking) or 'nothing'}, has {', '.join(unknown) or 'nothing'}"
+                " besides",
+                hint="export the bundle again with this version",
+            )
+
+    def binding(self) -> Any:
+        return self._opened().io_binding()
+
+    def on_device(self, array: NDArray[Any]) -> Any:
+        """A copy of an array that stays where the graph runs."""
+        device = "cuda" if self.provider == CUDA else "cpu"
+        return self.ort.OrtValue.ortvalue_from_numpy(array, device)
+
+    def run(self, binding: Any, run_options: Any = None) -> None:
+        """Run with what is bound. Raises: EngineError with the runtime's first line."""
+        session = self._opened()
+        try:
+            session.run_with_iobinding(binding, run_options)
+        except Exception as error:  # ONNX Runtime's own classes share no narrower base
+            first = str(error).strip().splitlines()[0]
+            raise EngineError(f"{self.name} failed on {self.path.name}: {first}") from error
+
+    def outputs_of(self, binding: Any, names: Sequence[str]) -> list[NDArray[Any]]:
+        """Run with the inputs that are bound; outputs as arrays, in the order asked for."""
+        binding.clear_binding_outputs()
+        for name in names:
+            binding.bind_output(name, "cpu")
+        self.run(binding)
+        return list(binding.copy_outputs_to_cpu())
+
+    def _opened(self) -> Any:
+        if self._session is None:
+            raise EngineError("the session is closed", hint="use it inside its `with`")
+        return self._session
+
+    def close(self) -> None:
+        self._session = None
+
+
+def _open(ort: Any, path: Path, provider: tuple[str, dict[str, str]], threads: int | None) -> Any:
+    ort.set_default_logger_severity(LOG_ERRORS_ONLY)
+    options = ort.SessionOptions()
+    options.log_severity_level = LOG_ERRORS_ONLY
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    if threads is not None:
+        if threads < 1:
+            raise EngineError(f"threads is {threads}: it must be at least 1")
+        options.intra_op_num_threads = threads
+    name = provider[0]
+    if name == CUDA:
+        _load_cuda_libraries(ort)
+    try:
+        session = ort.InferenceSession(path, options, providers=[provider])
+    except Exception as error:  # ONNX Runtime's own classes share no narrower base
+        first = str(error).strip().splitlines()[0]
+        raise EngineError(f"{NAMES[name]} cannot open {path}: {first}") from error
+    if session.get_providers()[0] != name:
+        raise EngineError(
+            "ONNX Runtime could not start CUDA and fell back to the CPU",
+            hint="run: edgeinspect doctor, or use --runtime onnxruntime",
+        )
+    return session
+
+
+def _load_cuda_libraries(ort: Any) -> None:
+    """Those of pip's nvidia packages, which the loader does not find; it prints what it lacks."""
+    if hasattr(ort, "preload_dlls"):  # from ONNX Runtime 1.21 on
+        with contextlib.redirect_stdout(io.StringIO()):
+            ort.preload_dlls()
+
+
+def check_constants(graph: OnnxGraph, arrays: dict[str, Floats]) -> None:
+    """Each constant must have the graph's dtype and, where that is fixed, its shape."""
+    for name, array in arrays.items():
+        dtype, shape = graph.inputs[name]
+        is_fit = len(shape) == array.ndim and all(
+            not isinstance(want, int) or want == got
+            for want, got in zip(shape, array.shape, strict=False)
+        )
+        if not is_fit or dtype != "tensor(float)":
+            raise EngineError(
+                f"the constant {name} is float32 {array.shape}, {graph.path.name} takes"
+                f" {dtype} {shape}",
+                hint="calibrate the bundle again",
+            )

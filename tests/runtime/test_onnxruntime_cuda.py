@@ -1,0 +1,113 @@
+"""Sessions on ONNX Runtime's CUDA: values that stay, graphs by batch size, no silent CPU."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from edgeinspect.bundle import Bundle, read_bundle
+from edgeinspect.errors import EngineError
+from edgeinspect.runtime.onnxruntime_cuda import OnnxRuntimeCudaSession
+from edgeinspect.runtime.session import OUTPUTS, Scores, open_session
+from tests.bundles import bad_picture, good_picture, make_bundle
+from tests.runtime.fake_onnxruntime import FakeOnnxRuntime
+
+IMAGES = np.stack([good_picture(0), bad_picture(1), good_picture(2)])
+TILE = np.zeros(3, np.int32)
+TOLERANCE = 1e-5  # sums of float32 are split differently in another batch
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return read_bundle(make_bundle(tmp_path_factory.mktemp("bundle")))
+
+
+@pytest.fixture(scope="module")
+def expected(bundle: Bundle) -> Scores:
+    with open_session(bundle, runtime="onnxruntime", threads=1) as session:
+        return session.infer(IMAGES, TILE)
+
+
+def open_cuda(bundle: Bundle, ort: FakeOnnxRuntime, **how: bool) -> OnnxRuntimeCudaSession:
+    constants = bundle.require_calibration().constants
+    return OnnxRuntimeCudaSession(bundle.graph_path(), constants, ort=ort, **how)
+
+
+@pytest.mark.parametrize("is_replayed", [True, False])
+def test_scores_are_those_of_the_graph_at_every_batch_size(
+    bundle: Bundle, expected: Scores, is_replayed: bool
+) -> None:
+    with open_cuda(bundle, FakeOnnxRuntime(), is_replayed=is_replayed) as session:
+        for n in (3, 1, 3, 1):
+            scores = session.infer(IMAGES[:n], TILE[:n])
+            for name in OUTPUTS:
+                left, right = getattr(scores, name), getattr(expected, name)[:n]
+                assert np.allclose(left, right, rtol=TOLERANCE, atol=TOLERANCE), name
+
+
+def test_each_batch_size_has_a_graph_of_its_own(bundle: Bundle) -> None:
+    ort = FakeOnnxRuntime()
+    with open_cuda(bundle, ort) as session:
+        for n in (3, 1, 3):
+            session.infer(IMAGES[:n], TILE[:n])
+    assert list(ort.sessions[0].captured) == ["3", "1"]
+
+
+def test_maps_stay_on_the_device_unless_one_is_wanted(bundle: Bundle, expected: Scores) -> None:
+    level = bundle.require_calibration().threshold.value
+    with open_cuda(bundle, FakeOnnxRuntime()) as session:
+        good = session.infer(IMAGES[[0, 2]], TILE[:2], map_above=level)
+        mixed = session.infer(IMAGES, TILE, map_above=level)
+    assert (good.has_map.any(), good.anomaly_map.any()) == (False, False)
+    assert mixed.has_map.all()
+    assert np.allclose(mixed.anomaly_map, expected.anomaly_map, atol=TOLERANCE)
+
+
+def test_products_in_tf32_are_off(bundle: Bundle) -> None:
+    ort = FakeOnnxRuntime()
+    open_cuda(bundle, ort).close()
+    assert ort.sessions[0].options == {"use_tf32": "0", "enable_cuda_graph": "1"}
+
+
+def test_cuda_libraries_of_pip_are_loaded_without_a_word(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ort = FakeOnnxRuntime()
+    open_cuda(bundle, ort).close()
+    assert ort.has_preloaded
+    assert capsys.readouterr().out == ""
+
+
+def test_a_fall_back_to_the_cpu_is_an_error(bundle: Bundle) -> None:
+    with pytest.raises(EngineError, match="could not start CUDA and fell back to the CPU"):
+        open_cuda(bundle, FakeOnnxRuntime(falls_back=True))
+
+
+def test_an_onnx_runtime_without_cuda_names_the_extra(bundle: Bundle) -> None:
+    with pytest.raises(EngineError, match=r"has no CUDA; .*edgeinspect\[gpu\]"):
+        open_cuda(bundle, FakeOnnxRuntime(providers=("CPUExecutionProvider",)))
+
+
+def test_another_thread_is_refused(bundle: Bundle) -> None:
+    caught: list[EngineError] = []
+
+    def use(session: OnnxRuntimeCudaSession) -> None:
+        try:
+            session.infer(IMAGES, TILE)
+        except EngineError as error:
+            caught.append(error)
+
+    with open_cuda(bundle, FakeOnnxRuntime()) as session:
+        thread = threading.Thread(target=use, args=(session,))
+        thread.start()
+        thread.join()
+    assert "open one session in each thread" in str(caught[0])
+
+
+def test_a_closed_session_says_so(bundle: Bundle) -> None:
+    session = open_cuda(bundle, FakeOnnxRuntime())
+    session.close()
+    with pytest.raises(EngineError, match="session is closed"):
+        session.infer(IMAGES, TILE)
