@@ -75,7 +75,7 @@ class _Typing:
     def __init__(self, graph: onnx.GraphProto, largest: Mapping[str, float]) -> None:
         from onnx import TensorProto, numpy_helper
 
-        self.float, self.half = TensorProto.FLOAT, TensorProto.FLOAT16
+        self.float, self.half = int(TensorProto.FLOAT), int(TensorProto.FLOAT16)
         self.constants = {
             tensor.name: numpy_helper.to_array(tensor)
             for tensor in graph.initializer
@@ -83,7 +83,7 @@ class _Typing:
         }
         values = (*graph.input, *graph.value_info, *graph.output)
         floats = [v for v in values if v.type.tensor_type.elem_type == self.float]
-        self.type_of = {value.name: self.float for value in floats}
+        self.type_of: dict[str, int] = {value.name: self.float for value in floats}
         self.shapes = {
             v.name: [d.dim_value or -1 for d in v.type.tensor_type.shape.dim] for v in floats
         }

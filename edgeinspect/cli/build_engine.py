@@ -17,7 +17,6 @@ from edgeinspect.progress import OnProgress, no_progress
 
 if TYPE_CHECKING:
     from edgeinspect.building import Build
-    from edgeinspect.config import Precision
     from edgeinspect.engines import EngineKey, Receipt
 
 __all__ = ["build_engine"]
@@ -72,11 +71,12 @@ def build_engine(
     """
     from edgeinspect.building import BuildRequest
     from edgeinspect.building import build_engine as build
+    from edgeinspect.config import Precision
     from edgeinspect.engines import BatchRange
 
     request = BuildRequest(
         runtime=runtime,
-        precision=_precision(precision),
+        precision=Precision.parse(precision),
         batch=BatchRange.parse(batch),
         workspace_mib=workspace_mib,
         target=target,
@@ -87,17 +87,6 @@ def build_engine(
     with _spinner() as on_progress:
         built = build(bundle, request, on_progress=on_progress)
     _show(built, bundle, as_json=as_json)
-
-
-def _precision(text: str) -> Precision:
-    from edgeinspect.config import Precision
-    from edgeinspect.errors import ConfigError
-
-    try:
-        return Precision(text)
-    except ValueError as error:
-        names = " or ".join(p.value for p in Precision)
-        raise ConfigError(f"precision is {text!r}", hint=f"use {names}") from error
 
 
 @contextlib.contextmanager

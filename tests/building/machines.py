@@ -1,4 +1,4 @@
-"""GPUs, golden outputs and sessions that stand in for those of other machines."""
+"""GPUs and sessions that stand in for those of other machines."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from edgeinspect.bundle import read_bundle
 from edgeinspect.constants import RuleConstants
 from edgeinspect.engines import Receipt
 from edgeinspect.gpu import Gpu
-from edgeinspect.parity import Golden
 from edgeinspect.runtime.session import Images, Ints, Scores, Session, open_session
-from tests.bundles import bad_picture, good_picture
 
 ORIN = Gpu(
     name="Orin",
@@ -32,38 +30,20 @@ RTX_3060 = Gpu(
 H100 = replace(RTX_3060, name="NVIDIA H100", compute_capability="9.0", memory_bytes=80 << 30)
 
 
-def write_golden(path: Path, *, n_images: int = 3) -> Golden:
-    """Golden outputs of the stand-in graph, as ONNX Runtime computes it."""
-    bundle = read_bundle(path)
-    constants = bundle.require_calibration().constants
-    make = [bad_picture if i % 2 else good_picture for i in range(n_images)]
-    images = np.stack([picture(i) for i, picture in enumerate(make)])
-    tile = np.zeros(n_images, np.int32)
-    with open_session(bundle, constants=constants) as session:
-        scores = session.infer(images, tile)
-    names = ("score", "local_score", "global_score", "scale", "anomaly_map", "statistics")
-    golden = Golden(
-        images=images,
-        tile=tile,
-        names=tuple(f"picture {i}" for i in range(n_images)),
-        constants=constants,
-        **{name: getattr(scores, name) for name in names},
-    )
-    golden.save(path / "golden.npz")
-    return golden
-
-
 class StandInSession:
     """The bundle's graph on the CPU in an engine's place; `factor` makes its scores wrong."""
 
     name = "stand-in"
 
-    def __init__(self, session: Session, factor: float, calls: list[int]) -> None:
+    def __init__(
+        self, session: Session, factor: float, max_batch: int | None, calls: list[int]
+    ) -> None:
         self._session, self._factor, self._calls = session, factor, calls
+        self.max_batch = max_batch
 
-    def infer(self, images: Images, tile: Ints) -> Scores:
+    def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
         self._calls.append(len(images))
-        scores = self._session.infer(images, tile)
+        scores = self._session.infer(images, tile, map_above=map_above)
         return replace(scores, score=scores.score * np.float32(self._factor))
 
     def close(self) -> None:
@@ -79,10 +59,10 @@ class StandInSession:
 class StandInSessions:
     """What `build_engine` takes as `open_plan`; `calls` has the size of each batch."""
 
-    def __init__(self, bundle: Path, *, factor: float = 1.0) -> None:
-        self._bundle, self._factor = bundle, factor
+    def __init__(self, bundle: Path, *, factor: float = 1.0, max_batch: int | None = None) -> None:
+        self._bundle, self._factor, self._max_batch = bundle, factor, max_batch
         self.calls: list[int] = []
 
     def __call__(self, plan: bytes, receipt: Receipt, constants: RuleConstants) -> Session:
         session = open_session(read_bundle(self._bundle), constants=constants)
-        return StandInSession(session, self._factor, self.calls)
+        return StandInSession(session, self._factor, self._max_batch, self.calls)
