@@ -167,6 +167,12 @@ def _write_half(scores: onnx.ModelProto, golden: Golden, folder: Path) -> None:
     check_operators(half, HALF_SCORES)
     report = describe_precision(half, largest)
     _log.info("FP16: %.0f %% of the operations", 100 * report.half_share)
+    if report.float_products:
+        _log.warning(
+            "%d matrix products stay FP32, the first is %s: there can be no engine for sm75",
+            len(report.float_products),
+            report.float_products[0],
+        )
     (folder / PRECISION).write_text(report.to_json(), encoding="utf-8")
     save_graphs({HALF_SCORES: half}, folder, weights=HALF_WEIGHTS)
 

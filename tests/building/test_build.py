@@ -58,7 +58,7 @@ def test_the_receipt_tells_what_only_the_engine_knows(bundle, behaviour):
 
 def test_an_engine_that_computes_something_else_is_not_installed(bundle, behaviour):
     wrong = StandInSessions(bundle, factor=1.5)
-    with pytest.raises(EngineError, match="does not compute what was trained: .*bad.png"):
+    with pytest.raises(EngineError, match=r"does not compute what was trained: .*bad\.png"):
         _build(bundle, sessions=wrong)
     assert list_engines(bundle) == []
     assert not list((bundle / "engines").glob("*.plan"))
