@@ -169,7 +169,7 @@ def _failing_as(name: str) -> Iterator[None]:
         raise ExportError(f"{name} could not be made: {first}", hint=_HINT) from error
 
 
-# Products that become Gemms lose the name of their module, and with it their type in the FP16 graph.
+# A product that becomes a Gemm loses the name of its module, and so its type in the FP16 graph.
 _SKIPPED = ["fuse_matmul_add_bias_into_gemm", "fuse_matmul_add_bias_into_gemm_batched"]
 
 
