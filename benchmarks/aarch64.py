@@ -1,6 +1,6 @@
 """Sums up what benchmarks/aarch64.sh did: versions, size, and arm64's scores beside this machine's.
 
-python benchmarks/aarch64.py FOLDER BOX > RESULT
+python benchmarks/aarch64.py DATA ENVIRONMENT > RESULT
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 
-def main(folder: Path, box: Path) -> None:
-    doctor = json.loads((folder / "doctor.json").read_text())
-    theirs, ours = records(box / "arm64"), records(folder / "host")
+def main(data: Path, environment: Path) -> None:
+    doctor = json.loads((data / "doctor.json").read_text())
+    theirs, ours = records(data / "arm64"), records(data / "host")
     assert theirs.keys() == ours.keys(), "different pictures were judged"
     differences = [abs(theirs[name]["score"] - ours[name]["score"]) for name in ours]
     threshold = next(iter(ours.values()))["threshold"]
-    installed = box / "venv/lib"
     result = {
-        "emulated": doctor["machine"]["system"],
+        "emulated": f"{doctor['machine']['system'].split()[-1]}, qemu-user",
         "python": doctor["machine"]["python"],
         "packages": {p["name"]: p["version"] for p in doctor["packages"] if p["version"]},
-        "environment_mb": round(sum(f.stat().st_size for f in files(installed)) / 1e6),
+        "environment_mb": round(sum(f.stat().st_size for f in files(environment / "lib")) / 1e6),
         "host": platform.machine(),
         "n_pictures": len(ours),
         "largest_score_difference": max(differences),

@@ -8,14 +8,14 @@
 # Result: benchmarks/results/aarch64.json. Minutes are the emulator's and say nothing of a board.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-FOLDER=${1:-build/aarch64}
-ROOT=$FOLDER/root
+mkdir -p "${1:-build/aarch64}"
+FOLDER=$(realpath "${1:-build/aarch64}")
+ROOT=$FOLDER/root DATA=$FOLDER/data # DATA has one path outside and inside: proot misses access()
 PYTHON=${PYTHON:-python3}
 OUT=benchmarks/results/aarch64.json
-mkdir -p "$FOLDER"
 
 inside() { # inside COMMAND...: run it in the arm64 system
-  proot -0 -q qemu-aarch64-static -r "$ROOT" -b /proc -b /dev -w /box /usr/bin/env -i \
+  proot -0 -q qemu-aarch64-static -r "$ROOT" -b /proc -b /dev -b "$DATA" -w "$DATA" /usr/bin/env -i \
     HOME=/root PATH=/box/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
     DEBOOTSTRAP_DIR=/debootstrap "$@"
 }
@@ -23,7 +23,7 @@ inside() { # inside COMMAND...: run it in the arm64 system
 make_system() {
   debootstrap --foreign --arch=arm64 --variant=minbase --include=python3,python3-venv \
     bookworm "$ROOT"
-  rm -f "$ROOT/proc" && mkdir -p "$ROOT/proc" "$ROOT/box" # a container's debootstrap links /proc
+  rm -f "$ROOT/proc" && mkdir -p "$ROOT/proc" # a container's debootstrap links /proc
   inside /debootstrap/debootstrap --second-stage
   touch "$FOLDER/system-is-made"
 }
@@ -39,23 +39,27 @@ fetch_wheels() {
     --only-binary=:all: "${platforms[@]}" -c constraints.txt "$FOLDER"/wheels/edgeinspect-*.whl
 }
 
-install_and_judge() {
-  rm -rf "$ROOT/box/venv" "$ROOT/box/pictures" "$ROOT/box/arm64" "$FOLDER/host"
-  cp -r "$FOLDER/wheels" "$ROOT/box/" && rm -rf "$ROOT/box/demo.bundle"
-  cp -r edgeinspect/demo_bundle "$ROOT/box/demo.bundle"
-  "$PYTHON" -m edgeinspect synth "$FOLDER/metal" --surface brushed --n-good 4 --n-test 4 \
-    --size 256 --seed 1 --force
-  cp -r "$FOLDER/metal/test" "$ROOT/box/pictures"
+install() {
+  rm -rf "$ROOT/box" && mkdir -p "$ROOT/box" && cp -r "$FOLDER/wheels" "$ROOT/box/"
   inside python3 -m venv /box/venv
   inside pip install --quiet --no-index --find-links /box/wheels edgeinspect
-  inside edgeinspect doctor --json >"$FOLDER/doctor.json"
-  inside edgeinspect run demo.bundle pictures --out arm64 --runtime onnxruntime || [ $? = 1 ]
-  "$PYTHON" -m edgeinspect run edgeinspect/demo_bundle "$FOLDER/metal/test" \
-    --out "$FOLDER/host" --runtime onnxruntime || [ $? = 1 ]
 }
 
+judge() {
+  cp -r edgeinspect/demo_bundle "$DATA/demo.bundle"
+  "$PYTHON" -m edgeinspect synth "$DATA/metal" --surface brushed --n-good 4 --n-test 4 \
+    --size 256 --seed 1
+  inside edgeinspect doctor --json >"$DATA/doctor.json"
+  inside edgeinspect run "$DATA/demo.bundle" "$DATA/metal/test" --out "$DATA/arm64" \
+    --runtime onnxruntime || [ $? = 1 ]
+  "$PYTHON" -m edgeinspect run "$DATA/demo.bundle" "$DATA/metal/test" \
+    --out "$DATA/host" --runtime onnxruntime || [ $? = 1 ]
+}
+
+rm -rf "$DATA" && mkdir -p "$DATA"
 [ -e "$FOLDER/system-is-made" ] || make_system
 fetch_wheels
-install_and_judge
-"$PYTHON" benchmarks/aarch64.py "$FOLDER" "$ROOT/box" >"$OUT"
+install
+judge
+"$PYTHON" benchmarks/aarch64.py "$DATA" "$ROOT/box/venv" >"$OUT"
 cat "$OUT"
