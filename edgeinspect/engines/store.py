@@ -167,6 +167,8 @@ def build_lock(bundle_path: Path, *, on_wait: Callable[[], None]) -> Iterator[No
             on_wait()
             lock.acquire(poll_interval=POLL_S)
     try:
+        for leftover in folder.glob(".*.plan.*.tmp"):  # of a build that was killed as it wrote
+            leftover.unlink(missing_ok=True)
         yield
     finally:
         lock.release()

@@ -234,5 +234,14 @@ def test_a_second_builder_waits_and_a_killed_one_leaves_no_lock(bundle):
     assert waited == [True]
 
 
+def test_half_a_plan_that_a_killed_build_left_is_removed_by_the_next(bundle):
+    engine = install(bundle)
+    half = writing.temporary_sibling(engine.plan_path)
+    half.write_bytes(PLAN[:3])
+    with build_lock(bundle, on_wait=lambda: None):
+        assert not half.exists()
+    assert engine.read_plan() == PLAN
+
+
 def _full_disk(descriptor: int) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
