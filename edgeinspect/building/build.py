@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import logging
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from edgeinspect.errors import EngineError
 from edgeinspect.gpu import Gpu, read_gpu
 from edgeinspect.jetson import read_jetson
 from edgeinspect.progress import OnProgress, no_progress
+from edgeinspect.runtime import tensorrt
 from edgeinspect.tensorrt_adapter import deserialise_engine, engine_information
 from edgeinspect.writing import write_atomically
 
@@ -54,14 +54,14 @@ def build_engine(
     *,
     on_progress: OnProgress = no_progress,
     find_gpu: Callable[[], Gpu | None] = read_gpu,
-    open_plan: OpenPlan | None = None,
+    open_plan: OpenPlan = tensorrt.open_plan,
 ) -> Build:
     """Give a bundle an engine, or find the one it has.
 
     Args:
         on_progress: told of each phase and its steps, on any thread.
         find_gpu: gives the GPU at hand, or None.
-        open_plan: opens a session on a plan; None opens TensorRT's own.
+        open_plan: opens a session on a plan.
     Raises: EngineError if it cannot be built, or computes something else than what was trained:
         nothing is then installed; BundleError, MissingPackageError, OutputError.
     """
@@ -100,7 +100,7 @@ def _build(
     job: Job,
     request: BuildRequest,
     on_progress: OnProgress,
-    open_plan: OpenPlan | None,
+    open_plan: OpenPlan,
 ) -> Engine:
     key = job.key
     _log.info("building for %s with %s %s", key.target, key.flavour, key.version)
@@ -117,7 +117,7 @@ def _build(
     if job.runs_here and job.gpu is not None:
         receipt = _inspected(receipt, compiled.plan, job)
         _log.info("checking it against PyTorch's answers")
-        proof = prove(bundle, compiled.plan, receipt, open_plan or _own_sessions(), job.gpu)
+        proof = prove(bundle, compiled.plan, receipt, open_plan, job.gpu)
         receipt = dataclasses.replace(receipt, is_verified=True, proof=proof)
     return install_engine(bundle, compiled.plan, receipt)
 
@@ -169,9 +169,3 @@ def _read_timing_cache(path: Path | None) -> bytes | None:
         return path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise EngineError(f"cannot read the timing cache {path}: {error.strerror}") from error
-
-
-def _own_sessions() -> OpenPlan:
-    """How the product itself opens an engine."""
-    opened: OpenPlan = importlib.import_module("edgeinspect.runtime.tensorrt").open_plan
-    return opened
