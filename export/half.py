@@ -83,7 +83,7 @@ class _Typing:
         }
         values = (*graph.input, *graph.value_info, *graph.output)
         floats = [v for v in values if v.type.tensor_type.elem_type == self.float]
-        self.type_of = {value.name: self.float for value in floats}
+        self.type_of: dict[str, int] = {value.name: self.float for value in floats}
         self.shapes = {
             v.name: [d.dim_value or -1 for d in v.type.tensor_type.shape.dim] for v in floats
         }

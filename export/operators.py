@@ -118,7 +118,7 @@ class _Facts:
 def _type_name(kind: int) -> str:
     from onnx import helper
 
-    return helper.tensor_dtype_to_np_dtype(kind).name
+    return str(helper.tensor_dtype_to_np_dtype(kind).name)
 
 
 def _problems(node: Any, facts: _Facts) -> Iterator[str]:
