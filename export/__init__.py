@@ -2,7 +2,10 @@
 
     graph.py       generator, fusion and scoring as the two modules that are exported
     onnx_graph.py  torch -> ONNX (the one place that knows torch's exporter)
-    weights.py     one file of weights for both graphs
+    half.py        the scoring graph in FP16, with ranges.py, products.py and precision.py around it
+    operators.py   what the oldest TensorRT parser reads
+    graph_flops.py operations of a graph, by node and by type
+    weights.py     one file of weights for the graphs of one precision
     golden.py      a few images and PyTorch's answers, which every runtime is held to
     bundling.py    all of it, in order
 

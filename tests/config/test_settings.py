@@ -18,7 +18,9 @@ from edgeinspect.config import (
     ScoringConfig,
     Statistic,
     Target,
+    from_dict,
     preset,
+    to_dict,
     with_settings,
 )
 from edgeinspect.errors import ConfigError
@@ -30,6 +32,13 @@ from edgeinspect.errors import ConfigError
         (GeneratorConfig, {"width": 100}, "width is 100, but heads are 64 wide; .* such as 128"),
         (GeneratorConfig, {"size": 96}, "size is 96 px, which mask blocks of 32 px do not halve"),
         (GeneratorConfig, {"merge": 1000}, "can merge at most"),
+        (GeneratorConfig, {"merge": -1}, "none below 0"),
+        (GeneratorConfig, {"merge": (8, 8)}, "for 6 blocks; give one number for all"),
+        (
+            GeneratorConfig,
+            {"merge": (0, 0, 32, 32, 33, 0)},
+            "block 5 of form cross, on 64 tokens, can merge at most 32",
+        ),
         (GeneratorConfig, {"mask_scales": ()}, "at least one block side"),
         (
             GeneratorConfig,
@@ -110,3 +119,15 @@ def test_a_pass_encodes_all_tokens_in_the_paper_s_form_and_half_in_the_others() 
 def test_an_unknown_preset_gets_the_near_one() -> None:
     with pytest.raises(ConfigError, match="there is no preset 'tinny'; did you mean tiny"):
         preset("tinny")
+
+
+def test_merging_is_one_number_or_one_a_block():
+    assert GeneratorConfig(depth=3, merge=8).merge_of_blocks == (8, 8, 8)
+    assert GeneratorConfig(depth=3, merge=(0, 8, 16)).merge_of_blocks == (0, 8, 16)
+
+
+@pytest.mark.parametrize(("text", "merge"), [("8", 8), ("0,0,0,8", (0, 0, 0, 8))])
+def test_merging_is_set_by_words_and_read_from_plain_settings(text, merge):
+    config = with_settings(preset("tiny"), {"merge": text})
+    assert config.generator.merge == merge
+    assert from_dict(RunConfig, to_dict(config)) == config

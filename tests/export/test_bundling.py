@@ -276,6 +276,36 @@ def test_what_is_measured_can_be_set(
     assert asked[0].scoring.measures == (Measure.L1, Measure.SSIM)
 
 
+def test_merging_can_be_set_and_changes_no_weight(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(bundling, "write_bundle", lambda *args, **_: asked.extend(args))
+    export_run(make_run(tmp_path, exported), tmp_path / "part.bundle", merge="8")
+    generator, config, _path = asked
+    assert config.generator.merge == 8
+    assert [block.merge for block in generator.encoder.blocks] == [8]
+    for name, weight in exported.generator.state_dict().items():
+        assert torch.equal(generator.state_dict()[name], weight)
+
+
+@pytest.mark.parametrize(
+    ("merge", "message"),
+    [
+        ("99", "can merge at most 16"),
+        ("4,4", "for 1 blocks"),
+        ("some", "which is not a whole number"),
+    ],
+)
+def test_merging_that_cannot_be_leaves_nothing_behind(
+    exported: Exported, tmp_path: Path, merge: str, message: str
+) -> None:
+    run, path = make_run(tmp_path, exported), tmp_path / "part.bundle"
+    with pytest.raises(ConfigError, match=message):
+        export_run(run, path, merge=merge)
+    assert not path.exists()
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="is not a training run"):
         export_run(tmp_path, tmp_path / "part.bundle")
