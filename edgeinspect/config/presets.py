@@ -23,7 +23,7 @@ __all__ = ["PRESETS", "preset"]
 def preset(name: str, target: Target = Target.FEATURES) -> RunConfig:
     """The settings of a preset by name. Raises ConfigError, with the near name, if unknown.
 
-    Features are what found most on real parts (docs/decisions/0008).
+    Features are what found most on real parts (docs/decisions/0009).
     With features nothing is augmented: turned, mirrored or brightened pictures have features that
     are rare on good ones, and what is learnt from them is wrong there (docs/decisions/0006).
     Without pixels there is nothing for adversarial and latent loss to look at.
