@@ -130,7 +130,7 @@ class ImageParity:
     """How far one image's outputs are from PyTorch's.
 
     Attributes:
-        is_tie: two maps were equally good, so that map and scale were not compared.
+        is_tie: two maps were equally good and the other was picked: map and scale do not count.
         has_other_scale: the map was taken from another scale.
     """
 
@@ -146,7 +146,7 @@ class ImageParity:
 class ParityReport:
     """The largest differences over all images, and the sentences about those beyond the budget.
 
-    `n_ties` images had two maps equally good: their map and scale were not compared.
+    `n_ties` images had two maps equally good, and the other was picked: map and scale do not count.
     """
 
     n_images: int
@@ -263,7 +263,10 @@ def compare_images(
         axis=0,
     )
     map_errors, correlations = _compare_maps(expected.anomaly_map, actual.anomaly_map)
-    is_tie = _ties(expected.statistics, constants, budget.tie)
+    is_alike = (correlations >= budget.map_correlation) & (expected.scale == actual.scale)
+    if budget.map_error is not None:
+        is_alike &= map_errors <= budget.map_error
+    is_tie = _ties(expected.statistics, constants, budget.tie) & ~is_alike
     return [
         ImageParity(
             name=f"image {i + 1}" if names is None else names[i],

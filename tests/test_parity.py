@@ -66,8 +66,15 @@ def test_equal_outputs_are_within_the_budget() -> None:
 
 def test_images_whose_maps_all_tie_are_compared_by_their_scores() -> None:
     alike = dataclasses.replace(GOLDEN, statistics=np.ones_like(GOLDEN.statistics))
-    report = compare_outputs(alike, alike, GOLDEN.constants, FP32_BUDGET)
+    others = dataclasses.replace(alike, anomaly_map=-GOLDEN.anomaly_map)
+    report = compare_outputs(alike, others, GOLDEN.constants, FP32_BUDGET)
     assert (report.is_within, report.n_ties) == (True, N_IMAGES)
+
+
+def test_of_maps_that_tie_the_same_one_counts() -> None:
+    alike = dataclasses.replace(GOLDEN, statistics=np.ones_like(GOLDEN.statistics))
+    report = compare_outputs(alike, alike, GOLDEN.constants, FP32_BUDGET)
+    assert (report.is_within, report.n_ties) == (True, 0)
 
 
 @pytest.mark.parametrize("name", ["score", "local_score", "global_score"])

@@ -98,6 +98,8 @@ def configure(trt: ModuleType, builder: trt.Builder, options: BuilderOptions) ->
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    # It is on unless it is cleared, and leaves FP32 convolutions ten bits: FP16's, not FP32's.
+    config.clear_flag(trt.BuilderFlag.TF32)
     if options.is_version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.target is not None:

@@ -38,6 +38,7 @@ class Behaviour:
     accepts_timing_cache: bool = True
     information: str = json.dumps(INFORMATION)
     flags: list[Any] = field(default_factory=list)
+    cleared: list[Any] = field(default_factory=list)
     workspace_bytes: int = 0
     shapes: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     timing_caches: list[bytes] = field(default_factory=list)
@@ -64,7 +65,7 @@ def _enums() -> dict[str, Any]:
         "NetworkDefinitionCreationFlag": enum.IntEnum("Flag", {"STRONGLY_TYPED": 1}),
         "MemoryPoolType": enum.Enum("MemoryPoolType", ["WORKSPACE"]),
         "ProfilingVerbosity": enum.Enum("ProfilingVerbosity", ["DETAILED"]),
-        "BuilderFlag": enum.Enum("BuilderFlag", ["VERSION_COMPATIBLE"]),
+        "BuilderFlag": enum.Enum("BuilderFlag", ["TF32", "VERSION_COMPATIBLE"]),
         "LayerType": enum.Enum("LayerType", ["CONSTANT", "SHAPE", "MATRIX_MULTIPLY"]),
         "DataType": enum.Enum("DataType", ["HALF", "FLOAT"]),
         "LayerInformationFormat": enum.Enum("LayerInformationFormat", ["JSON"]),
@@ -131,6 +132,9 @@ def _classes(behaviour: Behaviour, enums: dict[str, Any]) -> dict[str, Any]:
 
         def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
             behaviour.workspace_bytes = pool_size
+
+        def clear_flag(self, flag: Any) -> None:
+            behaviour.cleared.append(flag.name)
 
         def set_flag(self, flag: Any) -> None:
             behaviour.flags.append(flag.name)

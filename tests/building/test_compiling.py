@@ -82,6 +82,12 @@ def test_a_version_compatible_engine_sets_the_flag_and_no_other_does() -> None:
     assert (asked.flags, other.flags) == (["VERSION_COMPATIBLE"], [])
 
 
+def test_fp32_is_fp32_not_tf32() -> None:
+    behaviour = Behaviour()
+    _compile(behaviour)
+    assert behaviour.cleared == ["TF32"]
+
+
 def test_phases_are_told_with_their_steps() -> None:
     told: list[tuple[str, int, int]] = []
     _compile(Behaviour(), on_progress=lambda *step: told.append(step))
