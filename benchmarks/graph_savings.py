@@ -22,7 +22,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from edgeinspect.config import Form, GeneratorConfig, RunConfig, preset
+from edgeinspect.config import Form, GeneratorConfig, RunConfig, Target, preset
 from edgeinspect.export.bundling import graph_io
 from edgeinspect.export.golden import golden_images, make_golden
 from edgeinspect.export.graph import MAPS_OUTPUTS, InspectionGraph
@@ -41,7 +41,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for name in parser.parse_args().presets:
         for form in FORMS:
-            config = preset(name)
+            config = preset(name, Target.PIXELS)
             config = replace(config, generator=replace(config.generator, form=form))
             found[f"{name} {form.value}"] = measure(config)
             print(name, form.value, found[f"{name} {form.value}"], flush=True)

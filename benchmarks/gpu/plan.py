@@ -9,7 +9,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from edgeinspect.config import Form, GeneratorConfig, PreprocessConfig, RunConfig, preset
+from edgeinspect.config import (
+    Form,
+    GeneratorConfig,
+    PreprocessConfig,
+    RunConfig,
+    Target,
+    preset,
+)
 
 BATCHES = (1, 32)
 TOY_BATCHES = (1, 2)
@@ -38,7 +45,7 @@ class Model:
         """Its settings; a toy has the same structure at 64 px, for a rehearsal on a CPU."""
         changes = {"form": Form(self.form), "merge": self.merge}
         if not self.is_toy:
-            config = preset(self.preset)
+            config = preset(self.preset, Target.PIXELS)
             generator = dataclasses.replace(config.generator, **changes)
             return dataclasses.replace(config, generator=generator)
         small = {"size": 64, "patch": 8, "mask_scales": (1, 2, 4), "width": 64}
