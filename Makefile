@@ -64,7 +64,7 @@ demo-bundle: setup  ## edgeinspect/demo_bundle, anew
 	rm -rf build/demo && mkdir -p build/demo
 	$(BIN)/edgeinspect synth build/demo/metal --surface brushed --n-good 240 --size 256 --seed 0
 	OMP_NUM_THREADS=2 $(BIN)/edgeinspect fit build/demo/metal/train/good build/demo/demo.bundle \
-	  --preset nano --steps 1200 --device cpu --false-reject-rate 0.02
+	  --preset nano --target pixels --steps 1200 --device cpu --false-reject-rate 0.02
 	# Constants by position in the block: those by pixel would be 4 MB.
 	$(BIN)/edgeinspect calibrate build/demo/demo.bundle build/demo/metal/train/good \
 	  --skip-training-pictures --normalisation block --false-reject-rate 0.02
