@@ -8,8 +8,8 @@ generator's (`model.flops`), latency that of one ONNX Runtime thread, as the rat
 medians to the study's first variant. What WORK holds is not made again.
 
 - `targets`: what is reconstructed.
-- `forms`, target features: the forms, a decoder like the encoder, patch 32, fewer masks, merging.
-- `pixel-forms`: the same with pixels.
+- `forms`, features with patch 32: the forms, a decoder like the encoder, the other patch, fewer
+  masks, merging. `forms-16`, `pixel-forms`: the same with patch 16, and with pixels.
 - `losses` (the paper's Tables 5 to 9), pixels: without and with the adversarial and the latent
   loss, merged tokens in the discriminator, the weight of the consistency loss.
 - `pixels`: prior, augmentation, image size and length.
@@ -44,7 +44,8 @@ def _variant(*settings: str, target: str = "features", steps: int = STEPS) -> Va
     return Variant(steps=steps, target=target, settings=settings)
 
 
-def _forms(target: str) -> dict[str, Variant]:
+def _forms(target: str, patch: int) -> dict[str, Variant]:
+    other, r = (16, 4) if patch == 32 else (32, 16)
     changes = {
         "cross (default)": (),
         "visible": ("form=visible",),
@@ -52,12 +53,14 @@ def _forms(target: str) -> dict[str, Variant]:
         "decoder like the encoder": (
             "decoder_width=192", "decoder_depth=4", "decoder_mlp_ratio=4",
         ),
-        "patch 32": ("patch=32",),
+        f"patch {other}": (f"patch={other}",),
         "4 masks": ("mask_scales=1,2",),
         "2 masks": ("mask_scales=2",),
-        "merging 16": ("generator.merge=16",),
+        f"merging {r}": (f"generator.merge={r}",),
     }  # fmt: skip
-    return {name: _variant(*words, target=target) for name, words in changes.items()}
+    return {
+        name: _variant(f"patch={patch}", *words, target=target) for name, words in changes.items()
+    }
 
 
 def _losses(*settings: str) -> Variant:
@@ -70,8 +73,9 @@ STUDIES: dict[str, dict[str, Variant]] = {
         "pixels": _variant(target="pixels"),
         "both": _variant(target="both"),
     },
-    "forms": _forms("features"),
-    "pixel-forms": _forms("pixels"),
+    "forms": _forms("features", 32),
+    "forms-16": _forms("features", 16),
+    "pixel-forms": _forms("pixels", 16),
     "losses": {
         "consistency alone (default)": _losses(),
         "with adversarial": _losses("adversarial=1"),

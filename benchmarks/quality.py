@@ -78,7 +78,8 @@ VARIANTS = {
         steps=600, settings=("equalise=spread",), is_selected=True
     ),
     "features": Variant(steps=400, target="features"),
-    "features-long": Variant(steps=1000, target="features"),
+    "features-long": Variant(steps=4000, target="features"),
+    "features-patch-16": Variant(steps=400, target="features", settings=("patch=16",)),
     # One step is as good as no generator: whitened features against their own mean.
     "features-untrained": Variant(steps=1, target="features", is_baseline=True),
     "both": Variant(steps=400, target="both"),

@@ -17,8 +17,8 @@ README = (ROOT / "README.md").read_text()
 # What makes a command quick without changing what it does; each must be found in the README.
 SMALLER = {
     "synth metal": "synth metal --n-good 60 --n-test 12 --size 128",
-    "metal --out run --minutes 10": "metal --out run --steps 2 --preset nano --set size=128",
-    "--minutes 10": "--steps 2 --preset nano --set size=128",
+    "metal --out run --minutes 10": "metal --out run --steps 2 --preset nano --set size=128 --set patch=16",
+    "--minutes 10": "--steps 2 --preset nano --set size=128 --set patch=16",
 }
 SOME_NG = 1  # what `run` leaves with when there are defects among the parts
 

@@ -82,7 +82,8 @@ class GeneratorConfig:
                 raise ConfigError(
                     f"size is {self.size} px, which mask blocks of {block * self.patch} px do not"
                     " halve",
-                    hint=f"use a multiple of {2 * max(self.mask_scales) * self.patch} px",
+                    hint=f"use a multiple of {2 * max(self.mask_scales) * self.patch} px, or a"
+                    " smaller patch",
                 )
         if self.target is Target.FEATURES and self.prior is not Prior.FILL:
             raise ConfigError(f"prior is {self.prior.value}, which target features does not have")

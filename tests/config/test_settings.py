@@ -121,6 +121,21 @@ def test_an_unknown_preset_gets_the_near_one() -> None:
         preset("tinny")
 
 
+@pytest.mark.parametrize(
+    ("name", "target", "patch"),
+    [
+        ("tiny", Target.FEATURES, 32),
+        ("paper", Target.FEATURES, 16),
+        ("tiny", Target.BOTH, 16),
+        ("tiny", Target.PIXELS, 16),
+    ],
+)
+def test_tokens_are_larger_where_features_alone_are_reconstructed(
+    name: str, target: Target, patch: int
+) -> None:
+    assert preset(name, target).generator.patch == patch
+
+
 def test_merging_is_one_number_or_one_a_block():
     assert GeneratorConfig(depth=3, merge=8).merge_of_blocks == (8, 8, 8)
     assert GeneratorConfig(depth=3, merge=(0, 8, 16)).merge_of_blocks == (0, 8, 16)
