@@ -143,6 +143,6 @@ def test_merging_is_one_number_or_one_a_block():
 
 @pytest.mark.parametrize(("text", "merge"), [("8", 8), ("0,0,0,8", (0, 0, 0, 8))])
 def test_merging_is_set_by_words_and_read_from_plain_settings(text, merge):
-    config = with_settings(preset("tiny"), {"merge": text})
+    config = with_settings(preset("tiny", Target.PIXELS), {"merge": text})
     assert config.generator.merge == merge
     assert from_dict(RunConfig, to_dict(config)) == config
