@@ -7,6 +7,7 @@ open every variant and the unoptimised model -> warm up -> interleaved rounds
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from typing import Any
 
 from edgeinspect.bench.energy import Meter, find_meters
 from edgeinspect.bench.identity import bundle_facts, picture_facts
+from edgeinspect.bench.latency import Latency
 from edgeinspect.bench.machine import Hardware, Watch, read_hardware, read_versions
 from edgeinspect.bench.measuring import Case, Rounds, measure_rounds
 from edgeinspect.bench.nvml import open_nvml
@@ -26,7 +28,6 @@ from edgeinspect.bench.results import BaselineResult, BenchReport, VariantResult
 from edgeinspect.bench.row import RowMaker
 from edgeinspect.bench.variants import LeftOut, Variant, open_all, variant_keys
 from edgeinspect.bundle import Bundle
-from edgeinspect.bench.latency import Latency
 from edgeinspect.config import Precision
 from edgeinspect.errors import ConfigError
 from edgeinspect.progress import OnProgress, no_progress
@@ -163,9 +164,8 @@ class _Run:
             model = module.Baseline(
                 self.bundle.config, device=device, is_tf32=is_tf32, threads=self.settings.threads
             )
-            cases.append(
-                Case(name=model.name, batch=1, run=lambda model=model: model.infer(image, tile))
-            )
+            infer = functools.partial(model.infer, image, tile)
+            cases.append(Case(name=model.name, batch=1, run=infer))
         return cases
 
     def _baseline_results(self, rounds: Sequence[Rounds]) -> tuple[BaselineResult, ...]:

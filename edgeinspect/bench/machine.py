@@ -24,8 +24,18 @@ from edgeinspect.jetson import read_jetson
 
 __all__ = ["Hardware", "MachineState", "Watch", "read_hardware", "read_versions"]
 
-PACKAGES = ("edgeinspect", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13")
-PACKAGES += ("cuda-python", "pycuda", "torch", "numpy", "opencv-python-headless")
+PACKAGES = (
+    "edgeinspect",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tensorrt",
+    "tensorrt-rtx-cu13",
+    "cuda-python",
+    "pycuda",
+    "torch",
+    "numpy",
+    "opencv-python-headless",
+)
 SLOWER_CLOCK = 0.9  # of the first rounds' clock, from where on it counts as throttling
 
 

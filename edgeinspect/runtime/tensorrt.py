@@ -12,6 +12,7 @@ shapes of its context; all of them share one piece of device memory, since they 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import threading
 from collections.abc import Callable
@@ -187,7 +188,7 @@ class TensorRtSession:
             step(n)
             driver.record(event, self._stream)
         driver.synchronise(self._stream)
-        times = [driver.elapsed_ms(*pair) for pair in zip(events, events[1:], strict=False)]
+        times = [driver.elapsed_ms(*pair) for pair in itertools.pairwise(events)]
         return DeviceTimes(copy_in_ms=times[0], compute_ms=times[1], copy_out_ms=times[2])
 
     def _run(self, n: int, *, with_maps: bool) -> None:
