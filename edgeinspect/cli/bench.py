@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgeinspect.bench.results import BenchReport
     from edgeinspect.config import Precision
 
-__all__ = ["bench"]
+__all__ = ["bench", "read_numbers", "read_precisions", "read_words"]
 
 EXIT_SLOWER = 1
 
@@ -93,9 +93,9 @@ def bench(
     if bundle is None:
         raise ConfigError("no bundle was given", hint="write: edgeinspect bench part.bundle")
     settings = BenchSettings(
-        runtimes=None if runtimes is None else _words(runtimes, "--runtimes"),
-        precisions=None if precision is None else _precisions(precision),
-        batches=_numbers(batch),
+        runtimes=None if runtimes is None else read_words(runtimes, "--runtimes"),
+        precisions=None if precision is None else read_precisions(precision),
+        batches=read_numbers(batch, "--batch"),
         rounds=rounds,
         threads=threads,
         has_baseline=not no_baseline,
@@ -110,7 +110,8 @@ def bench(
         _show(report, out)
 
 
-def _words(text: str, option: str) -> tuple[str, ...]:
+def read_words(text: str, option: str) -> tuple[str, ...]:
+    """Names with commas between them, as an option gave them. Raises: ConfigError."""
     from edgeinspect.errors import ConfigError
 
     words = tuple(word.strip() for word in text.split(","))
@@ -119,19 +120,21 @@ def _words(text: str, option: str) -> tuple[str, ...]:
     return words
 
 
-def _precisions(text: str) -> tuple[Precision, ...]:
+def read_precisions(text: str) -> tuple[Precision, ...]:
+    """Precisions with commas between them. Raises: ConfigError."""
     from edgeinspect.config import Precision as OnePrecision
 
-    return tuple(OnePrecision.parse(word) for word in _words(text, "--precision"))
+    return tuple(OnePrecision.parse(word) for word in read_words(text, "--precision"))
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def read_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Numbers with commas between them. Raises: ConfigError."""
     from edgeinspect.errors import ConfigError
 
     try:
         return tuple(int(word) for word in text.split(","))
     except ValueError as error:
-        raise ConfigError(f"batch is {text!r}", hint="write numbers from 1 on, as 1,8") from error
+        raise ConfigError(f"{option} is {text!r}", hint="write numbers as 1,8") from error
 
 
 def _show(report: BenchReport, out: Path) -> None:
