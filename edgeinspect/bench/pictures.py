@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeinspect.bundle import Bundle
 from edgeinspect.data.images import file_sha256, list_pictures, list_sha256, save_picture
+from edgeinspect.data.layout import find_test
 from edgeinspect.data.loading import load_many
 from edgeinspect.errors import BundleError, DataError
 from edgeinspect.parity import Golden
@@ -61,9 +62,7 @@ def open_pictures(bundle: Bundle, folder: Path | None) -> Iterator[BenchPictures
         is neither a folder nor golden images.
     """
     if folder is not None:
-        paths = list_pictures(folder)
-        if not paths:
-            raise DataError(f"{folder} holds no pictures", hint="give a folder that does as --data")
+        paths = _find(folder)
         chosen = np.linspace(0, len(paths) - 1, min(len(paths), MOST_PICTURES)).astype(int)
         yield _load(bundle, [paths[i] for i in chosen], str(folder))
         return
@@ -79,6 +78,17 @@ def open_pictures(bundle: Bundle, folder: Path | None) -> Iterator[BenchPictures
         for file, image in zip(files, golden.images, strict=True):
             save_picture(file, image)
         yield _load(bundle, files, "the bundle's golden images")
+
+
+def _find(folder: Path) -> list[Path]:
+    """Labelled pictures (test/good, test/DEFECT), or those of the folder itself."""
+    try:
+        return [picture.path for picture in find_test(folder)]
+    except DataError:
+        paths = list_pictures(folder)
+    if not paths:
+        raise DataError(f"{folder} holds no pictures", hint="give a folder that does as --data")
+    return paths
 
 
 def _load(bundle: Bundle, paths: list[Path], source: str) -> BenchPictures:
