@@ -144,7 +144,7 @@ def measure(what: dict[str, Any]) -> dict[str, Any]:
 
 def export(what: dict[str, Any], path: str) -> None:
     """The preset with one thing changed, as a bundle."""
-    from edgeinspect.bench.baseline import make_generator, with_generator
+    from edgeinspect.bench.baseline import make_generator
     from edgeinspect.config import PreprocessConfig, Target, preset
     from edgeinspect.export.bundling import write_bundle
 
@@ -162,7 +162,7 @@ def export(what: dict[str, Any], path: str) -> None:
         generator=dataclasses.replace(config.generator, **changes),
         preprocess=preprocess,
     )
-    write_bundle(make_generator(config.generator), with_generator(config), Path(path))
+    write_bundle(make_generator(config.generator), config, Path(path))
 
 
 def exponent(points: list[dict[str, Any]]) -> float | None:

@@ -5,8 +5,8 @@
     VENV/bin/python -m benchmarks.peers
     python -m benchmarks.peers --rehearse          # ours alone at toy size, without anomalib
 
-Speed only: weights and backbones are random or untrained, and nothing is said of what they find. Each
-peer goes through its own export to ONNX, run by ONNX Runtime, and by OpenVINO where that is
+Speed only: weights and backbones are random or untrained, and nothing is said of what they find.
+Each peer goes through its own export to ONNX, run by ONNX Runtime, and by OpenVINO where that is
 installed, on one thread. A ratio is the peer's time over ours: above 1 ours is faster. What cannot
 be built or exported is a row with the reason. Results: `benchmarks/results/peers.json`.
 """

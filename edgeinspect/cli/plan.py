@@ -38,9 +38,7 @@ def plan(
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(
-            "--run", metavar="RUN", help="Training run, to try scales, merging, tiles."
-        ),
+        typer.Option("--run", metavar="RUN", help="Training run, to try scales, merging, tiles."),
     ] = None,
     good: Annotated[
         Path | None,
