@@ -3,10 +3,10 @@
     python benchmarks/cpu_reference.py --presets tiny,edge --rounds 20 \
         --out benchmarks/results/cpu_reference.json
 
-The unoptimised model of a preset is fixed for ever (`edgeinspect.bench.baseline`). All variants of a
-preset run in one process, once a round in an order drawn anew each time, so that whatever else the
-machine does hits all of them alike. Weights are random: speed does not depend on them. A ratio above
-1 means faster; its interval is a paired bootstrap over the rounds.
+The unoptimised model of a preset is fixed for ever (`edgeinspect.bench.baseline`). All variants of
+a preset run in one process, once a round in an order drawn anew each time, so that whatever else
+the machine does hits all of them alike. Weights are random: speed does not depend on them. A ratio
+above 1 means faster; its interval is a paired bootstrap over the rounds.
 
 `fill_and_scoring_share` is how much of a graph's time goes when the smooth fill and everything
 after fusion are taken out of it.

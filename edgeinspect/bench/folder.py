@@ -18,7 +18,13 @@ from edgeinspect.card import markdown_table
 from edgeinspect.report.page import render_template
 from edgeinspect.writing import draft_folder, refuse_foreign, write_atomically
 
-__all__ = ["check_bench_folder", "render_markdown", "render_record", "write_bench"]
+__all__ = [
+    "AcceptanceRecord",
+    "check_bench_folder",
+    "render_markdown",
+    "render_record",
+    "write_bench",
+]
 
 REPORT = "bench.json"
 TEMPLATE = "acceptance.html"

@@ -17,7 +17,14 @@ from typing import Any
 from edgeinspect.bench.latency import Latency, Ratio
 from edgeinspect.errors import DataError
 
-__all__ = ["SCHEMA", "BaselineResult", "BenchReport", "VariantResult", "read_report"]
+__all__ = [
+    "N_KEPT",
+    "SCHEMA",
+    "BaselineResult",
+    "BenchReport",
+    "VariantResult",
+    "read_report",
+]
 
 SCHEMA = 1
 N_KEPT = 2000  # times of a variant that are kept, spread evenly over those measured
