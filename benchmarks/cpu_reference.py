@@ -3,11 +3,10 @@
     python benchmarks/cpu_reference.py --presets tiny,edge --rounds 20 \
         --out benchmarks/results/cpu_reference.json
 
-The unoptimised model of a preset is fixed for ever: form `all`, decoder like the encoder, no
-fill, no merging, eager FP32 PyTorch, the six passes one after another, scoring outside. All
-variants of a preset run in one process, once a round in an order drawn anew each time, so that
-whatever else the machine does hits all of them alike. Weights are random: speed does not depend
-on them. A ratio above 1 means faster; its interval is a paired bootstrap over the rounds.
+The unoptimised model of a preset is fixed for ever (`edgeinspect.bench.baseline`). All variants of
+a preset run in one process, once a round in an order drawn anew each time, so that whatever else
+the machine does hits all of them alike. Weights are random: speed does not depend on them. A ratio
+above 1 means faster; its interval is a paired bootstrap over the rounds.
 
 `fill_and_scoring_share` is how much of a graph's time goes when the smooth fill and everything
 after fusion are taken out of it.
@@ -34,19 +33,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgeinspect.config import Form, GeneratorConfig, Prior, RunConfig, Target, preset, to_dict
+from edgeinspect.bench.baseline import Baseline, make_generator, with_generator
+from edgeinspect.bench.latency import median_ratio
+from edgeinspect.config import Form, Prior, RunConfig, Target, preset, to_dict
 from edgeinspect.export.bundling import graph_io
 from edgeinspect.export.golden import golden_images, make_golden, neutral_constants
 from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph, select_reconstructions
 from edgeinspect.export.onnx_graph import GraphIO, cut_part, export_graph
-from edgeinspect.model.fusion import fuse_reconstructions
-from edgeinspect.model.generator import Generator, join_patches
-from edgeinspect.model.masks import block_masks
 from edgeinspect.scoring import RuleInputs
 from edgeinspect.writing import write_atomically
 
 N_WARM_UP = 2
-N_BOOTSTRAP = 2000
 SEED = 0
 PACKAGES = ("edgeinspect", "torch", "onnxruntime", "onnx", "onnxscript", "onnxsim", "timm", "numpy")
 
@@ -120,53 +117,14 @@ def prepared(config: RunConfig, forms: Sequence[Form]) -> Iterator[list[Case]]:
         yield cases
 
 
-def with_generator(config: RunConfig, **changes: Any) -> RunConfig:
-    return dataclasses.replace(config, generator=dataclasses.replace(config.generator, **changes))
-
-
-def make_generator(config: GeneratorConfig) -> Generator:
-    torch.manual_seed(SEED)
-    generator = Generator(config).eval()
-    nn.init.normal_(generator.head.weight, std=0.02)  # zeros would leave subnormal numbers
-    return generator
-
-
 def baseline(config: RunConfig) -> Case:
-    """The unoptimised model: see the top of this file."""
-    g = config.generator
-    plain = with_generator(
-        config,
-        form=Form.ALL,
-        prior=Prior.NONE,
-        merge=0,
-        decoder_width=None,
-        decoder_mlp_ratio=None,
+    """The unoptimised model: see `edgeinspect.bench.baseline`."""
+    model = Baseline(config)
+    images, _ = golden_images([], model.config.preprocess)
+    image, tile = images[:1], np.zeros(1, np.int32)
+    return Case(
+        variant="eager-six-passes", config=model.config, run=lambda: model.infer(image, tile)
     )
-    assert g.mask_scales == (1, 2, 4), "the baseline has six passes"
-    graph = InspectionGraph(make_generator(plain.generator), plain).eval()
-    masks = block_masks(plain.generator)
-    image, tile, constants = _inputs(plain)
-
-    def run() -> object:
-        with torch.inference_mode():
-            images = (image.float() / 255).permute(0, 3, 1, 2)
-            passes = [one_pass(graph.generator, images, p) for p in range(g.n_passes)]
-            recons = torch.stack(passes, dim=1).reshape(1, g.n_scales, 2, 3, g.size, g.size)
-            fused = fuse_reconstructions(recons, masks)
-            return graph.scoring(images, fused, tile, constants)
-
-    return Case(variant="eager-six-passes", config=plain, run=run)
-
-
-def one_pass(generator: Generator, images: Tensor, number: int) -> Tensor:
-    """One masked reconstruction (1, 3, H, W), without a fill."""
-    config = generator.config
-    tables = generator.masks.tables(torch.tensor([[number]]))
-    pixels = generator.head(generator.form(generator.encoder, images, None, tables))
-    residual = join_patches(pixels, config.size // config.patch, config.patch)
-    seen = torch.where(tables.removed[0] > 0, residual, images)
-    smoothed: Tensor = generator.smooth(seen)
-    return smoothed
 
 
 def cases_of_form(config: RunConfig, folder: Path) -> list[Case]:
@@ -242,7 +200,7 @@ def measure(cases: Sequence[Case], n_rounds: int) -> list[dict[str, Any]]:
 
 
 def _row(case: Case, times: Times, base: Times, bare: Times | None) -> dict[str, Any]:
-    ratio, interval = compare(base, times)
+    ratio = median_ratio(base, times)
     row = {
         "form": case.config.generator.form.value,
         "variant": case.variant,
@@ -250,23 +208,14 @@ def _row(case: Case, times: Times, base: Times, bare: Times | None) -> dict[str,
         "batch": 1,
         "p50_ms": round(float(np.percentile(times, 50)), 3),
         "p95_ms": round(float(np.percentile(times, 95)), 3),
-        "ratio_to_baseline": round(ratio, 3),
-        "ratio_ci95": [round(v, 3) for v in interval],
+        "ratio_to_baseline": round(ratio.value, 3),
+        "ratio_ci95": [round(ratio.low, 3), round(ratio.high, 3)],
     }
     if bare is not None:
-        left, interval = compare(bare, times)
-        row["fill_and_scoring_share"] = round(1 - left, 3)
-        row["fill_and_scoring_share_ci95"] = [round(1 - v, 3) for v in reversed(interval)]
+        left = median_ratio(bare, times)
+        row["fill_and_scoring_share"] = round(1 - left.value, 3)
+        row["fill_and_scoring_share_ci95"] = [round(1 - left.high, 3), round(1 - left.low, 3)]
     return row | {"times_ms": [round(float(t), 3) for t in times]}
-
-
-def compare(first: Times, second: Times) -> tuple[float, tuple[float, float]]:
-    """Ratio of the medians first : second, and 95 % of it by resampling rounds in pairs."""
-    rng = np.random.default_rng(SEED)
-    picks = rng.integers(0, len(first), (N_BOOTSTRAP, len(first)))
-    ratios = np.median(first[picks], axis=1) / np.median(second[picks], axis=1)
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return float(np.median(first) / np.median(second)), (float(low), float(high))
 
 
 def _changes(config: RunConfig) -> dict[str, Any]:

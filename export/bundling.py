@@ -20,6 +20,7 @@ from edgeinspect.config import RunConfig, to_dict, with_settings
 from edgeinspect.errors import ConfigError, ExportError
 from edgeinspect.export.golden import golden_images, make_golden
 from edgeinspect.export.graph import MAPS_OUTPUTS, SCORE_OUTPUTS, InspectionGraph
+from edgeinspect.export.graph_flops import describe_work
 from edgeinspect.export.half import half_graph
 from edgeinspect.export.onnx_graph import (
     GraphIO,
@@ -221,6 +222,10 @@ def _graph_facts(config: RunConfig, folder: Path) -> dict[str, Any]:
     return {
         "scores": describe_graph(folder / SCORES),
         "maps": describe_graph(folder / MAPS),
+        "work": {
+            precision: describe_work(folder / name)
+            for precision, name in (("fp32", SCORES), ("fp16", HALF_SCORES))
+        },
         "top_k": {s.value: top_k(s, n_pixels) for s in config.scoring.statistics},
     }
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["flops_by_node", "flops_by_type", "static_graph"]
+__all__ = ["describe_work", "flops_by_node", "flops_by_type", "static_graph"]
+
+
+PRODUCTS = ("MatMul", "Gemm", "Conv")
 
 
 def flops_by_node(model: onnx.ModelProto) -> dict[str, int]:
@@ -22,9 +26,7 @@ def flops_by_node(model: onnx.ModelProto) -> dict[str, int]:
     static = static_graph(model)
     shapes = _shapes(static)
     return {
-        node.name: _flops(node, shapes)
-        for node in static.graph.node
-        if node.op_type in ("MatMul", "Gemm", "Conv")
+        node.name: _flops(node, shapes) for node in static.graph.node if node.op_type in PRODUCTS
     }
 
 
@@ -41,6 +43,45 @@ def flops_by_type(model: onnx.ModelProto) -> dict[str, int]:
             kind = helper.tensor_dtype_to_np_dtype(types[node.output[0]]).name
             totals[kind] += by_node[node.name]
     return dict(totals)
+
+
+def describe_work(path: Path) -> dict[str, int]:
+    """What a call of a graph costs at least, as a manifest carries it.
+
+    `flop_per_image` as above; `weight_bytes` are read once a call; `value_bytes_per_image` are
+    what its matrix products and convolutions read and write besides, which no fusion of
+    element-wise steps saves.
+    """
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    static = static_graph(model)
+    shapes, sizes = _shapes(static), _bytes_of_types(static)
+    constants = {tensor.name for tensor in static.graph.initializer}
+    values = [
+        name
+        for node in static.graph.node
+        if node.op_type in PRODUCTS
+        for name in (*node.input, *node.output)
+        if name and name not in constants
+    ]
+    return {
+        "flop_per_image": sum(flops_by_node(model).values()),
+        "weight_bytes": sum(math.prod(shapes[name]) * sizes[name] for name in constants),
+        "value_bytes_per_image": sum(math.prod(shapes[name]) * sizes[name] for name in values),
+    }
+
+
+def _bytes_of_types(model: onnx.ModelProto) -> dict[str, int]:
+    from onnx import helper
+
+    graph = model.graph
+    kinds = {
+        v.name: v.type.tensor_type.elem_type
+        for v in (*graph.input, *graph.value_info, *graph.output)
+    }
+    kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    return {name: helper.tensor_dtype_to_np_dtype(kind).itemsize for name, kind in kinds.items()}
 
 
 def static_graph(model: onnx.ModelProto) -> onnx.ModelProto:

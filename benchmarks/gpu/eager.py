@@ -11,15 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.cpu_reference import make_generator, with_generator
 from benchmarks.gpu.plan import COMPILED, SIX_PASSES, SIX_PASSES_TF32
-from edgeinspect.config import Form, Prior, RunConfig
+from edgeinspect.bench.baseline import UnoptimisedModel, make_generator, unoptimised
+from edgeinspect.config import RunConfig
 from edgeinspect.constants import RuleConstants
 from edgeinspect.export.golden import make_golden
 from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph
-from edgeinspect.model.fusion import fuse_reconstructions
-from edgeinspect.model.generator import join_patches
-from edgeinspect.model.masks import block_masks
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.session import Scores
 from edgeinspect.scoring import RuleInputs
@@ -42,7 +39,7 @@ def open_eager(name: str, config: RunConfig, golden: Golden, device: str) -> Eag
         graph = InspectionGraph(make_generator(plain.generator), plain).eval()
         own, _ = make_golden(graph, golden.images, golden.names, plain)
         return Eager(
-            infer=_runner(_six_passes(graph.to(device)), own.constants, device), golden=own
+            infer=_runner(UnoptimisedModel(graph).to(device), own.constants, device), golden=own
         )
     graph = InspectionGraph(make_generator(config.generator), config).eval().to(device)
     _in_half(graph, device)
@@ -52,47 +49,10 @@ def open_eager(name: str, config: RunConfig, golden: Golden, device: str) -> Eag
     return Eager(infer=_runner(step, golden.constants, device), golden=golden)
 
 
-def unoptimised(config: RunConfig) -> RunConfig:
-    """The baseline of a preset, fixed for ever: see `benchmarks/cpu_reference.py`."""
-    return with_generator(
-        config,
-        form=Form.ALL,
-        prior=Prior.NONE,
-        merge=0,
-        decoder_width=None,
-        decoder_mlp_ratio=None,
-    )
-
-
 def _whole(graph: InspectionGraph) -> Callable[..., tuple[Tensor, ...]]:
     def step(image: Tensor, tile: Tensor, *constants: Tensor) -> tuple[Tensor, ...]:
         answers: tuple[Tensor, ...] = graph(image, tile, *constants)
         return answers[: len(SCORE_OUTPUTS)]
-
-    return step
-
-
-def _six_passes(graph: InspectionGraph) -> Callable[..., tuple[Tensor, ...]]:
-    """One masked pass after the other, then fusion and scoring."""
-    generator, config = graph.generator, graph.generator.config
-    masks = block_masks(config).to(next(generator.parameters()).device)
-    side = config.size // config.patch
-
-    def one_pass(images: Tensor, number: int) -> Tensor:
-        passes = torch.full((len(images), 1), number, device=images.device)
-        tables = generator.masks.tables(passes)
-        pixels = generator.head(generator.form(generator.encoder, images, None, tables))
-        residual = join_patches(pixels, side, config.patch)
-        is_removed = masks.reshape(config.n_passes, *masks.shape[2:])[number] > 0
-        smoothed: Tensor = generator.smooth(torch.where(is_removed, residual, images))
-        return smoothed
-
-    def step(image: Tensor, tile: Tensor, *constants: Tensor) -> tuple[Tensor, ...]:
-        images = (image.float() / 255).permute(0, 3, 1, 2)
-        recons = torch.stack([one_pass(images, p) for p in range(config.n_passes)], dim=1)
-        shape = (len(images), config.n_scales, 2, 3, config.size, config.size)
-        fused = fuse_reconstructions(recons.reshape(shape), masks)
-        return tuple(graph.scoring(images, fused, tile, RuleInputs(*constants)))
 
     return step
 

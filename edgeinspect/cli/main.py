@@ -35,6 +35,8 @@ COMMANDS = MappingProxyType(
         "build-engine": "Build a bundle's engine for a GPU, and prove it.",
         "verify": "Compare this machine's answers with those of PyTorch.",
         "evaluate": "Measure a bundle on labelled pictures.",
+        "bench": "Measure how fast a bundle is on this machine.",
+        "plan": "Find the settings of a bundle that meet a deadline on this machine.",
         "run": "Judge pictures with a bundle.",
         "synth": "Make synthetic parts, or paste defects onto good pictures.",
         "demo": "Inspect synthetic parts and write a page about it.",

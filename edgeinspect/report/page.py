@@ -18,7 +18,15 @@ from edgeinspect.data.layout import GOOD
 from edgeinspect.report.overlays import encode_jpeg
 from edgeinspect.writing import write_atomically
 
-__all__ = ["InspectionPage", "Latency", "PartView", "inline_jpeg", "render_page", "write_page"]
+__all__ = [
+    "InspectionPage",
+    "Latency",
+    "PartView",
+    "inline_jpeg",
+    "render_page",
+    "render_template",
+    "write_page",
+]
 
 TEMPLATE = "inspection.html"
 
@@ -101,6 +109,11 @@ class InspectionPage:
 
 def render_page(page: InspectionPage) -> str:
     """The page as HTML text."""
+    return render_template(TEMPLATE, page)
+
+
+def render_template(name: str, page: object) -> str:
+    """A template of this package as HTML text; it sees `page`, and what it prints is escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -110,7 +123,7 @@ def render_page(page: InspectionPage) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE).render(page=page)
+    return environment.get_template(name).render(page=page)
 
 
 def write_page(page: InspectionPage, path: Path) -> None:

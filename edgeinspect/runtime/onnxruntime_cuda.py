@@ -8,6 +8,8 @@ an error, if any node that computes were to run on the CPU.
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from edgeinspect.errors import EngineError
 from edgeinspect.runtime.onnxruntime_graph import CUDA, OnnxGraph, check_constants, has_cuda
 from edgeinspect.runtime.session import (
     OUTPUTS,
+    DeviceTimes,
     Images,
     Ints,
     Scores,
@@ -90,14 +93,31 @@ class OnnxRuntimeCudaSession:
         check_images(images, self._graph.image_size)
         check_tile(tile, len(images), self._n_tiles)
         lane = self._lanes.get(len(images)) or self._open_lane(len(images))
-        lane.values["image"].update_inplace(np.ascontiguousarray(images))
-        lane.values["tile"].update_inplace(np.ascontiguousarray(tile, dtype=np.int32))
+        _copy_in(lane, images, tile)
         self._graph.run(lane.binding, lane.run_options)
-        scores = {name: lane.values[name].numpy() for name in OUTPUTS if name != _MAP}
+        scores = _copy_out(lane)
         is_wanted = map_above is None or bool((scores["score"] > map_above).any())
         value = lane.values[_MAP]
         maps = value.numpy() if is_wanted else np.zeros(value.shape(), np.float32)
         return Scores(anomaly_map=maps, has_map=np.full(len(images), is_wanted, np.bool_), **scores)
+
+    def device_times(self, n_images: int, n_times: int) -> list[DeviceTimes]:
+        """See `TimedSession.device_times`: by the host's clock, since each step waits."""
+        check_thread(self._thread)
+        lane = self._lanes[n_images]
+        images, tile = lane.values["image"].numpy(), lane.values["tile"].numpy()
+        steps = (
+            lambda: _copy_in(lane, images, tile),
+            lambda: self._graph.run(lane.binding, lane.run_options),
+            lambda: _copy_out(lane),
+        )
+        found = []
+        for _ in range(n_times):
+            times = [_milliseconds(step) for step in steps]
+            found.append(
+                DeviceTimes(copy_in_ms=times[0], compute_ms=times[1], copy_out_ms=times[2])
+            )
+        return found
 
     def _open_lane(self, n: int) -> _Lane:
         """Values of the batch's own at addresses that stay, bound in and out."""
@@ -129,3 +149,19 @@ class OnnxRuntimeCudaSession:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _copy_in(lane: _Lane, images: Images, tile: Ints) -> None:
+    lane.values["image"].update_inplace(np.ascontiguousarray(images))
+    lane.values["tile"].update_inplace(np.ascontiguousarray(tile, dtype=np.int32))
+
+
+def _copy_out(lane: _Lane) -> dict[str, Any]:
+    """All outputs but the map."""
+    return {name: lane.values[name].numpy() for name in OUTPUTS if name != _MAP}
+
+
+def _milliseconds(step: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    step()
+    return 1e3 * (time.perf_counter() - start)

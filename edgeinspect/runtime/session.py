@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,14 @@ from edgeinspect.errors import EngineError
 __all__ = [
     "OUTPUTS",
     "RUNTIMES",
+    "DeviceTimes",
     "Floats",
     "Images",
     "Ints",
     "MapSession",
     "Scores",
     "Session",
+    "TimedSession",
     "check_images",
     "check_name",
     "check_thread",
@@ -112,6 +114,24 @@ class Session(Protocol):
     def __enter__(self) -> Session: ...
 
     def __exit__(self, *error: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceTimes:
+    """Milliseconds of one batch on its device: inputs there, the graph itself, outputs back."""
+
+    copy_in_ms: float
+    compute_ms: float
+    copy_out_ms: float
+
+
+@runtime_checkable
+class TimedSession(Protocol):
+    """A session that can tell the device's time from the host's, for benchmarks."""
+
+    def device_times(self, n_images: int, n_times: int) -> list[DeviceTimes]:
+        """The last batch of that size, run again step by step, maps left on the device."""
+        ...
 
 
 class MapSession(Protocol):

@@ -178,6 +178,14 @@ def test_the_manifest_says_what_the_graph_takes_and_gives(exported: Exported) ->
     assert torch.__version__.startswith(manifest.provenance["versions"]["torch"])
 
 
+def test_the_manifest_says_what_a_call_costs(exported: Exported) -> None:
+    work = exported.bundle.manifest.graph["work"]
+    single, half = work["fp32"], work["fp16"]
+    assert single["flop_per_image"] == half["flop_per_image"] > 0
+    assert half["weight_bytes"] < 0.7 * single["weight_bytes"]
+    assert half["value_bytes_per_image"] < 0.7 * single["value_bytes_per_image"]
+
+
 def test_the_golden_outputs_of_a_bundle_hold_for_its_session(exported: Exported) -> None:
     golden = Golden.load(exported.bundle.path / "golden.npz")
     with open_session(exported.bundle, constants=golden.constants, threads=1) as session:

@@ -10,7 +10,7 @@ import pytest
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.errors import EngineError
 from edgeinspect.runtime.onnxruntime_cuda import OnnxRuntimeCudaSession
-from edgeinspect.runtime.session import OUTPUTS, Scores, open_session
+from edgeinspect.runtime.session import OUTPUTS, Scores, TimedSession, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle
 from tests.runtime.fake_onnxruntime import FakeOnnxRuntime
 
@@ -45,6 +45,17 @@ def test_scores_are_those_of_the_graph_at_every_batch_size(
             for name in OUTPUTS:
                 left, right = getattr(scores, name), getattr(expected, name)[:n]
                 assert np.allclose(left, right, rtol=TOLERANCE, atol=TOLERANCE), name
+
+
+def test_the_device_s_time_is_told_by_step(bundle: Bundle, expected: Scores) -> None:
+    with open_cuda(bundle, FakeOnnxRuntime()) as session:
+        session.infer(IMAGES, TILE)
+        found = session.device_times(3, 2)
+        assert isinstance(session, TimedSession)
+        scores = session.infer(IMAGES, TILE)
+    assert len(found) == 2
+    assert all(one.compute_ms > 0 for one in found)
+    assert np.allclose(scores.score, expected.score, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_each_batch_size_has_a_graph_of_its_own(bundle: Bundle) -> None:

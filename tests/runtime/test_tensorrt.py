@@ -14,7 +14,13 @@ from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import ScoringConfig
 from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError
-from edgeinspect.runtime.session import OUTPUTS, Scores, open_session
+from edgeinspect.runtime.session import (
+    OUTPUTS,
+    DeviceTimes,
+    Scores,
+    TimedSession,
+    open_session,
+)
 from edgeinspect.runtime.tensorrt import TensorRtSession
 from tests.bundles import bad_picture, good_picture, make_bundle
 from tests.runtime.fake_cuda import FakeDriver
@@ -252,6 +258,14 @@ def test_a_time_on_the_device_is_measured_between_events(
     with open_engine(bundle, driver) as session:
         session.infer(IMAGES, TILE)
         assert session.device_ms(4, 3) == [1.0, 1.0, 1.0]
+
+
+def test_the_device_tells_copies_from_computing(bundle: Bundle, driver: FakeDriver) -> None:
+    step = DeviceTimes(copy_in_ms=1.0, compute_ms=1.0, copy_out_ms=1.0)
+    with open_engine(bundle, driver) as session:
+        session.infer(IMAGES, TILE)
+        assert isinstance(session, TimedSession)
+        assert session.device_times(4, 2) == [step, step]
 
 
 def test_the_fake_driver_sees_what_a_gpu_would_not_forgive() -> None:

@@ -1,0 +1,106 @@
+"""Two reports of one box: what got slower beyond noise. For a user's CI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgeinspect.bench.latency import Ratio, unpaired_ratio
+from edgeinspect.errors import ConfigError
+
+__all__ = ["Change", "Comparison", "compare_reports"]
+
+NOISE = 1.05  # times below this ratio differ by what any run differs (facts of many runs)
+SAME_BOX = ("cpu", "n_cores", "gpu", "jetson")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A variant in both reports; `ratio` is the newer time : the older, above 1 it is slower."""
+
+    name: str
+    before_ms: float
+    after_ms: float
+    ratio: Ratio
+
+    @property
+    def is_slower(self) -> bool:
+        """Beyond noise, and not by chance."""
+        return self.ratio.value > NOISE and self.ratio.low > 1
+
+    @property
+    def is_faster(self) -> bool:
+        return self.ratio.value < 1 / NOISE and self.ratio.high < 1
+
+    @property
+    def words(self) -> str:
+        return "slower" if self.is_slower else "faster" if self.is_faster else "same"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What changed, and the variants that only one of the two has."""
+
+    changes: tuple[Change, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    other_hardware: tuple[str, ...]
+
+    @property
+    def slower(self) -> tuple[Change, ...]:
+        return tuple(change for change in self.changes if change.is_slower)
+
+
+def compare_reports(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, allows_other_hardware: bool = False
+) -> Comparison:
+    """Compare reports as `results.read_report` gives them, the older first.
+
+    Raises: ConfigError if they are of different hardware, unless that is asked for, or share no
+        variant.
+    """
+    differences = _hardware_differences(before["hardware"], after["hardware"])
+    if differences and not allows_other_hardware:
+        raise ConfigError(
+            f"the two reports are of different hardware: {'; '.join(differences)}",
+            hint="add --allow-other-hardware to compare them anyway",
+        )
+    old, new = (_times(report) for report in (before, after))
+    changes = tuple(_change(name, old[name], new[name]) for name in old if name in new)
+    if not changes:
+        raise ConfigError(
+            f"the two reports share no variant: {', '.join(old)} and {', '.join(new)}",
+            hint="measure the same --runtimes and --batch",
+        )
+    return Comparison(
+        changes=changes,
+        only_before=tuple(name for name in old if name not in new),
+        only_after=tuple(name for name in new if name not in old),
+        other_hardware=tuple(differences),
+    )
+
+
+def _times(report: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Medians of rounds by variant; threads are part of what a variant is."""
+    return {
+        row["name"] + (f" on {row['threads']} threads" if row.get("threads") else ""): row[
+            "round_ms"
+        ]
+        for row in report["variants"]
+    }
+
+
+def _change(name: str, before: list[float], after: list[float]) -> Change:
+    ratio = unpaired_ratio(after, before)
+    after_ms = sorted(after)[len(after) // 2]
+    return Change(name=name, before_ms=after_ms / ratio.value, after_ms=after_ms, ratio=ratio)
+
+
+def _hardware_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    pairs = [(key, before.get(key), after.get(key)) for key in SAME_BOX]
+    return [
+        f"{key.removeprefix('n_')} {old or 'none'} and {new or 'none'}"
+        for key, old, new in pairs
+        if old != new
+    ]

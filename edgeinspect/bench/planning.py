@@ -1,0 +1,316 @@
+"""Which settings of a bundle meet a deadline on this box: `edgeinspect plan`.
+
+    runtime x precision x batch, and with a run also scales, merging, tiles -> measured, in turns,
+from file to record -> AUROC on labelled pictures -> Pareto front -> the choice, in a copy
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from edgeinspect.bench.candidates import AS_IS, Candidate, Demand, judge, on_front, pick
+from edgeinspect.bench.charts import Point, pareto_chart
+from edgeinspect.bench.machine import read_hardware, read_versions
+from edgeinspect.bench.pictures import BenchPictures, open_pictures
+from edgeinspect.bench.stages import measure_stages
+from edgeinspect.bench.variants import LeftOut, Variant, open_all, variant_keys
+from edgeinspect.bundle import Bundle, new_bundle, read_bundle
+from edgeinspect.config import Precision
+from edgeinspect.data.images import read_picture
+from edgeinspect.data.layout import LabelledPicture, find_test
+from edgeinspect.errors import ConfigError, EngineError, ImageError, MissingPackageError
+from edgeinspect.metrics import auroc
+from edgeinspect.progress import OnProgress, no_progress
+from edgeinspect.runtime.inspector import Inspector
+from edgeinspect.runtime.opening import find_engine_here, pick_precision
+from edgeinspect.writing import write_atomically
+
+__all__ = ["Plan", "PlanSettings", "plan_bundle", "write_choice"]
+
+N_TURNS = 4
+WARM_CALLS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSettings:
+    """What to search; None takes all that is ready. `seconds` is what each setting is measured."""
+
+    runtimes: tuple[str, ...] | None = None
+    precisions: tuple[Precision, ...] | None = None
+    batches: tuple[int, ...] = (1, 2, 4, 8)
+    merge: tuple[int, ...] = (16,)
+    threads: int | None = None
+    seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What was found. `choice` is one of `candidates`; `front` names the best trade-offs."""
+
+    demand: Demand
+    candidates: tuple[Candidate, ...]
+    front: tuple[str, ...]
+    choice: Candidate
+    left_out: tuple[LeftOut, ...]
+    bundle: Bundle  # that the choice needs, in a folder that does not last
+
+    def plain(self) -> dict[str, Any]:
+        """JSON types only; stable keys."""
+        return {
+            "schema": 1,
+            "planned_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "demand": asdict(self.demand),
+            "choice": self.choice.plain(),
+            "candidates": [candidate.plain() for candidate in self.candidates],
+            "front": list(self.front),
+            "left_out": [asdict(one) for one in self.left_out],
+            "hardware": asdict(read_hardware()),
+            "versions": read_versions(),
+        }
+
+
+@contextlib.contextmanager
+def plan_bundle(
+    bundle: Bundle,
+    demand: Demand,
+    settings: PlanSettings,
+    *,
+    data: Path | None = None,
+    run: Path | None = None,
+    good: Path | None = None,
+    on_progress: OnProgress = no_progress,
+) -> Iterator[Plan]:
+    """Search, and hold what was made for it (engines, exports) inside the `with`.
+
+    Args:
+        data: labelled pictures (test/good, test/DEFECT) for AUROC; they are measured on as well.
+        run, good: the training run and good pictures, for settings that need a new export.
+    Raises: NotCalibratedError; DataError; ConfigError if nothing meets the demand, or a change is
+        to be searched without labelled pictures; what runtimes raise.
+    """
+    bundle.require_calibration()
+    _check_request(data, run, good)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        search = _Search(demand=demand, settings=settings, data=data, on_progress=on_progress)
+        bundles = [(AS_IS, search.with_engines(bundle, folder))]
+        if run is not None and good is not None:
+            bundles += search.changed(bundle, run, good, folder)
+        else:
+            why = "it takes a new export and calibration: give --run, --good and --data"
+            search.left_out.append(LeftOut(name="scales, merging, tiles", why=why))
+        candidates = search.measure(bundles, stack)
+        choice = pick(candidates, demand)
+        yield Plan(
+            demand=demand,
+            candidates=tuple(candidates),
+            front=tuple(one.name for one in on_front(candidates)),
+            choice=choice,
+            left_out=tuple(search.left_out),
+            bundle=dict(bundles)[choice.change],
+        )
+
+
+def _check_request(data: Path | None, run: Path | None, good: Path | None) -> None:
+    if (run is None) != (good is None):
+        raise ConfigError(
+            "one of --run and --good was given", hint="a new export needs both: give the other too"
+        )
+    if run is not None and data is None:
+        raise ConfigError(
+            "what fewer scales or merging cost is measured, never assumed",
+            hint="give labelled pictures as --data",
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Open:
+    """A variant of one of the bundles, with what was measured so far."""
+
+    bundle: Bundle
+    change: str
+    variant: Variant
+    pictures: BenchPictures
+    calls_ms: list[np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=list)
+    n_parts: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class _Search:
+    demand: Demand
+    settings: PlanSettings
+    data: Path | None
+    on_progress: OnProgress
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def with_engines(self, bundle: Bundle, folder: Path) -> Bundle:
+        """The bundle, or a copy with the engines that its runtimes lack."""
+        keys, _ = self._keys(bundle)
+        lacking = {k.runtime for k in keys if k.runtime.startswith("tensorrt")}
+        lacking = {name for name in lacking if not _has_engine(bundle, name, self.settings)}
+        if not lacking:
+            return bundle
+        from edgeinspect.building import BuildRequest, build_engine
+        from edgeinspect.engines import BatchRange
+
+        copy = folder / "with-engines.bundle"
+        shutil.copytree(bundle.path, copy)
+        batch = BatchRange(smallest=1, tuned=1, largest=max(self.settings.batches))
+        for name in sorted(lacking):
+            precision = pick_precision(bundle, name, None)
+            try:
+                build_engine(copy, BuildRequest(runtime=name, precision=precision, batch=batch))
+            except EngineError as error:
+                self.left_out.append(LeftOut(name=name, why=str(error)))
+        return read_bundle(copy)
+
+    def changed(
+        self, bundle: Bundle, run: Path, good: Path, folder: Path
+    ) -> list[tuple[str, Bundle]]:
+        """The run exported and calibrated in other ways; takes torch."""
+        changes = importlib.import_module("edgeinspect.bench.changes")
+        made, failed = changes.make_changed(
+            bundle, run, good, folder, merge=self.settings.merge, on_progress=self.on_progress
+        )
+        self.left_out += [LeftOut(name=name, why=why) for name, why in failed]
+        return [(name, self.with_engines(one, folder / name)) for name, one in made]
+
+    def measure(
+        self, bundles: Sequence[tuple[str, Bundle]], stack: contextlib.ExitStack
+    ) -> list[Candidate]:
+        """All variants of all bundles, in turns, so that drift hits all alike."""
+        opened = [one for change, bundle in bundles for one in self._open(bundle, change, stack)]
+        for turn in range(N_TURNS):
+            for i, one in enumerate(opened):
+                self._measure(one)
+                self.on_progress("measuring", turn * len(opened) + i + 1, N_TURNS * len(opened))
+        aurocs = self._aurocs(opened)
+        return [
+            judge(
+                one.variant.key,
+                one.change,
+                np.concatenate(one.calls_ms),
+                n_parts=one.n_parts,
+                auroc=aurocs.get(_place(one)),
+                demand=self.demand,
+            )
+            for one in opened
+        ]
+
+    def _keys(self, bundle: Bundle) -> tuple[list[Any], list[LeftOut]]:
+        return variant_keys(
+            bundle,
+            runtimes=self.settings.runtimes,
+            precisions=self.settings.precisions,
+            batches=self.settings.batches,
+            threads=self.settings.threads,
+        )
+
+    def _open(self, bundle: Bundle, change: str, stack: contextlib.ExitStack) -> list[_Open]:
+        keys, left_out = self._keys(bundle)
+        pictures = stack.enter_context(open_pictures(bundle, self.data))
+        is_strict = self.settings.runtimes is not None
+        variants, more = open_all(bundle, keys, pictures, stack, is_strict=is_strict)
+        self.left_out += [one for one in (*left_out, *more) if one not in self.left_out]
+        return [
+            _Open(bundle=bundle, change=change, variant=variant, pictures=pictures)
+            for variant in variants
+        ]
+
+    def _measure(self, one: _Open) -> None:
+        """A turn of one variant: a part of its seconds, a few calls at least."""
+        known = one.calls_ms[-1].mean() if one.calls_ms else None
+        n_calls = WARM_CALLS
+        if known is not None:
+            seconds = self.settings.seconds / (N_TURNS - 1)
+            n_calls = max(WARM_CALLS, math.ceil(1e3 * seconds / known))
+        stages = measure_stages(one.bundle, one.variant, one.pictures, n_calls=n_calls)
+        one.calls_ms.append(stages.calls_ms)
+        one.n_parts = stages.n_parts
+
+    def _aurocs(self, opened: Sequence[_Open]) -> dict[tuple[str, str, str], float | None]:
+        """By change, runtime and precision; the batch changes nothing."""
+        if self.data is None:
+            return {}
+        labelled = find_test(self.data)
+        found: dict[tuple[str, str, str], float | None] = {}
+        for i, one in enumerate(opened):
+            if _place(one) not in found:
+                found[_place(one)] = _auroc(one, labelled)
+            self.on_progress("AUROC", i + 1, len(opened))
+        return found
+
+
+def _place(one: _Open) -> tuple[str, str, str]:
+    key = one.variant.key
+    return one.change, key.runtime, key.precision.value
+
+
+def _auroc(one: _Open, labelled: Sequence[LabelledPicture]) -> float | None:
+    """Of the scores of pictures that can be judged; None with one class only."""
+    inspector = Inspector(one.bundle, one.variant.session, batch=one.variant.key.batch)
+    white = one.bundle.config.preprocess.white_level_16bit
+    scores, is_defect = [], []
+    for picture in labelled:
+        try:
+            found = inspector(read_picture(picture.path, white_level_16bit=white))
+        except ImageError:
+            continue
+        if found.score is not None and math.isfinite(found.score):
+            scores.append(found.score)
+            is_defect.append(not picture.is_good)
+    return auroc(scores, is_defect) if scores else None
+
+
+def _has_engine(bundle: Bundle, runtime: str, settings: PlanSettings) -> bool:
+    try:
+        precision = pick_precision(bundle, runtime, None)
+        find_engine_here(bundle, runtime, precision, max(settings.batches))
+    except (EngineError, MissingPackageError):
+        return False
+    return True
+
+
+def write_choice(plan: Plan, out: Path, *, force: bool = False) -> Bundle:
+    """A copy of the bundle with the choice in its manifest, all candidates and their chart beside.
+
+    Raises: OutputError.
+    """
+    source = plan.bundle
+    found = plan.plain()
+    with new_bundle(out, force=force) as draft:
+        for name in source.manifest.files:
+            shutil.copy2(source.path / name, draft.folder / name)
+        if (source.path / "engines").is_dir():
+            shutil.copytree(source.path / "engines", draft.folder / "engines")
+        text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomically(draft.folder / "plan.json", f"{text}\n".encode())
+        chart = _chart(plan)
+        if chart is not None:
+            write_atomically(draft.folder / "plan.svg", chart.encode())
+        provenance = {**source.manifest.provenance, "plan": found["choice"]}
+        draft.manifest = dataclasses.replace(source.manifest, provenance=provenance)
+    return read_bundle(out)
+
+
+def _chart(plan: Plan) -> str | None:
+    """Latency against AUROC, where that was measured."""
+    points = [
+        Point(label=c.name, x=c.end_to_end.p99_ms, y=c.auroc, is_main=c.name in plan.front)
+        for c in plan.candidates
+        if c.auroc is not None
+    ]
+    return pareto_chart(points, deadline_ms=plan.demand.deadline_ms) if points else None

@@ -1,0 +1,132 @@
+"""How close a variant comes to what the box can do at all.
+
+What a call costs at least is in the bundle's manifest (`export.graph_flops`); what the box can do
+is measured in the same run, on the same runtime, threads and precision: the best of a large matrix
+product and of a large copy. The larger of the two times is the limit that a call cannot beat.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgeinspect.bench.product_graph import copy_graph, product_graph
+from edgeinspect.bench.variants import VariantKey
+from edgeinspect.bundle import Bundle
+from edgeinspect.config import Precision
+
+__all__ = ["Peak", "Roofline", "Work", "measure_peak", "work_of"]
+
+CPU_SIDE, GPU_SIDE = 1024, 8192
+CPU_VALUES, GPU_VALUES = 1 << 25, 1 << 28  # FP32, well beyond the caches
+N_TIMES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What one call of a graph costs at least; see `export.graph_flops.describe_work`."""
+
+    flop_per_image: int
+    weight_bytes: int
+    value_bytes_per_image: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peak:
+    """The best rates that were seen; `runtime` measured them in `precision`."""
+
+    runtime: str
+    precision: Precision
+    flop_per_s: float
+    bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roofline:
+    """A call against its limit.
+
+    Attributes:
+        share: of the limit that was reached, 0 to 1.
+        limit: "compute" or "memory", whichever takes longer at the box's best.
+        flop_per_byte: of the call, which decides that.
+    """
+
+    share: float
+    limit: str
+    flop_per_byte: float
+    flop_per_s: float
+    peak_flop_per_s: float
+    peak_bytes_per_s: float
+
+    @classmethod
+    def of(cls, work: Work, peak: Peak, *, batch: int, call_ms: float) -> Roofline:
+        """Of a call for `batch` images that takes `call_ms`."""
+        flop = work.flop_per_image * batch
+        n_bytes = work.weight_bytes + work.value_bytes_per_image * batch
+        compute_s, memory_s = flop / peak.flop_per_s, n_bytes / peak.bytes_per_s
+        return cls(
+            share=max(compute_s, memory_s) / (call_ms / 1e3),
+            limit="compute" if compute_s >= memory_s else "memory",
+            flop_per_byte=flop / n_bytes,
+            flop_per_s=flop / (call_ms / 1e3),
+            peak_flop_per_s=peak.flop_per_s,
+            peak_bytes_per_s=peak.bytes_per_s,
+        )
+
+
+def work_of(bundle: Bundle, precision: Precision) -> Work | None:
+    """From the manifest; None for bundles that were exported before it was written there."""
+    found = bundle.manifest.graph.get("work", {}).get(precision.value)
+    return None if found is None else Work(**found)
+
+
+def measure_peak(key: VariantKey) -> Peak | None:
+    """Of the box as a variant uses it; None for runtimes that cannot be asked here.
+
+    Engines of TensorRT are held to what ONNX Runtime reaches on the same GPU, if it is there.
+    """
+    from edgeinspect.runtime.onnxruntime_graph import CPU, CUDA, has_cuda
+
+    is_cpu = key.runtime == "onnxruntime"
+    if not is_cpu and not has_cuda():
+        return None
+    provider = CPU if is_cpu else CUDA
+    is_half = key.precision is Precision.FP16 and not is_cpu
+    side, n_values = (CPU_SIDE, CPU_VALUES) if is_cpu else (GPU_SIDE, GPU_VALUES)
+    product = _seconds(product_graph(side, is_half=is_half), provider, (side, side), key, is_half)
+    copy = _seconds(copy_graph(n_values), provider, (n_values,), key, False)
+    return Peak(
+        runtime=key.runtime,
+        precision=Precision.FP16 if is_half else Precision.FP32,
+        flop_per_s=2 * side**3 / product,
+        bytes_per_s=2 * 4 * n_values / copy,
+    )
+
+
+def _seconds(
+    graph: bytes, provider: str, shape: tuple[int, ...], key: VariantKey, is_half: bool
+) -> float:
+    """The shortest of some runs; all values stay on the device."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if key.threads is not None:
+        options.intra_op_num_threads = key.threads
+    settings: dict[str, Any] = {"use_tf32": "0"} if provider.startswith("CUDA") else {}
+    session = ort.InferenceSession(graph, options, providers=[(provider, settings)])
+    device = "cuda" if settings else "cpu"
+    values = np.ones(shape, np.float16 if is_half else np.float32)
+    binding = session.io_binding()
+    for value in session.get_inputs():
+        binding.bind_ortvalue_input(value.name, ort.OrtValue.ortvalue_from_numpy(values, device))
+    binding.bind_ortvalue_output("result", ort.OrtValue.ortvalue_from_numpy(values, device))
+    times = []
+    for _ in range(N_TIMES + 1):
+        start = time.perf_counter()
+        session.run_with_iobinding(binding)
+        times.append(time.perf_counter() - start)
+    return min(times[1:])

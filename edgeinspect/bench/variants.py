@@ -1,0 +1,165 @@
+"""What is measured: each combination of runtime, precision and batch, as an open session."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeinspect.bench.pictures import BenchPictures
+from edgeinspect.bundle import Bundle
+from edgeinspect.config import Precision
+from edgeinspect.constants import RuleConstants
+from edgeinspect.errors import EngineError, MissingPackageError, ParityError
+from edgeinspect.parity import Golden
+from edgeinspect.runtime.opening import check_runtime, pick_precision
+from edgeinspect.runtime.session import RUNTIMES, Scores, Session, open_session
+
+__all__ = [
+    "LeftOut",
+    "Variant",
+    "VariantKey",
+    "bench_constants",
+    "open_all",
+    "open_variant",
+    "variant_keys",
+]
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantKey:
+    """Settings of a session; `threads` None leaves them to the runtime."""
+
+    runtime: str
+    precision: Precision
+    batch: int
+    threads: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Such as "onnxruntime fp32 batch 8"."""
+        return f"{self.runtime} {self.precision.value} batch {self.batch}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """What was not measured, and why."""
+
+    name: str
+    why: str
+
+
+class Variant:
+    """An open session with the batch that it is measured on. The session is the caller's."""
+
+    def __init__(
+        self,
+        key: VariantKey,
+        session: Session,
+        pictures: BenchPictures,
+        *,
+        n_tiles: int,
+        map_above: float,
+    ) -> None:
+        """`map_above` is as in `Session.infer`: `run` wants maps of NG parts alone."""
+        self.key, self.session = key, session
+        self._images = pictures.batch(key.batch)
+        self._tile = pictures.places(key.batch, n_tiles)
+        self._map_above = map_above
+
+    def infer(self) -> Scores:
+        """One call, as `run` makes it."""
+        return self.session.infer(self._images, self._tile, map_above=self._map_above)
+
+
+def variant_keys(
+    bundle: Bundle,
+    *,
+    runtimes: Sequence[str] | None,
+    precisions: Sequence[Precision] | None,
+    batches: Sequence[int],
+    threads: int | None,
+) -> tuple[list[VariantKey], list[LeftOut]]:
+    """The combinations to measure, batches together.
+
+    Args:
+        runtimes: by name; None takes all that this machine has, and says what the others lack.
+        precisions: None takes what `run` would.
+    Raises: EngineError or MissingPackageError if a runtime that was named is not ready here.
+    """
+    left_out = []
+    names: list[str] = []
+    for name in runtimes or [r for r in RUNTIMES if r != AUTO]:
+        try:
+            check_runtime(name)
+        except (EngineError, MissingPackageError) as error:
+            if runtimes is not None:
+                raise
+            left_out.append(LeftOut(name=name, why=str(error)))
+            continue
+        names.append(name)
+    keys = [
+        VariantKey(runtime=name, precision=precision, batch=batch, threads=threads)
+        for name in dict.fromkeys(names)
+        for precision in precisions or (pick_precision(bundle, name, None),)
+        for batch in dict.fromkeys(batches)
+    ]
+    return keys, left_out
+
+
+def open_variant(
+    bundle: Bundle, key: VariantKey, pictures: BenchPictures, stack: contextlib.ExitStack
+) -> Variant:
+    """Open a session that `stack` closes. Raises: what `open_session` raises."""
+    constants, map_above = bench_constants(bundle)
+    session = open_session(
+        bundle,
+        runtime=key.runtime,
+        precision=key.precision,
+        batch=key.batch,
+        threads=key.threads,
+        constants=constants,
+    )
+    stack.enter_context(session)
+    return Variant(key, session, pictures, n_tiles=constants.n_tiles, map_above=map_above)
+
+
+def open_all(
+    bundle: Bundle,
+    keys: Sequence[VariantKey],
+    pictures: BenchPictures,
+    stack: contextlib.ExitStack,
+    *,
+    is_strict: bool,
+) -> tuple[list[Variant], list[LeftOut]]:
+    """Open all, or say why not.
+
+    Args:
+        is_strict: they were asked for by name, so that one that cannot be opened is an error.
+    Raises: EngineError, also if none can be opened.
+    """
+    variants, left_out = [], []
+    for key in keys:
+        try:
+            variants.append(open_variant(bundle, key, pictures, stack))
+        except ParityError:
+            raise
+        except EngineError as error:
+            if is_strict:
+                raise
+            left_out.append(LeftOut(name=key.name, why=str(error)))
+    if not variants:
+        why = left_out[0].why if left_out else "no runtime is ready"
+        raise EngineError(f"nothing can be measured: {why}", hint="run: edgeinspect doctor")
+    return variants, left_out
+
+
+def bench_constants(bundle: Bundle) -> tuple[RuleConstants, float]:
+    """The calibration's constants and threshold; before it, the golden ones and no map at all."""
+    if bundle.calibration is None:
+        return Golden.load(bundle.golden_path).constants, np.inf
+    return bundle.calibration.constants, bundle.calibration.threshold.value

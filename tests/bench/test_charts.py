@@ -1,0 +1,51 @@
+"""Charts of a bench: well-formed, and with what they are to show."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+
+from edgeinspect.bench.charts import (
+    Point,
+    latency_chart,
+    pareto_chart,
+    roofline_chart,
+    stage_chart,
+)
+
+
+def words(text: str) -> list[str]:
+    return ["".join(node.itertext()) for node in ElementTree.fromstring(text).iter()]
+
+
+@pytest.mark.parametrize("times", [[1.0, 1.0], [1.0, 2.0, 3.0], [0.5, 400.0]])
+def test_latencies_of_any_spread_can_be_drawn(times: list[float]) -> None:
+    text = latency_chart({"a < b": times, "slow": [9.0, 10.0]})
+    assert "a < b" in words(text)
+    assert "nan" not in text
+
+
+def test_stages_that_no_runtime_has_are_not_in_the_legend() -> None:
+    found = words(stage_chart({"cpu": {"decode": 1.0, "compute": 3.0}}))
+    assert "decode" in found
+    assert "copy in" not in found
+    assert "4" in found  # the sum
+
+
+def test_points_stand_under_the_roof() -> None:
+    points = [Point(label="batch 1", x=10, y=20e9), Point(label="batch 8", x=40, y=60e9)]
+    text = roofline_chart(points, peak_flop_per_s=100e9, peak_bytes_per_s=10e9, title="Roof")
+    root = ElementTree.fromstring(text)
+    circles = [n for n in root.iter() if n.tag.endswith("circle")]
+    roof = next(n for n in root.iter() if n.tag.endswith("polyline"))
+    top = min(float(p.split(",")[1]) for p in roof.attrib["points"].split())
+    assert all(float(c.attrib["cy"]) > top for c in circles)
+    assert float(circles[0].attrib["cx"]) < float(circles[1].attrib["cx"])
+
+
+def test_equal_areas_under_the_curve_can_be_drawn() -> None:
+    points = [Point(label="a", x=10, y=0.9, is_main=True), Point(label="b", x=20, y=0.9)]
+    text = pareto_chart(points, deadline_ms=15)
+    assert {"a", "b", "deadline"} <= set(words(text))
+    assert "nan" not in text
