@@ -36,6 +36,7 @@ COMMANDS = MappingProxyType(
         "verify": "Compare this machine's answers with those of PyTorch.",
         "evaluate": "Measure a bundle on labelled pictures.",
         "run": "Judge pictures with a bundle.",
+        "report": "Write a page about a run.",
         "synth": "Make synthetic parts, or paste defects onto good pictures.",
         "demo": "Inspect synthetic parts and write a page about it.",
         "doctor": "Show what this machine has, and what installs the rest.",

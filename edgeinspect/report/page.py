@@ -18,7 +18,15 @@ from edgeinspect.data.layout import GOOD
 from edgeinspect.report.overlays import encode_jpeg
 from edgeinspect.writing import write_atomically
 
-__all__ = ["InspectionPage", "Latency", "PartView", "inline_jpeg", "render_page", "write_page"]
+__all__ = [
+    "InspectionPage",
+    "Latency",
+    "PartView",
+    "inline_jpeg",
+    "render",
+    "render_page",
+    "write_page",
+]
 
 TEMPLATE = "inspection.html"
 
@@ -101,6 +109,11 @@ class InspectionPage:
 
 def render_page(page: InspectionPage) -> str:
     """The page as HTML text."""
+    return render(TEMPLATE, page=page)
+
+
+def render(template: str, **values: object) -> str:
+    """A template of this package as HTML text; every value is escaped unless it is marked safe."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -110,7 +123,7 @@ def render_page(page: InspectionPage) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE).render(page=page)
+    return environment.get_template(template).render(**values)
 
 
 def write_page(page: InspectionPage, path: Path) -> None:

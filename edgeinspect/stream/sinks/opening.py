@@ -20,7 +20,7 @@ from edgeinspect.stream.sinks.address import Address, read_address
 from edgeinspect.stream.sinks.journal import Journal
 from edgeinspect.stream.sinks.notices import NoticeFile
 from edgeinspect.stream.sinks.runners import Follower, Patience, QueueRunner, Runner
-from edgeinspect.stream.sinks.sink import Notice, RunInfo, Sink, SinkState
+from edgeinspect.stream.sinks.sink import Notice, NoticeKind, RunInfo, Sink, SinkState
 from edgeinspect.suggestions import suggest
 
 __all__ = ["PictureSink", "Sinks", "open_sink", "open_sinks"]
@@ -197,9 +197,11 @@ def open_sinks(
     notices = NoticeFile(folder / NOTICES)
     sinks.add(QueueRunner(NOTICES, notices, about, patience=patience), _Feed.NOTHING)
     sinks.start()
+    sinks.note(Notice.now(NoticeKind.STARTED, "the run starts", values=about.to_plain()))
     try:
         yield sinks
     finally:
+        sinks.note(Notice.now(NoticeKind.ENDED, "the run ends"))
         sinks.close(within_s=drain_s)
 
 

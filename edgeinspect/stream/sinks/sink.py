@@ -100,6 +100,17 @@ class RunInfo:
     queue_depths: Callable[[], Mapping[str, int]] = dict
     sink_states: Callable[[], Sequence[SinkState]] = tuple
 
+    def to_plain(self) -> dict[str, Any]:
+        """Names and versions in JSON types."""
+        return {
+            "bundle": self.bundle,
+            "calibration": self.calibration,
+            "runtime": self.runtime,
+            "threshold": self.threshold,
+            "tool_version": self.tool_version,
+            "sources": list(self.sources),
+        }
+
 
 class Sink:
     """Where records go: inherit it, and write the methods that are needed; here they do nothing.

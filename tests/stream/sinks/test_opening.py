@@ -167,9 +167,12 @@ def test_notices_reach_the_sink_and_the_file(opened, tmp_path):
     sink = Kept()
     with opened(sink) as sinks:
         sinks.note(Notice.now(NoticeKind.OUTAGE, "camera is away", source="camera"))
-    assert [notice.text for notice in sink.notices] == ["camera is away"]
-    lines = (tmp_path / "notices.jsonl").read_text().splitlines()
-    assert [json.loads(line)["kind"] for line in lines] == ["outage"]
+    kinds = [NoticeKind.STARTED, NoticeKind.OUTAGE, NoticeKind.ENDED]
+    assert [notice.kind for notice in sink.notices] == kinds
+    lines = [json.loads(line) for line in (tmp_path / "notices.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == kinds
+    assert lines[0]["values"]["bundle"] == "part"
+    assert lines[1]["source"] == "camera"
 
 
 def test_an_unknown_scheme_is_refused_with_the_near_one():

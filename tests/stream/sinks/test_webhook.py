@@ -36,16 +36,16 @@ def put(sinks, folder, n: int, start: int = 0) -> None:
 
 
 def seqs(server: WebServer) -> list[object]:
-    return [plain["seq"] for plain in server.posted]
+    return [plain["seq"] for plain in server.posted if "seq" in plain]
 
 
 def test_each_record_is_posted_as_it_stands_in_the_file(opened, server, tmp_path):
     with opened() as sinks:
         put(sinks, tmp_path, 3)
     assert seqs(server) == [0, 1, 2]
-    assert server.posted[0]["verdict"] == "OK"
+    assert [p["verdict"] for p in server.posted if "seq" in p] == ["OK"] * 3
     keys = [headers["Idempotency-Key"] for headers in server.headers]
-    assert len(set(keys)) == 3
+    assert len(set(keys)) == len(server.posted)
 
 
 def test_nothing_is_lost_while_the_server_is_dead(opened, server, tmp_path):
@@ -67,7 +67,7 @@ def test_a_server_in_trouble_gets_the_same_record_again(opened, server, tmp_path
 
 
 def test_a_record_that_is_refused_does_not_block_the_next(opened, server, tmp_path, caplog):
-    server.status = lambda plain: 422 if plain["seq"] == 1 else 204
+    server.status = lambda plain: 422 if plain.get("seq") == 1 else 204
     with opened() as sinks:
         put(sinks, tmp_path, 3)
     assert seqs(server) == [0, 2]
@@ -77,7 +77,7 @@ def test_a_record_that_is_refused_does_not_block_the_next(opened, server, tmp_pa
 def test_notices_are_posted_too(opened, server):
     with opened() as sinks:
         sinks.note(Notice.now(NoticeKind.DRIFT, "darker", values={"trait": "score"}))
-    assert [plain["kind"] for plain in server.posted] == ["drift"]
+    assert [plain["kind"] for plain in server.posted] == ["started", "drift", "ended"]
 
 
 def test_credentials_come_from_a_file_and_appear_nowhere(opened, server, tmp_path, caplog):
