@@ -42,14 +42,18 @@ FEWEST_GOOD = 20  # below, nothing is sure
 LOOKING_SHARE = 0.05  # of a core, for looking at pictures
 SCORE = "score"
 WORDS = {
-    SCORE: ("the scores of OK parts", "a score", "parts or pictures have changed"),
+    SCORE: ("the scores of OK parts differ", "a score", "parts or pictures have changed"),
     Trait.MEAN.name: (
-        "the brightness of pictures",
+        "the brightness of pictures differs",
         "a mean grey value",
         "look at lamp and shutter",
     ),
-    Trait.SPREAD.name: ("the contrast of pictures", "a contrast", "look at lamp and lens"),
-    Trait.GRADIENT.name: ("the sharpness of pictures", "a gradient", "look at focus and lens"),
+    Trait.SPREAD.name: ("the contrast of pictures differs", "a contrast", "look at lamp and lens"),
+    Trait.GRADIENT.name: (
+        "the sharpness of pictures differs",
+        "a gradient",
+        "look at focus and lens",
+    ),
 }
 NAMES = {SCORE: "score", "MEAN": "brightness", "SPREAD": "contrast", "GRADIENT": "sharpness"}
 
@@ -172,7 +176,7 @@ def _references(calibration: Calibration) -> Iterator[tuple[str, NDArray[np.floa
 def _tell(name: str, gap: Gap) -> str:
     what, one, advice = WORDS[name]
     return (
-        f"drift: {what} differ from calibration: {percent(gap.share)} of the last {WINDOW} have"
+        f"drift: {what} from calibration: {percent(gap.share)} of the last {WINDOW} have"
         f" {one} {gap.side} {gap.limit:.4g}, of the good parts then {percent(gap.reference_share)};"
         f" {advice}"
     )

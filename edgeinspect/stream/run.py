@@ -10,7 +10,7 @@ import enum
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+import edgeinspect
 from edgeinspect.errors import ImageError
 from edgeinspect.runtime.inspector import Inspection, Inspector, Reason, Verdict
+from edgeinspect.stream.outlets import open_outlets
 from edgeinspect.stream.pictures import KEEP_GIB, PictureStore
 from edgeinspect.stream.records import (
     Latency,
@@ -28,6 +30,7 @@ from edgeinspect.stream.records import (
     prepare_record_folder,
     unreadable,
 )
+from edgeinspect.stream.sinks import RunInfo
 from edgeinspect.stream.sources import Frame, Source, read_ahead
 
 __all__ = ["RunSummary", "Save", "run_stream"]
@@ -127,6 +130,8 @@ def run_stream(
     keep_gib: float = KEEP_GIB,
     force: bool = False,
     stop: threading.Event | None = None,
+    urls: Sequence[str] = (),
+    view: str | None = None,
     on_record: Callable[[Record], None] | None = None,
 ) -> RunSummary:
     """Judge every frame of a source and write the records into the folder `out`.
@@ -135,6 +140,7 @@ def run_stream(
         keep_gib: how much of the disk pictures may take; the oldest go first.
         force: replace an earlier run in `out`.
         stop: once it is set the run ends after the batch in hand, all frames taken recorded.
+        urls: of sinks; view: HOST:PORT of the live page, None for none.
         on_record: called after each record is written, such as for a progress bar.
     Raises: OutputError, and what the session or the source raise.
     """
@@ -143,13 +149,16 @@ def run_stream(
     tally = _Tally()
     pictures = PictureStore(folder, keep_gib=keep_gib)
     start = time.perf_counter()
-    with RecordWriter(folder.records) as writer:
+    calibration = inspector.bundle.require_calibration()
+    outlets = open_outlets(folder.path, _about(inspector), calibration, urls=urls, view=view)
+    with RecordWriter(folder.records) as writer, outlets as told:
         with closing(_batches(inspector, source, stop, tally)) as batches:
             for frames in batches:
                 for record in _judge(inspector, frames):
                     saved = _save(record, pictures, save)
                     writer.write(saved)
                     tally.add(saved)
+                    told.put(saved)
                     if on_record is not None:
                         on_record(saved)
         assert writer.n_written == tally.n_frames, "a frame has no record, or two"
@@ -167,6 +176,16 @@ def run_stream(
             duration_s=time.perf_counter() - start,
             is_interrupted=stop.is_set(),
         )
+
+
+def _about(inspector: Inspector) -> RunInfo:
+    return RunInfo(
+        bundle=inspector.bundle.name,
+        calibration=inspector.bundle.manifest.calibration or "",
+        runtime=inspector.runtime,
+        threshold=inspector.threshold,
+        tool_version=edgeinspect.__version__,
+    )
 
 
 def _batches(

@@ -172,6 +172,7 @@ def open_sinks(
     *,
     folder: Path,
     about: RunInfo,
+    others: Sequence[tuple[str, Sink]] = (),
     pictures: Sequence[tuple[str, PictureSink]] = (),
     patience: Patience = PATIENCE,
     drain_s: float = DRAIN_S,
@@ -182,6 +183,7 @@ def open_sinks(
 
     Args:
         folder: of the run, with its `records.jsonl`.
+        others: (name, sink) of those that have no address, such as the live page's.
         pictures: (name, sink) of those that are given whole records.
     Raises: ConfigError, MissingPackageError if an address cannot be understood; OutputError.
     """
@@ -189,6 +191,8 @@ def open_sinks(
     about = dataclasses.replace(about, sink_states=sinks.states)
     for address in map(read_address, urls):
         sinks.add(_runner(address, folder, about, patience, sinks.note_of), _Feed.PLAIN)
+    for name, other in others:
+        sinks.add(QueueRunner(name, other, about, patience=patience), _Feed.PLAIN)
     for name, whole in pictures:
         sampler = QueueRunner(
             name, whole, about, patience=patience, depth=PICTURE_DEPTH, is_sample=True
