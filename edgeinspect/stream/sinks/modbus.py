@@ -10,7 +10,8 @@ with the high word first:
     4, 5   score, float32; NaN where there is none
     6, 7   threshold, float32
     8, 9   OK parts, uint32;  10, 11 NG parts;  12, 13 parts NOT-INSPECTED
-    14     reason of NOT-INSPECTED: 0 none, 1 unreadable, 2 size, 3 non-finite, 99 another
+    14     reason of NOT-INSPECTED: 0 none, 1 unreadable, 2 size, 3 non-finite, 4 overload,
+           5 deadline, 6 frozen, 7 engine, 99 another
     15     1 while the run goes on, 0 after its end
     16-31  verdicts of the last 16 parts: part n (from 1) is in register 16 + (n - 1) modulo 16
 
@@ -42,7 +43,8 @@ TIMEOUT_S = 3.0
 N_REGISTERS, N_LAST = 32, 16
 CATCH_UP = 1024  # records that are counted at once while the PLC is away
 VERDICTS = MappingProxyType({"OK": 1, "NG": 2, "NOT-INSPECTED": 3})
-REASONS = MappingProxyType({"unreadable": 1, "size": 2, "non-finite": 3})
+_REASONS = ("unreadable", "size", "non-finite", "overload", "deadline", "frozen", "engine")
+REASONS = MappingProxyType({reason: number for number, reason in enumerate(_REASONS, start=1)})
 OTHER_REASON = 99
 
 
