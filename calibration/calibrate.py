@@ -252,6 +252,7 @@ class _Steps:
             tile_places=places if how is Normalisation.PIXEL else None,
             good_sha256=list_sha256(file_sha256(picture.path) for picture in good.pictures),
             warnings=_warnings(good),
+            good_appearance=np.array([p.appearance.as_row() for p in good.pictures], np.float64),
         )
 
     def _part_scores(self, fit: CrossFit, candidate: Candidate) -> PartScores:

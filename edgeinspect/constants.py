@@ -138,6 +138,8 @@ class Calibration:
         good_local, good_global: (n,), the same parts under the two scores reported.
         good_names: (n) file names, in the same order.
         good_sha256: of the list of these pictures (`data.images.list_sha256`); "" if not known.
+        good_appearance: (n, 3), mean, spread and gradient of each picture
+            (`data.appearance.Appearance`); (0, 3) in calibrations before they were kept.
         warnings: what in these pictures gives reason to doubt, in sentences.
         selection: what a choice between rules tried, or None when nothing was chosen.
         tile_places: (top, left) of each tile position in the resized picture when the maps
@@ -157,6 +159,9 @@ class Calibration:
     tile_places: tuple[tuple[int, int], ...] | None = None
     good_sha256: str = ""
     warnings: tuple[str, ...] = ()
+    good_appearance: NDArray[np.float64] = dataclasses.field(
+        default_factory=lambda: np.zeros((0, 3))
+    )
 
     def __post_init__(self) -> None:
         assert np.array_equal(self.constants.rule, one_hot(self.rule)), "two rules in one place"
@@ -164,6 +169,8 @@ class Calibration:
             array = np.ascontiguousarray(getattr(self, name), dtype=np.float64)
             object.__setattr__(self, name, array)
             assert array.shape == (len(self.good_names),), f"{name} has shape {array.shape}"
+        shape = self.good_appearance.shape
+        assert shape in ((0, 3), (len(self.good_names), 3)), f"good_appearance has shape {shape}"
         assert math.isfinite(self.threshold.value), f"threshold is {self.threshold.value}"
 
     def save(self, path: Path) -> None:
@@ -173,7 +180,7 @@ class Calibration:
     def to_bytes(self) -> bytes:
         """The .npz file's content; equal calibrations give equal bytes."""
         arrays: dict[str, NDArray[Any]] = {**self.constants.as_inputs()}
-        for name in ("good_scores", "good_local", "good_global"):
+        for name in ("good_scores", "good_local", "good_global", "good_appearance"):
             arrays[name] = getattr(self, name)
         text = json.dumps(self._scalars(), sort_keys=True).encode()
         arrays["json"] = np.frombuffer(text, np.uint8)
@@ -222,6 +229,7 @@ class Calibration:
             tile_places=None if places is None else tuple((int(t), int(x)) for t, x in places),
             good_sha256=scalars.get("good_sha256", ""),  # older calibrations have none
             warnings=tuple(scalars.get("warnings", ())),
+            good_appearance=arrays.get("good_appearance", np.zeros((0, 3))),
         )
 
 

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.report.charts import nice_ticks
 from edgeinspect.report.svg import (
     GRID,
     INK,
     MUTED,
     SMALL_PX,
     TITLE_PX,
-    draw_circle,
-    draw_line,
-    draw_polyline,
-    draw_rect,
-    draw_text,
+    circle,
+    line,
+    nice_ticks,
+    polyline,
+    rectangle,
     svg,
+    text,
 )
 
 __all__ = ["Point", "latency_chart", "pareto_chart", "roofline_chart", "stage_chart"]
@@ -63,11 +63,11 @@ def latency_chart(
     high = max(float(np.percentile(t, 99)) for t in times.values())
     scale, ticks = _axis(low, high)
     bottom = 50 + ROW * len(times)
-    parts = [draw_text(16, 24, title, size=TITLE_PX, weight=600)]
+    parts = [text(16, 24, title, size=TITLE_PX, weight=600)]
     parts += _ticks(scale, ticks, top=42, bottom=bottom, unit="ms")
     for i, (name, values) in enumerate(times.items()):
         base = 50 + ROW * (i + 1) - 8
-        parts.append(draw_text(LEFT - 10, base - 4, name, anchor="end"))
+        parts.append(text(LEFT - 10, base - 4, name, anchor="end"))
         parts += _histogram(values, scale, (low, high), base)
     return svg(LEFT + WIDTH + 40, bottom + 44, parts, title)
 
@@ -77,14 +77,14 @@ def _histogram(
 ) -> list[str]:
     places = np.array([scale(min(v, span[1])) for v in values])
     counts, edges = np.histogram(places, bins=N_BINS, range=(LEFT, LEFT + WIDTH))
-    parts = [draw_line(LEFT, base, LEFT + WIDTH, base, MUTED, width=0.8)]
+    parts = [line(LEFT, base, LEFT + WIDTH, base, MUTED, width=0.8)]
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         if count:
             tall = max(2.0, (ROW - 14) * count / counts.max())
-            parts.append(draw_rect(left + 0.4, base - tall, right - left - 0.8, tall, BLUE))
+            parts.append(rectangle(left + 0.4, base - tall, right - left - 0.8, tall, BLUE))
     for q, colour in ((50, INK), (99, ORANGE)):
         x = scale(min(float(np.percentile(values, q)), span[1]))
-        parts.append(draw_line(x, base - ROW + 12, x, base + 3, colour, width=1.6))
+        parts.append(line(x, base - ROW + 12, x, base + 3, colour, width=1.6))
     return parts
 
 
@@ -97,17 +97,17 @@ def stage_chart(rows: Mapping[str, Mapping[str, float]], *, title: str = "Stages
     def scale(value: float) -> float:
         return LEFT + WIDTH * value / high
 
-    parts = [draw_text(16, 24, title, size=TITLE_PX, weight=600)]
+    parts = [text(16, 24, title, size=TITLE_PX, weight=600)]
     parts += _stage_legend([s for s in STAGE_COLOURS if any(s in row for row in rows.values())])
     parts += _ticks(scale, nice_ticks(0, high), top=58, bottom=bottom, unit="ms a part")
     for i, (name, stages) in enumerate(rows.items()):
         top, x = 66 + 30 * i, float(LEFT)
-        parts.append(draw_text(LEFT - 10, top + 15, name, anchor="end"))
+        parts.append(text(LEFT - 10, top + 15, name, anchor="end"))
         for stage, colour in STAGE_COLOURS.items():
             width = WIDTH * stages.get(stage, 0.0) / high
-            parts.append(draw_rect(x, top, width, 20, colour))
+            parts.append(rectangle(x, top, width, 20, colour))
             x += width
-        parts.append(draw_text(x + 6, top + 15, f"{totals[name]:.3g}", colour=MUTED))
+        parts.append(text(x + 6, top + 15, f"{totals[name]:.3g}", colour=MUTED))
     return svg(LEFT + WIDTH + 60, bottom + 44, parts, title)
 
 
@@ -115,8 +115,8 @@ def _stage_legend(stages: Sequence[str]) -> list[str]:
     parts, x = [], 16.0
     for stage in stages:
         word = stage.replace("_", " ")
-        parts += [draw_rect(x, 36, 10, 10, STAGE_COLOURS[stage])]
-        parts += [draw_text(x + 14, 45, word, size=SMALL_PX)]
+        parts += [rectangle(x, 36, 10, 10, STAGE_COLOURS[stage])]
+        parts += [text(x + 14, 45, word, size=SMALL_PX)]
         x += 26 + 6.4 * len(word)
     return parts
 
@@ -136,21 +136,19 @@ def roofline_chart(
         return 70 + 560 * share, 300 - 250 * math.log(y / low) / math.log(high / low)
 
     roof = [(left, left * peak_bytes_per_s), (ridge, peak_flop_per_s), (right, peak_flop_per_s)]
-    parts = [draw_text(16, 24, title, size=TITLE_PX, weight=600)]
+    parts = [text(16, 24, title, size=TITLE_PX, weight=600)]
     for value in _decades(left, right):
         x, _ = place(value, low)
-        parts += [draw_line(x, 50, x, 300, GRID)]
-        parts += [draw_text(x, 316, f"{value:g}", anchor="middle", colour=MUTED, size=SMALL_PX)]
+        parts += [line(x, 50, x, 300, GRID)]
+        parts += [text(x, 316, f"{value:g}", anchor="middle", colour=MUTED, size=SMALL_PX)]
     for value in _decades(low, high):
         _, y = place(left, value)
-        parts += [draw_line(70, y, 630, y, GRID)]
-        parts += [
-            draw_text(64, y + 4, f"{value / 1e9:g}", anchor="end", colour=MUTED, size=SMALL_PX)
-        ]
-    parts.append(draw_polyline([place(*p) for p in roof], INK, width=2))
+        parts += [line(70, y, 630, y, GRID)]
+        parts += [text(64, y + 4, f"{value / 1e9:g}", anchor="end", colour=MUTED, size=SMALL_PX)]
+    parts.append(polyline([place(*p) for p in roof], INK, width=2))
     parts += _labelled(points, place)
-    parts.append(draw_text(350, 336, "FLOP a byte", anchor="middle"))
-    parts.append(draw_text(18, 175, "GFLOP/s", anchor="middle", turn=-90))
+    parts.append(text(350, 336, "FLOP a byte", anchor="middle"))
+    parts.append(text(18, 175, "GFLOP/s", anchor="middle", turn=-90))
     return svg(650, 350, parts, title)
 
 
@@ -165,22 +163,22 @@ def pareto_chart(
     def place(x: float, y: float) -> tuple[float, float]:
         return 70 + 560 * x / high, 290 - 240 * (y - bottom) / (top - bottom)
 
-    parts = [draw_text(16, 24, title, size=TITLE_PX, weight=600)]
+    parts = [text(16, 24, title, size=TITLE_PX, weight=600)]
     for value in nice_ticks(0, high):
         x, _ = place(value, bottom)
-        parts += [draw_line(x, 50, x, 290, GRID)]
-        parts += [draw_text(x, 306, f"{value:g}", anchor="middle", colour=MUTED, size=SMALL_PX)]
+        parts += [line(x, 50, x, 290, GRID)]
+        parts += [text(x, 306, f"{value:g}", anchor="middle", colour=MUTED, size=SMALL_PX)]
     for value in nice_ticks(bottom, top, 4):
         _, y = place(0, value)
-        parts += [draw_line(70, y, 630, y, GRID)]
-        parts += [draw_text(64, y + 4, f"{value:.3f}", anchor="end", colour=MUTED, size=SMALL_PX)]
+        parts += [line(70, y, 630, y, GRID)]
+        parts += [text(64, y + 4, f"{value:.3f}", anchor="end", colour=MUTED, size=SMALL_PX)]
     x, _ = place(deadline_ms, bottom)
-    parts.append(draw_line(x, 44, x, 290, ORANGE, width=1.6, dash="5 3"))
-    parts.append(draw_text(x, 40, "deadline", anchor="middle", size=SMALL_PX))
+    parts.append(line(x, 44, x, 290, ORANGE, width=1.6, dash="5 3"))
+    parts.append(text(x, 40, "deadline", anchor="middle", size=SMALL_PX))
     front = sorted((p.x, p.y) for p in points if p.is_main)
-    parts.append(draw_polyline([place(*p) for p in front], BLUE, width=1.6))
+    parts.append(polyline([place(*p) for p in front], BLUE, width=1.6))
     parts += _labelled(points, place)
-    parts.append(draw_text(350, 328, "end to end, p99, ms", anchor="middle"))
+    parts.append(text(350, 328, "end to end, p99, ms", anchor="middle"))
     return svg(650, 342, parts, title)
 
 
@@ -190,15 +188,15 @@ def _labelled(
     parts = []
     for point in points:
         x, y = place(point.x, point.y)
-        parts.append(draw_circle(x, y, BLUE if point.is_main else MUTED))
+        parts.append(circle(x, y, BLUE if point.is_main else MUTED))
         is_left = x > 430
         anchor, shift = ("end", -8) if is_left else ("start", 8)
-        parts.append(draw_text(x + shift, y + 14, point.label, size=SMALL_PX, anchor=anchor))
+        parts.append(text(x + shift, y + 14, point.label, size=SMALL_PX, anchor=anchor))
     return parts
 
 
 def _axis(low: float, high: float) -> tuple[Scale, list[float]]:
-    """From a value to px, and the values to mark."""
+    """From a value to number, and the values to mark."""
     if high > LOG_FROM * low:
         start, end = low / 1.2, high * 1.2
         factor = WIDTH / math.log(end / start)
@@ -222,9 +220,9 @@ def _ticks(
     parts = []
     for tick in ticks:
         x = scale(tick)
-        parts.append(draw_line(x, top, x, bottom, GRID))
+        parts.append(line(x, top, x, bottom, GRID))
         parts.append(
-            draw_text(x, bottom + 17, f"{tick:g}", anchor="middle", colour=MUTED, size=SMALL_PX)
+            text(x, bottom + 17, f"{tick:g}", anchor="middle", colour=MUTED, size=SMALL_PX)
         )
-    parts.append(draw_text(LEFT + WIDTH / 2, bottom + 36, unit, anchor="middle"))
+    parts.append(text(LEFT + WIDTH / 2, bottom + 36, unit, anchor="middle"))
     return parts

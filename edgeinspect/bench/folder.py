@@ -15,7 +15,7 @@ from edgeinspect.bench.charts import Point, latency_chart, roofline_chart, stage
 from edgeinspect.bench.results import BenchReport
 from edgeinspect.bench.tables import Table, report_facts, report_tables
 from edgeinspect.card import markdown_table
-from edgeinspect.report.page import render_template
+from edgeinspect.report.page import render
 from edgeinspect.writing import draft_folder, refuse_foreign, write_atomically
 
 __all__ = [
@@ -83,9 +83,9 @@ def _bullets(title: str, lines: list[str] | tuple[str, ...]) -> str:
 
 def render_record(report: BenchReport) -> str:
     """The acceptance record as HTML text."""
-    return render_template(
+    return render(
         TEMPLATE,
-        AcceptanceRecord(
+        page=AcceptanceRecord(
             title=f"Acceptance record: {report.bundle['name']}",
             lead=_lead(report),
             is_doubtful=bool(report.all_warnings),

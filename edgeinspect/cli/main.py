@@ -38,6 +38,7 @@ COMMANDS = MappingProxyType(
         "bench": "Measure how fast a bundle is on this machine.",
         "plan": "Find the settings of a bundle that meet a deadline on this machine.",
         "run": "Judge pictures with a bundle.",
+        "report": "Write a page about a run.",
         "synth": "Make synthetic parts, or paste defects onto good pictures.",
         "demo": "Inspect synthetic parts and write a page about it.",
         "doctor": "Show what this machine has, and what installs the rest.",

@@ -42,6 +42,23 @@ def run(
     save: Annotated[
         SaveChoice, typer.Option("--save", help="For which parts overlays and maps are saved.")
     ] = SaveChoice.NG,
+    keep_gib: Annotated[
+        float,
+        typer.Option("--keep-gib", min=0, help="Disk for pictures in GiB; the oldest go first."),
+    ] = 10.0,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sink",
+            metavar="URL",
+            help="Where records go as well: mqtt://, https://, modbus://, prometheus://."
+            " May be repeated.",
+        ),
+    ] = None,
+    view: Annotated[
+        str | None,
+        typer.Option("--view", metavar="HOST:PORT", help="Serve a live page, to look at only."),
+    ] = None,
     runtime: Runtime = "auto",
     batch: Batch = 1,
     threads: Threads = None,
@@ -81,6 +98,9 @@ def run(
             frames,
             out,
             save=Save(save.value),
+            keep_gib=keep_gib,
+            urls=sink or (),
+            view=view,
             force=force,
             stop=interruption.event,
             on_record=on_record,

@@ -42,6 +42,10 @@ class Appearance:
     spread: float
     gradient: float
 
+    def as_row(self) -> tuple[float, float, float]:
+        """Mean, spread and gradient, in the order of `Trait`."""
+        return self.mean, self.spread, self.gradient
+
     @classmethod
     def of(cls, picture: NDArray[np.uint8]) -> Appearance:
         """Of a picture (H, W, 3)."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.data.appearance import Appearance, Trait
 
-__all__ = ["Shift", "chance_of_gap", "find_shifts"]
+__all__ = ["Gap", "Shift", "chance_of_gap", "find_shifts", "largest_gap"]
 
 LEVEL = 0.001  # how often sets of one population may be called different, for each trait
 SMALLEST_GAP = 0.25  # of thousands of pictures even a gap without consequence is sure
@@ -25,40 +25,53 @@ N_TERMS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
-    """A trait in which two sets differ.
-
-    `share` of the tested pictures lie on one side of `limit` (below, if `is_lower`), of the
-    reference `reference_share`; the gap between the two is the largest there is.
-    """
+    """A trait in which two sets differ, and where they differ most."""
 
     trait: Trait
-    limit: float
-    is_lower: bool
-    share: float
-    reference_share: float
-
-    @property
-    def gap(self) -> float:
-        return self.share - self.reference_share
+    gap: Gap
 
 
 def find_shifts(tested: Sequence[Appearance], reference: Sequence[Appearance]) -> list[Shift]:
     """The traits in which `tested` surely differs from `reference`, the largest gap first."""
     if not tested or not reference:
         return []
-    shifts = [_largest_gap(trait, trait.of(tested), trait.of(reference)) for trait in Trait]
+    shifts = [
+        Shift(trait=trait, gap=largest_gap(trait.of(tested), trait.of(reference)))
+        for trait in Trait
+    ]
     sure = [
         shift
         for shift in shifts
-        if shift.gap >= SMALLEST_GAP
-        and chance_of_gap(shift.gap, len(tested), len(reference)) < LEVEL
+        if shift.gap.size >= SMALLEST_GAP
+        and chance_of_gap(shift.gap.size, len(tested), len(reference)) < LEVEL
     ]
-    return sorted(sure, key=lambda shift: -shift.gap)
+    return sorted(sure, key=lambda shift: -shift.gap.size)
 
 
-def _largest_gap(
-    trait: Trait, tested: NDArray[np.float64], reference: NDArray[np.float64]
-) -> Shift:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Where two samples differ most: `share` of the tested values lie on one side of `limit`.
+
+    Below it if `is_lower`; of the reference it is `reference_share`, never more.
+    """
+
+    limit: float
+    is_lower: bool
+    share: float
+    reference_share: float
+
+    @property
+    def size(self) -> float:
+        return self.share - self.reference_share
+
+    @property
+    def side(self) -> str:
+        """Where the tested values lie more often, "below" or "above" the limit."""
+        return "below" if self.is_lower else "above"
+
+
+def largest_gap(tested: NDArray[np.float64], reference: NDArray[np.float64]) -> Gap:
+    """The largest gap between the cumulative shares of two samples (n,) and (m,)."""
     values = np.unique(np.concatenate([tested, reference]))
     shares, others = (
         np.searchsorted(np.sort(of), values, side="right") / len(of) for of in (tested, reference)
@@ -66,8 +79,7 @@ def _largest_gap(
     place = int(np.abs(shares - others).argmax())
     share, other = float(shares[place]), float(others[place])
     is_lower = share >= other
-    return Shift(
-        trait=trait,
+    return Gap(
         limit=float(values[place : place + 2].mean()),  # between the values on its two sides
         is_lower=is_lower,
         share=share if is_lower else 1 - share,

@@ -145,11 +145,11 @@ def about_pictures(
     if shifts:
         first, others = shifts[0], " and ".join(shift.trait.value for shift in shifts[1:])
         also = f" ({others} differ{'s' if len(shifts) == 2 else ''} too)" if others else ""
-        side = "below" if first.is_lower else "above"
+        gap = first.gap
         text = (
-            f"of the {len(test_good)} good test pictures {percent(first.share)} have a"
-            f" {first.trait.value} {side} {first.limit:.4g}, of the {len(good)} good ones given"
-            f" {percent(first.reference_share)}{also}, so figures measure that difference too: test"
+            f"of the {len(test_good)} good test pictures {percent(gap.share)} have a"
+            f" {first.trait.value} {gap.side} {gap.limit:.4g}, of the {len(good)} good ones given"
+            f" {percent(gap.reference_share)}{also}, so figures measure that difference too: test"
             " with good pictures taken as those were, or hold some of those out of training"
         )
         yield EvaluationWarning(kind=WarningKind.TEST_GOOD_DIFFER, text=text)

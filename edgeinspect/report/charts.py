@@ -15,22 +15,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgeinspect.report.svg import (
+    DEFECT,
+    GOOD,
     GRID,
+    INK,
     MUTED,
     PAPER,
     SMALL_PX,
     TITLE_PX,
-    draw_circle,
-    draw_line,
-    draw_polyline,
-    draw_text,
-    px,
+    circle,
+    line,
+    nice_ticks,
+    number,
+    polyline,
     svg,
+    text,
 )
 
-__all__ = ["Curve", "ScoreGroup", "nice_ticks", "roc_chart", "score_chart"]
+__all__ = ["Curve", "ScoreGroup", "roc_chart", "score_chart"]
 
-GOOD, DEFECT, LIMIT = "#2f6f9f", "#cf5f34", "#1d2733"
 # Side curves in falling contrast to the main one, which is GOOD's blue and thick.
 SIDE_COLOURS = ("#cf5f34", "#3d8b5f", "#8a6bb1", "#b08a2e", "#5b9bb5", "#a35d74", "#8a929c")
 TAIL_QUANTILE = 0.98  # scores beyond it may share the last bin, so that one does not flatten all
@@ -68,26 +71,24 @@ def roc_chart(curves: Sequence[Curve], *, title: str = "ROC") -> str:
     def place(x: float, y: float) -> tuple[float, float]:
         return left + x * side, top + (1 - y) * side
 
-    parts = [draw_text(left, 22, title, size=TITLE_PX, weight=600)]
+    parts = [text(left, 22, title, size=TITLE_PX, weight=600)]
     for tick in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
         (x, y), label = place(tick, tick), f"{tick:.1f}"
-        parts += [draw_line(x, top, x, top + side, GRID), draw_line(left, y, left + side, y, GRID)]
-        parts += [
-            draw_text(x, top + side + 16, label, anchor="middle", colour=MUTED, size=SMALL_PX)
-        ]
-        parts += [draw_text(left - 7, y + 4, label, anchor="end", colour=MUTED, size=SMALL_PX)]
-    parts.append(draw_line(*place(0, 0), *place(1, 1), MUTED, dash="3 4"))
+        parts += [line(x, top, x, top + side, GRID), line(left, y, left + side, y, GRID)]
+        parts += [text(x, top + side + 16, label, anchor="middle", colour=MUTED, size=SMALL_PX)]
+        parts += [text(left - 7, y + 4, label, anchor="end", colour=MUTED, size=SMALL_PX)]
+    parts.append(line(*place(0, 0), *place(1, 1), MUTED, dash="3 4"))
     parts += [
-        draw_text(left + side / 2, top + side + 36, "false-reject rate", anchor="middle"),
-        draw_text(15, top + side / 2, "detection rate", anchor="middle", turn=-90),
+        text(left + side / 2, top + side + 36, "false-reject rate", anchor="middle"),
+        text(15, top + side / 2, "detection rate", anchor="middle", turn=-90),
     ]
     colours = _curve_colours(curves)
     for curve, colour in sorted(zip(curves, colours, strict=True), key=lambda c: c[0].is_main):
         points = [place(x, y) for x, y in _corners(curve.fpr, curve.tpr)]
-        parts.append(draw_polyline(points, colour, width=2.4 if curve.is_main else 1.3))
+        parts.append(polyline(points, colour, width=2.4 if curve.is_main else 1.3))
         if curve.point is not None:
             x, y = place(*curve.point)
-            parts.append(draw_circle(x, y, colour))
+            parts.append(circle(x, y, colour))
     parts += _legend(curves, colours, right=left + side - 8, bottom=top + side - 10)
     return svg(left + side + 22, top + side + 50, parts, title)
 
@@ -118,20 +119,18 @@ def _legend(
     step, width = 17, 186
     top = bottom - step * len(curves)
     plate = (
-        f'<rect x="{px(right - width)}" y="{px(top - 4)}" width="{width}"'
+        f'<rect x="{number(right - width)}" y="{number(top - 4)}" width="{width}"'
         f' height="{step * len(curves) + 8}" rx="4" fill="{PAPER}" fill-opacity="0.88"/>'
     )
     parts = [plate] if curves else []
     for row, (curve, colour) in enumerate(zip(curves, colours, strict=True)):
         y = top + step * row + 12
         weight, x = 600 if curve.is_main else 400, right - width + 8
-        parts.append(
-            draw_line(x, y - 4, x + 16, y - 4, colour, width=2.4 if curve.is_main else 1.6)
-        )
-        parts.append(draw_text(x + 22, y, curve.label, size=SMALL_PX, weight=weight))
+        parts.append(line(x, y - 4, x + 16, y - 4, colour, width=2.4 if curve.is_main else 1.6))
+        parts.append(text(x + 22, y, curve.label, size=SMALL_PX, weight=weight))
         if curve.area is not None:
             value = f"{curve.area:.3f}"
-            parts.append(draw_text(right - 6, y, value, size=SMALL_PX, weight=weight, anchor="end"))
+            parts.append(text(right - 6, y, value, size=SMALL_PX, weight=weight, anchor="end"))
     return parts
 
 
@@ -145,27 +144,27 @@ def score_chart(
     """
     groups = [g for g in sorted(groups, key=lambda g: g.is_defect) if _finite(g.scores).size]
     if not groups:
-        return svg(420, 60, [draw_text(16, 34, f"{title}: no scores", colour=MUTED)], title)
+        return svg(420, 60, [text(16, 34, f"{title}: no scores", colour=MUTED)], title)
     axis = _ScoreAxis.over(np.concatenate([_finite(g.scores) for g in groups]), threshold)
     row_height, first = 58, 58
     bottom = first + row_height * len(groups)
-    parts = [draw_text(16, 24, title, size=TITLE_PX, weight=600)]
+    parts = [text(16, 24, title, size=TITLE_PX, weight=600)]
     for tick in nice_ticks(axis.low, axis.high):
         x = axis.x(tick)
-        parts.append(draw_line(x, first - 8, x, bottom, GRID))
+        parts.append(line(x, first - 8, x, bottom, GRID))
         parts.append(
-            draw_text(x, bottom + 17, f"{tick:g}", anchor="middle", colour=MUTED, size=SMALL_PX)
+            text(x, bottom + 17, f"{tick:g}", anchor="middle", colour=MUTED, size=SMALL_PX)
         )
     for row, group in enumerate(groups):
         parts += _score_row(group, axis, threshold, top=first + row * row_height, height=row_height)
     if threshold is not None:
         x = axis.x(threshold)
-        parts.append(draw_line(x, first - 12, x, bottom, LIMIT, width=1.4, dash="5 3"))
+        parts.append(line(x, first - 12, x, bottom, INK, width=1.4, dash="5 3"))
         parts.append(
-            draw_text(x, first - 17, f"threshold {threshold:.3g}", anchor="middle", size=SMALL_PX)
+            text(x, first - 17, f"threshold {threshold:.3g}", anchor="middle", size=SMALL_PX)
         )
     note = "score" + (f" (above {axis.high:.3g}: in the last bar)" if axis.is_cut else "")
-    parts.append(draw_text(axis.left + axis.width / 2, bottom + 36, note, anchor="middle"))
+    parts.append(text(axis.left + axis.width / 2, bottom + 36, note, anchor="middle"))
     return svg(axis.left + axis.width + 118, bottom + 48, parts, title)
 
 
@@ -207,7 +206,7 @@ def _score_row(
 ) -> list[str]:
     scores, colour = _finite(group.scores), DEFECT if group.is_defect else GOOD
     counts, base = axis.counts(scores), top + height - 10
-    parts = [draw_line(axis.left, base, axis.left + axis.width, base, MUTED, width=0.8)]
+    parts = [line(axis.left, base, axis.left + axis.width, base, MUTED, width=0.8)]
     bar_width = axis.x(axis.low + axis.step) - axis.x(axis.low)
     for place in np.flatnonzero(counts):
         low = axis.low + place * axis.step
@@ -220,27 +219,15 @@ def _score_row(
             else f'fill="{colour}"'
         )
         parts.append(
-            f'<rect x="{px(axis.x(low) + 0.8)}" y="{px(base - tall)}" width="{px(bar_width - 1.6)}"'
-            f' height="{px(tall)}" {paint}/>'
+            f'<rect x="{number(axis.x(low) + 0.8)}" y="{number(base - tall)}"'
+            f' width="{number(bar_width - 1.6)}" height="{number(tall)}" {paint}/>'
         )
     n_rejected = 0 if threshold is None else int((scores > threshold).sum())
     tally = f"{scores.size}" if threshold is None else f"{n_rejected} of {scores.size} NG"
     right = axis.left + axis.width + 10
-    parts.append(draw_text(axis.left - 10, base - 2, group.label, anchor="end", weight=600))
-    parts.append(draw_text(right, base - 2, tally, colour=MUTED))
+    parts.append(text(axis.left - 10, base - 2, group.label, anchor="end", weight=600))
+    parts.append(text(right, base - 2, tally, colour=MUTED))
     return parts
-
-
-def nice_ticks(low: float, high: float, n_wanted: int = 6) -> list[float]:
-    """About `n_wanted` round numbers (1, 2 or 5 times a power of ten apart) within the range."""
-    span = high - low
-    if not span > 0:
-        return [low]
-    raw = span / n_wanted
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
 
 
 def _finite(scores: ArrayLike) -> NDArray[np.float64]:

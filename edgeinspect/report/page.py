@@ -23,8 +23,8 @@ __all__ = [
     "Latency",
     "PartView",
     "inline_jpeg",
+    "render",
     "render_page",
-    "render_template",
     "write_page",
 ]
 
@@ -109,11 +109,11 @@ class InspectionPage:
 
 def render_page(page: InspectionPage) -> str:
     """The page as HTML text."""
-    return render_template(TEMPLATE, page)
+    return render(TEMPLATE, page=page)
 
 
-def render_template(name: str, page: object) -> str:
-    """A template of this package as HTML text; it sees `page`, and what it prints is escaped."""
+def render(template: str, **values: object) -> str:
+    """A template of this package as HTML text; every value is escaped unless it is marked safe."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -123,7 +123,7 @@ def render_template(name: str, page: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(name).render(page=page)
+    return environment.get_template(template).render(**values)
 
 
 def write_page(page: InspectionPage, path: Path) -> None:

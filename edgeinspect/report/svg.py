@@ -1,51 +1,65 @@
-"""The few shapes that charts are drawn with, as SVG text: one `<svg>` that stands alone.
+"""SVG as text: the marks that charts are drawn with, one palette, one font.
 
-No style sheet, script, id or font file, so that several on one page cannot disturb each other.
-Coordinates are pixels of the drawing, y downwards.
+Every mark carries its own colours: no style sheet, script, id or font file.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
 __all__ = [
+    "DEFECT",
+    "GOOD",
     "GRID",
     "INK",
     "MUTED",
     "PAPER",
     "SMALL_PX",
-    "TEXT_PX",
     "TITLE_PX",
-    "draw_circle",
-    "draw_line",
-    "draw_polyline",
-    "draw_rect",
-    "draw_text",
-    "px",
+    "circle",
+    "line",
+    "nice_ticks",
+    "number",
+    "polyline",
+    "rectangle",
     "svg",
+    "text",
 ]
 
 INK, MUTED, GRID, PAPER = "#1d2733", "#65717f", "#e3e7ec", "#ffffff"
+GOOD, DEFECT = "#2f6f9f", "#cf5f34"
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 SMALL_PX, TEXT_PX, TITLE_PX = 11, 12, 14
 
 
+def nice_ticks(low: float, high: float, n_wanted: int = 6) -> list[float]:
+    """About `n_wanted` round numbers (1, 2 or 5 times a power of ten apart) within the range."""
+    span = high - low
+    if not span > 0:
+        return [low]
+    raw = span / n_wanted
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
+
+
 def svg(width: float, height: float, parts: Sequence[str], title: str) -> str:
-    """The whole drawing; `title` is what a screen reader says."""
-    body = "\n".join(parts)
+    body = "\n".join([rectangle(0, 0, width, height, PAPER), *parts])
+    w, h = number(width), number(height)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {px(width)} {px(height)}"'
-        f' width="{px(width)}" height="{px(height)}" role="img" font-family="{FONT}"'
-        f' font-size="{TEXT_PX}">\n<title>{escape(title)}</title>\n'
-        f'<rect width="{px(width)}" height="{px(height)}" fill="{PAPER}"/>\n{body}\n</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}"'
+        f' role="img" font-family="{FONT}" font-size="{TEXT_PX}">\n'
+        f"<title>{escape(title)}</title>\n{body}\n</svg>\n"
     )
 
 
-def draw_text(
+def text(
     x: float,
     y: float,
-    text: str,
+    words: str,
     *,
     size: int = TEXT_PX,
     colour: str = INK,
@@ -53,41 +67,41 @@ def draw_text(
     anchor: str = "start",
     turn: int = 0,
 ) -> str:
-    turned = f' transform="rotate({turn} {px(x)} {px(y)})"' if turn else ""
+    turned = f' transform="rotate({turn} {number(x)} {number(y)})"' if turn else ""
     return (
-        f'<text x="{px(x)}" y="{px(y)}" font-size="{size}" fill="{colour}" font-weight="{weight}"'
-        f' text-anchor="{anchor}"{turned}>{escape(text)}</text>'
+        f'<text x="{number(x)}" y="{number(y)}" font-size="{size}" fill="{colour}"'
+        f' font-weight="{weight}" text-anchor="{anchor}"{turned}>{escape(words)}</text>'
     )
 
 
-def draw_line(
+def line(
     x0: float, y0: float, x1: float, y1: float, colour: str, *, width: float = 1, dash: str = ""
 ) -> str:
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     return (
-        f'<line x1="{px(x0)}" y1="{px(y0)}" x2="{px(x1)}" y2="{px(y1)}" stroke="{colour}"'
-        f' stroke-width="{px(width)}"{dashed}/>'
+        f'<line x1="{number(x0)}" y1="{number(y0)}" x2="{number(x1)}" y2="{number(y1)}"'
+        f' stroke="{colour}" stroke-width="{number(width)}"{dashed}/>'
     )
 
 
-def draw_polyline(points: Sequence[tuple[float, float]], colour: str, *, width: float) -> str:
-    path = " ".join(f"{px(x)},{px(y)}" for x, y in points)
+def polyline(points: Sequence[tuple[float, float]], colour: str, *, width: float) -> str:
+    path = " ".join(f"{number(x)},{number(y)}" for x, y in points)
     return (
-        f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{px(width)}"'
+        f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{number(width)}"'
         ' stroke-linejoin="round"/>'
     )
 
 
-def draw_circle(x: float, y: float, colour: str) -> str:
-    return f'<circle cx="{px(x)}" cy="{px(y)}" r="4.5" fill="{colour}" stroke="{PAPER}"/>'
+def circle(x: float, y: float, colour: str) -> str:
+    return f'<circle cx="{number(x)}" cy="{number(y)}" r="4.5" fill="{colour}" stroke="{PAPER}"/>'
 
 
-def draw_rect(x: float, y: float, width: float, height: float, colour: str) -> str:
-    return (
-        f'<rect x="{px(x)}" y="{px(y)}" width="{px(width)}" height="{px(height)}" fill="{colour}"/>'
-    )
-
-
-def px(value: float) -> str:
-    """A coordinate, to a hundredth."""
+def number(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def rectangle(x: float, y: float, width: float, height: float, colour: str) -> str:
+    return (
+        f'<rect x="{number(x)}" y="{number(y)}" width="{number(width)}"'
+        f' height="{number(height)}" fill="{colour}"/>'
+    )

@@ -2,6 +2,9 @@
 
     OUT/records.jsonl          one line a frame, in order, flushed as it is written
     OUT/overlays/SEQ_NAME.jpg  the picture with heat, boxes and verdict, for people
+    OUT/crops/SEQ_NAME_1.jpg   the strongest regions of an NG part, in the picture's own pixels
+    OUT/notices.jsonl          one line for each outage, drift and the like
+    OUT/sinks/                 how far each durable sink has come in records.jsonl
     OUT/maps/SEQ_NAME.png      the anomaly map, 16-bit grey: z = value / 256, from 0 to 255.99
 
 The file is valid after every line: a line that does not fit on the disk is taken back.
@@ -25,6 +28,9 @@ from edgeinspect.stream.sources import Frame
 from edgeinspect.writing import output_errors, refuse_foreign
 
 __all__ = [
+    "FOLDERS",
+    "NOTICES",
+    "PLACES",
     "RECORDS",
     "Latency",
     "Record",
@@ -35,7 +41,9 @@ __all__ = [
 ]
 
 RECORDS = "records.jsonl"
-FOLDERS = ("overlays", "maps")
+NOTICES = "notices.jsonl"
+FOLDERS = ("overlays", "maps", "crops")
+PLACES = "sinks"  # how far each durable sink has come
 LONGEST_STEM = 120  # bytes of a source's name in the names of files
 
 
@@ -125,6 +133,9 @@ class RecordFolder:
     def overlay(self, frame: Frame) -> Path:
         return self.path / "overlays" / f"{_file_stem(frame)}.jpg"
 
+    def crop(self, frame: Frame, number: int) -> Path:
+        return self.path / "crops" / f"{_file_stem(frame)}_{number}.jpg"
+
     def map(self, frame: Frame) -> Path:
         return self.path / "maps" / f"{_file_stem(frame)}.png"
 
@@ -140,7 +151,8 @@ def prepare_record_folder(path: Path, *, force: bool, saves_pictures: bool) -> R
     with output_errors(path):
         if path.exists():
             folder.records.unlink(missing_ok=True)
-            for name in FOLDERS:
+            (path / NOTICES).unlink(missing_ok=True)
+            for name in (*FOLDERS, PLACES):
                 shutil.rmtree(path / name, ignore_errors=True)
         path.mkdir(parents=True, exist_ok=True)
         for name in FOLDERS if saves_pictures else ():

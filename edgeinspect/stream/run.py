@@ -10,7 +10,7 @@ import enum
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,19 +18,20 @@ from typing import Any
 
 import numpy as np
 
+import edgeinspect
 from edgeinspect.errors import ImageError
-from edgeinspect.report.overlays import draw_overlay, encode_jpeg, encode_map
 from edgeinspect.runtime.inspector import Inspection, Inspector, Reason, Verdict
+from edgeinspect.stream.outlets import open_outlets
+from edgeinspect.stream.pictures import KEEP_GIB, PictureStore
 from edgeinspect.stream.records import (
     Latency,
     Record,
-    RecordFolder,
     RecordWriter,
     prepare_record_folder,
     unreadable,
 )
+from edgeinspect.stream.sinks import RunInfo
 from edgeinspect.stream.sources import Frame, Source, read_ahead
-from edgeinspect.writing import write_atomically
 
 __all__ = ["RunSummary", "Save", "run_stream"]
 
@@ -105,7 +106,6 @@ class _Tally:
     n_frames: int = 0
     verdicts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     reasons: dict[Reason, int] = field(default_factory=dict)
-    n_overlays: int = 0
     totals_ms: deque[float] = field(default_factory=lambda: deque(maxlen=N_LATENCIES))
 
     def add(self, record: Record) -> None:
@@ -127,29 +127,38 @@ def run_stream(
     out: Path,
     *,
     save: Save = Save.NG,
+    keep_gib: float = KEEP_GIB,
     force: bool = False,
     stop: threading.Event | None = None,
+    urls: Sequence[str] = (),
+    view: str | None = None,
     on_record: Callable[[Record], None] | None = None,
 ) -> RunSummary:
     """Judge every frame of a source and write the records into the folder `out`.
 
     Args:
+        keep_gib: how much of the disk pictures may take; the oldest go first.
         force: replace an earlier run in `out`.
         stop: once it is set the run ends after the batch in hand, all frames taken recorded.
+        urls: of sinks; view: HOST:PORT of the live page, None for none.
         on_record: called after each record is written, such as for a progress bar.
     Raises: OutputError, and what the session or the source raise.
     """
     folder = prepare_record_folder(out, force=force, saves_pictures=save is not Save.NONE)
     stop = stop or threading.Event()
     tally = _Tally()
+    pictures = PictureStore(folder, keep_gib=keep_gib)
     start = time.perf_counter()
-    with RecordWriter(folder.records) as writer:
+    calibration = inspector.bundle.require_calibration()
+    outlets = open_outlets(folder.path, _about(inspector), calibration, urls=urls, view=view)
+    with RecordWriter(folder.records) as writer, outlets as told:
         with closing(_batches(inspector, source, stop, tally)) as batches:
             for frames in batches:
                 for record in _judge(inspector, frames):
-                    saved = _save(record, folder, save, tally)
+                    saved = _save(record, pictures, save)
                     writer.write(saved)
                     tally.add(saved)
+                    told.put(saved)
                     if on_record is not None:
                         on_record(saved)
         assert writer.n_written == tally.n_frames, "a frame has no record, or two"
@@ -162,11 +171,21 @@ def run_stream(
             n_records=writer.n_written,
             n_by_verdict=tally.verdicts,
             n_by_reason=tally.reasons,
-            n_overlays=tally.n_overlays,
+            n_overlays=pictures.n_overlays,
             latency_ms=tally.quantiles_ms(),
             duration_s=time.perf_counter() - start,
             is_interrupted=stop.is_set(),
         )
+
+
+def _about(inspector: Inspector) -> RunInfo:
+    return RunInfo(
+        bundle=inspector.bundle.name,
+        calibration=inspector.bundle.manifest.calibration or "",
+        runtime=inspector.runtime,
+        threshold=inspector.threshold,
+        tool_version=edgeinspect.__version__,
+    )
 
 
 def _batches(
@@ -223,17 +242,8 @@ def _record(frame: Frame, inspection: Inspection, runtime: str) -> Record:
     return Record(frame=frame, inspection=inspection, latency=latency, runtime=runtime)
 
 
-def _save(record: Record, folder: RecordFolder, save: Save, tally: _Tally) -> Record:
+def _save(record: Record, pictures: PictureStore, save: Save) -> Record:
     """Save the pictures of a record, if it is one of those; gives it with the map's path."""
-    found, frame = record.inspection, record.frame
-    is_wanted = save is Save.ALL or (save is Save.NG and found.verdict is Verdict.NG)
-    if not is_wanted or frame.picture is None:
-        return record
-    overlay = draw_overlay(frame.picture, found, title=Path(frame.source).name)
-    write_atomically(folder.overlay(frame), encode_jpeg(overlay), is_synced=False)
-    tally.n_overlays += 1
-    if found.anomaly_map is None:
-        return record
-    path = folder.map(frame)
-    write_atomically(path, encode_map(found.anomaly_map), is_synced=False)
-    return record.with_map(path.relative_to(folder.path).as_posix())
+    is_ng = record.inspection.verdict is Verdict.NG
+    is_wanted = save is Save.ALL or (save is Save.NG and is_ng)
+    return pictures.save(record) if is_wanted else record

@@ -20,16 +20,16 @@ def looks(seed: int, n: int, *, mean: float = 120, gradient: float = 5) -> list[
 
 def test_darker_test_pictures_are_told_with_both_shares() -> None:
     (shift,) = find_shifts(looks(5, 40, mean=105), looks(1, 200))
-    assert (shift.trait, shift.is_lower) == (Trait.MEAN, True)
-    assert shift.share > 0.9
-    assert shift.reference_share < 0.1
-    assert 105 < shift.limit < 120
+    assert (shift.trait, shift.gap.is_lower) == (Trait.MEAN, True)
+    assert shift.gap.share > 0.9
+    assert shift.gap.reference_share < 0.1
+    assert 105 < shift.gap.limit < 120
 
 
 def test_brighter_ones_lie_above() -> None:
     (shift,) = find_shifts(looks(5, 40, mean=135), looks(1, 200))
-    assert not shift.is_lower
-    assert shift.share > 0.9
+    assert not shift.gap.is_lower
+    assert shift.gap.share > 0.9
 
 
 def test_the_largest_gap_comes_first() -> None:

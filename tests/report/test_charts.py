@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinspect.report.charts import Curve, ScoreGroup, nice_ticks, roc_chart, score_chart
+from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
+from edgeinspect.report.svg import nice_ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)

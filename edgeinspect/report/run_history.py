@@ -1,0 +1,217 @@
+"""What a run's folder tells: counts exactly, scores and latencies from a sample, whatever its size.
+
+A run may have gone on for months: the file of records is read once, a line at a time, and what is
+kept of it does not grow with it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.errors import DataError
+from edgeinspect.stream.records import NOTICES, RECORDS
+
+__all__ = ["VERDICTS", "RunHistory", "Sample", "read_run"]
+
+VERDICTS = ("OK", "NG", "NOT-INSPECTED")
+N_SAMPLED = 100_000
+N_GALLERY = 48  # the last NG parts
+N_NOTICES = 5_000  # the last ones
+WIDTHS_S = (1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
+N_SLOTS = 120  # at most, of time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """n records in the order of their time, all of a short run and a fair sample of a long one.
+
+    Attributes:
+        time_s, score, threshold: (n,); a part that has no score has NaN.
+        latency_ms: (n,) of each stage, by its name.
+    """
+
+    time_s: NDArray[np.float64]
+    score: NDArray[np.float64]
+    threshold: NDArray[np.float64]
+    latency_ms: dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunHistory:
+    """All that the report says of a run.
+
+    Attributes:
+        n_by_verdict: by the words of `VERDICTS`; n_by_reason: of NOT-INSPECTED.
+        n_unreadable: lines that are no record.
+        slot_s: (m,) where slots of time of `width_s` begin, those with parts;
+            slot_counts: (m, 3) parts by verdict.
+        last_ng: records of the last NG parts, the newest first.
+        notices: as they stand in the file, in its order.
+    """
+
+    folder: Path
+    n_by_verdict: dict[str, int]
+    n_by_reason: dict[str, int]
+    n_unreadable: int
+    first_s: float
+    last_s: float
+    width_s: int
+    slot_s: NDArray[np.float64]
+    slot_counts: NDArray[np.int64]
+    sample: Sample
+    last_ng: tuple[dict[str, Any], ...]
+    notices: tuple[dict[str, Any], ...]
+
+    @property
+    def n_records(self) -> int:
+        return sum(self.n_by_verdict.values())
+
+    @property
+    def duration_s(self) -> float:
+        return self.last_s - self.first_s
+
+
+def read_run(folder: Path) -> RunHistory:
+    """Read records and notices of a run, which may be going on.
+
+    Raises: DataError if the folder holds no records.
+    """
+    if not (folder / RECORDS).is_file():
+        raise DataError(
+            f"{folder} holds no {RECORDS}", hint="give the --out folder of edgeinspect run"
+        )
+    tally = _Tally()
+    for record in _lines(folder / RECORDS):
+        tally.add(record)
+    if tally.n == 0:
+        raise DataError(f"{folder / RECORDS} holds no record yet", hint="wait for the first part")
+    notices = deque(_lines(folder / NOTICES), maxlen=N_NOTICES)
+    return tally.history(folder, tuple(n for n in notices if n is not None))
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any] | None]:
+    """The JSON objects of a file, None for a line that is none; half a line at the end is left."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            try:
+                plain = json.loads(line)
+            except ValueError:
+                plain = None
+            yield plain if isinstance(plain, dict) else None
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is kept while the file is read."""
+
+    n: int = 0
+    n_unreadable: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    slots: _Slots = field(default_factory=lambda: _Slots())
+    last_ng: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=N_GALLERY))
+    sampled: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    first_s: float = float("inf")
+    last_s: float = float("-inf")
+    rng: random.Random = field(default_factory=lambda: random.Random(0))
+
+    def add(self, record: dict[str, Any] | None) -> None:
+        try:
+            assert record is not None
+            time_s = datetime.fromisoformat(record["time"]).timestamp()
+            verdict = VERDICTS.index(record["verdict"])
+            _ = record["score"], record["threshold"], record["latency_ms"]
+        except (AssertionError, KeyError, TypeError, ValueError):
+            self.n_unreadable += 1
+            return
+        self.n += 1
+        self.first_s, self.last_s = min(self.first_s, time_s), max(self.last_s, time_s)
+        self.verdicts[VERDICTS[verdict]] += 1
+        if record.get("reason") is not None:
+            self.reasons[record["reason"]] += 1
+        if record["verdict"] == "NG":
+            self.last_ng.appendleft(record)
+        self.slots.add(time_s, verdict)
+        self._sample(time_s, record)
+
+    def _sample(self, time_s: float, record: dict[str, Any]) -> None:
+        """Each record is kept with the same chance (Vitter's algorithm R)."""
+        if self.n <= N_SAMPLED:
+            self.sampled.append((time_s, record))
+        elif (place := self.rng.randrange(self.n)) < N_SAMPLED:
+            self.sampled[place] = (time_s, record)
+
+    def history(self, folder: Path, notices: tuple[dict[str, Any], ...]) -> RunHistory:
+        starts = sorted(self.slots.counts)
+        return RunHistory(
+            folder=folder,
+            n_by_verdict={verdict: self.verdicts[verdict] for verdict in VERDICTS},
+            n_by_reason=dict(self.reasons.most_common()),
+            n_unreadable=self.n_unreadable,
+            first_s=self.first_s,
+            last_s=self.last_s,
+            width_s=self.slots.width_s,
+            slot_s=np.array(starts, np.float64) * self.slots.width_s,
+            slot_counts=np.array([self.slots.counts[start] for start in starts], np.int64),
+            sample=_sample_of(sorted(self.sampled, key=lambda pair: pair[0])),
+            last_ng=tuple(self.last_ng),
+            notices=notices,
+        )
+
+
+@dataclass(slots=True)
+class _Slots:
+    """Parts by time and verdict, in slots that widen until `N_SLOTS` span the run."""
+
+    counts: dict[int, list[int]] = field(default_factory=dict)
+    level: int = 0
+    first: float = float("inf")
+    last: float = float("-inf")
+
+    @property
+    def width_s(self) -> int:
+        return WIDTHS_S[self.level]
+
+    def add(self, time_s: float, verdict: int) -> None:
+        self.first, self.last = min(self.first, time_s), max(self.last, time_s)
+        while self.last - self.first > N_SLOTS * self.width_s and self.level < len(WIDTHS_S) - 1:
+            self._widen()
+        self.counts.setdefault(int(time_s // self.width_s), [0, 0, 0])[verdict] += 1
+
+    def _widen(self) -> None:
+        before, self.level = self.width_s, self.level + 1
+        counts, self.counts = self.counts, {}
+        for start, by_verdict in counts.items():
+            into = self.counts.setdefault(start * before // self.width_s, [0, 0, 0])
+            for verdict, n in enumerate(by_verdict):
+                into[verdict] += n
+
+
+def _sample_of(sampled: list[tuple[float, dict[str, Any]]]) -> Sample:
+    def column(values: Iterator[Any]) -> NDArray[np.float64]:
+        return np.array([np.nan if v is None else v for v in values], np.float64)
+
+    records = [record for _, record in sampled]
+    stages = list(dict.fromkeys(name for record in records for name in record["latency_ms"]))
+    return Sample(
+        time_s=column(time_s for time_s, _ in sampled),
+        score=column(record["score"] for record in records),
+        threshold=column(record["threshold"] for record in records),
+        latency_ms={
+            name: column(record["latency_ms"].get(name) for record in records) for name in stages
+        },
+    )

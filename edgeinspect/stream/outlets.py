@@ -1,0 +1,84 @@
+"""All that a run tells beside its files: sinks, the live page, and what watches for drift."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeinspect.constants import Calibration
+from edgeinspect.errors import MissingPackageError
+from edgeinspect.stream.drift import DriftMonitor
+from edgeinspect.stream.records import Record
+from edgeinspect.stream.sinks import Notice, RunInfo, Sinks, open_sinks
+from edgeinspect.stream.sinks.opening import PictureSink
+from edgeinspect.stream.sinks.sink import Sink
+
+if TYPE_CHECKING:
+    from edgeinspect.stream.view import View
+
+__all__ = ["Outlets", "open_outlets"]
+
+
+class Outlets:
+    """Hand records, notices and new calibrations over; nothing here waits, or raises."""
+
+    def __init__(self, calibration: Calibration) -> None:
+        self.drift = DriftMonitor(calibration, self.note)
+        self._sinks: Sinks | None = None
+
+    def put(self, record: Record) -> None:
+        """Hand over a record that stands in `records.jsonl` already; in order."""
+        if self._sinks is not None:
+            self._sinks.put(record)
+
+    def note(self, notice: Notice) -> None:
+        """Hand over a notice; from any thread."""
+        if self._sinks is not None:
+            self._sinks.note(notice)
+
+    def use(self, calibration: Calibration) -> None:
+        """Parts are judged by another calibration from now on."""
+        self.drift.use(calibration)
+
+    def feed(self, sinks: Sinks) -> None:
+        """Hand everything to these from now on."""
+        self._sinks = sinks
+
+
+@contextlib.contextmanager
+def open_outlets(
+    folder: Path,
+    about: RunInfo,
+    calibration: Calibration,
+    *,
+    urls: Sequence[str] = (),
+    view: str | None = None,
+) -> Iterator[Outlets]:
+    """Open the outlets of a run in `folder`, which exists.
+
+    Args:
+        urls: of sinks; view: HOST:PORT of the live page, None for none.
+    Raises: ConfigError, MissingPackageError, OutputError.
+    """
+    outlets = Outlets(calibration)
+    others: list[tuple[str, Sink]] = []
+    pictures: list[tuple[str, PictureSink]] = [("drift", outlets.drift)]
+    with contextlib.ExitStack() as stack:
+        if view is not None:
+            page = stack.enter_context(_serve(view, folder))
+            others.append(("view", page.state))
+            pictures.append(("view", page.pictures))
+        sinks = open_sinks(urls, folder=folder, about=about, others=others, pictures=pictures)
+        outlets.feed(stack.enter_context(sinks))
+        yield outlets
+
+
+def _serve(address: str, folder: Path) -> contextlib.AbstractContextManager[View]:
+    try:
+        from edgeinspect.stream.view import open_view
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        raise MissingPackageError(package, needed_for="--view", extra="stream") from error
+    return open_view(address, folder)

@@ -1,0 +1,148 @@
+"""The report of a run: its figures are the run's, and a browser shows all of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edgeinspect.cli.main import build_app
+from edgeinspect.errors import DataError, OutputError
+from edgeinspect.report import run_history
+from edgeinspect.report.run_history import read_run
+from edgeinspect.report.run_page import make_run_report
+from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.stream.pictures import PictureStore
+from edgeinspect.stream.records import Record, RecordFolder, prepare_record_folder
+from tests.chromium import look_at
+from tests.stream.made_records import made_record
+
+START_S = 1_790_000_000.0
+EVERY_S = 2.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RecordFolder:
+    return prepare_record_folder(tmp_path / "out", force=False, saves_pictures=True)
+
+
+def at(record: Record, time_s: float) -> Record:
+    return dataclasses.replace(record, frame=dataclasses.replace(record.frame, time_s=time_s))
+
+
+def write(folder: RecordFolder, verdicts: list[Verdict], start_s: float = START_S) -> None:
+    store = PictureStore(folder)
+    with folder.records.open("a") as file:
+        for seq, verdict in enumerate(verdicts):
+            anomaly_map = np.zeros((64, 64), np.float32) if verdict is Verdict.NG else None
+            record = made_record(seq, verdict, anomaly_map=anomaly_map, map_level=1.0)
+            record = at(record, start_s + EVERY_S * seq)
+            file.write((store.save(record) if verdict is Verdict.NG else record).to_line())
+
+
+def note(folder: RecordFolder, kind: str, after_s: float, **about: object) -> None:
+    time = datetime.fromtimestamp(START_S + after_s, timezone.utc).isoformat()
+    plain = {"time": time, "kind": kind, "text": f"camera: {kind}", "source": "camera", **about}
+    with (folder.path / "notices.jsonl").open("a") as file:
+        file.write(json.dumps(plain) + "\n")
+
+
+MIXED = [Verdict.OK] * 50 + [Verdict.NG] * 3 + [Verdict.NOT_INSPECTED] * 2
+
+
+def test_counts_latencies_and_rate_are_those_of_the_records(folder):
+    write(folder, MIXED)
+    page = make_run_report(folder.path)
+    assert page.n_by_verdict == {"OK": 50, "NG": 3, "NOT-INSPECTED": 2}
+    assert page.n_by_reason == {"size": 2}
+    assert page.quantiles_ms["infer"] == (10.0, 10.0, 10.0)
+    assert page.quantiles_ms["waiting"][0] == pytest.approx(4.0)  # 20 - (1 + 2 + 10 + 3)
+    assert page.rate_per_s == pytest.approx(55 / 108)
+
+
+def test_chromium_shows_the_charts_the_outage_the_drift_and_the_gallery(folder, tmp_path):
+    write(folder, MIXED)
+    note(folder, "outage", 20)
+    note(folder, "recovered", 50, seconds=30.0)
+    note(folder, "drift", 60, text="the pictures are darker", values={"trait": "brightness"})
+    make_run_report(folder.path)
+    seen = look_at(folder.path / "report.html", tmp_path)
+    assert seen.title == "Inspection of 55 parts"
+    assert (seen.n_parts, seen.n_images, seen.n_charts) == (3, 3, 4)
+    for words in ("50 OK", "3 NG", "the pictures are darker", "camera: outage", "30 s", "size 2"):
+        assert words in re.sub(r"\s+", " ", seen.text)
+    assert (seen.addresses, seen.console) == ([], [])
+    assert seen.scroll_width <= seen.width
+
+
+def test_an_outage_that_is_not_over_lasts_until_the_last_record(folder):
+    write(folder, MIXED)
+    note(folder, "outage", 100)
+    (interval,) = make_run_report(folder.path).intervals
+    assert interval.length == "8 s, not over"
+
+
+def test_the_gallery_does_without_pictures_that_went(folder):
+    write(folder, MIXED)
+    for path in folder.path.glob("overlays/*"):
+        path.unlink()
+    parts = make_run_report(folder.path).gallery
+    assert [part.picture for part in parts] == [None] * 3
+
+
+def test_half_a_line_and_broken_ones_do_no_harm(folder, tmp_path):
+    write(folder, [Verdict.OK] * 3)
+    with folder.records.open("a") as file:
+        file.write('{"verdict": "OK"}\nnot json\n{"seq": 7, "ver')
+    assert make_run_report(folder.path).n_unreadable == 2
+
+
+def test_a_long_run_keeps_a_sample_and_exact_counts(folder, monkeypatch):
+    monkeypatch.setattr(run_history, "N_SAMPLED", 40)
+    write(folder, [Verdict.OK] * 300 + [Verdict.NG] * 10)
+    run = read_run(folder.path)
+    assert run.n_by_verdict == {"OK": 300, "NG": 10, "NOT-INSPECTED": 0}
+    assert len(run.sample.score) == 40
+    assert np.all(np.diff(run.sample.time_s) > 0)
+    assert run.slot_counts.sum(axis=0).tolist() == [300, 10, 0]
+    assert (run.width_s, len(run.slot_s)) == (15, 42)  # 620 s in at most 120 slots
+
+
+def test_names_from_the_world_cannot_break_the_page(folder):
+    write(folder, [Verdict.OK])
+    note(folder, "drift", 1, text="<script>alert(1)</script>")
+    make_run_report(folder.path)
+    assert "<script>" not in (folder.path / "report.html").read_text()
+
+
+def test_a_run_in_which_nothing_was_judged_has_a_page_too(folder):
+    write(folder, [Verdict.NOT_INSPECTED])
+    assert make_run_report(folder.path).ng_share == "-"
+
+
+def test_a_page_is_not_replaced_unless_asked(folder):
+    write(folder, [Verdict.OK])
+    make_run_report(folder.path)
+    with pytest.raises(OutputError, match="add --force"):
+        make_run_report(folder.path)
+    make_run_report(folder.path, force=True)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"holds no records\.jsonl; give the --out folder"):
+        make_run_report(tmp_path)
+
+
+def test_the_command_says_where_to_look(folder):
+    write(folder, MIXED)
+    done = CliRunner().invoke(build_app("report"), ["report", str(folder.path), "--json"])
+    told = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert told["verdicts"] == {"OK": 50, "NG": 3, "NOT-INSPECTED": 2}
+    assert Path(told["page"]).is_file()
