@@ -13,6 +13,7 @@
       EngineError          an engine or runtime that cannot be built, opened or run
         ParityError        an engine or runtime that does not compute what was trained
       OutputError          a place where nothing can be written
+      SinkError            a sink whose other side is away, or refuses
       MissingPackageError  a package that an optional feature needs
 
 Bugs of ours raise `AssertionError` and are not caught. The command line prints one line of
@@ -35,6 +36,7 @@ __all__ = [
     "NotCalibratedError",
     "OutputError",
     "ParityError",
+    "SinkError",
     "TrainingError",
 ]
 
@@ -102,6 +104,10 @@ class ParityError(EngineError):
 
 class OutputError(EdgeInspectError):
     """A place that cannot be written: not ours, no permission, or no space left."""
+
+
+class SinkError(EdgeInspectError):
+    """A sink whose other side is away, refuses, or cannot listen where it should."""
 
 
 class MissingPackageError(EdgeInspectError):

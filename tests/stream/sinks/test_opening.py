@@ -1,0 +1,204 @@
+"""Sinks as a run sees them: whatever a sink does, the line goes on and nothing is lost unseen."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edgeinspect.errors import ConfigError, MissingPackageError, SinkError
+from edgeinspect.stream.sinks import Notice, NoticeKind, PlainRecord, Sink, Sinks, open_sinks
+from edgeinspect.stream.sinks import opening as opening_module
+from edgeinspect.stream.sinks.opening import open_sink
+from edgeinspect.stream.sinks.runners import Patience
+from tests.stream.made_records import ABOUT, made_record, wait_until, written
+
+QUICK = Patience(first_s=0.001, most_s=0.01)
+
+
+class Kept(Sink):
+    """Keeps what it is given; `fails` says whether a call fails now."""
+
+    def __init__(self) -> None:
+        self.seqs: list[int] = []
+        self.notices: list[Notice] = []
+        self.is_closed = False
+        self.fails: Callable[[], bool] = lambda: False
+
+    def put(self, record: PlainRecord) -> None:
+        if self.fails():
+            raise SinkError("nobody listens")
+        self.seqs.append(record["seq"])
+
+    def note(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class DurableKept(Kept):
+    is_durable = True
+
+
+@pytest.fixture
+def opened(monkeypatch, tmp_path):
+    @contextmanager
+    def with_sink(sink: Sink, drain_s: float = 5.0) -> Iterator[Sinks]:
+        monkeypatch.setattr(opening_module, "_make", lambda address: sink)
+        urls = ["kept://there"]
+        with open_sinks(
+            urls, folder=tmp_path, about=ABOUT, patience=QUICK, drain_s=drain_s
+        ) as sinks:
+            yield sinks
+
+    return with_sink
+
+
+def put(sinks: Sinks, folder: Path, n: int, start: int = 0) -> None:
+    for seq in range(start, start + n):
+        written(folder, 1, seq)
+        sinks.put(made_record(seq))
+
+
+@pytest.mark.parametrize("kind", [Kept, DurableKept])
+def test_every_record_arrives_in_order(opened, tmp_path, kind):
+    sink = kind()
+    with opened(sink) as sinks:
+        put(sinks, tmp_path, 50)
+    assert sink.seqs == list(range(50))
+    assert sink.is_closed
+
+
+@pytest.mark.parametrize("kind", [Kept, DurableKept])
+def test_a_sink_that_is_away_gets_its_records_when_it_is_back(opened, tmp_path, kind, caplog):
+    sink = kind()
+    is_away = threading.Event()
+    is_away.set()
+    sink.fails = is_away.is_set
+    with caplog.at_level(logging.INFO, "edgeinspect"), opened(sink) as sinks:
+        put(sinks, tmp_path, 5)
+        wait_until(lambda: sinks.states()[0].is_away)
+        is_away.clear()
+    assert sink.seqs == list(range(5))
+    told = [r.getMessage() for r in caplog.records]
+    assert sum("is away: nobody listens" in text for text in told) == 1
+    assert sum("is back" in text for text in told) == 1
+
+
+def test_a_durable_sink_goes_on_after_the_run_was_ended(opened, tmp_path, caplog):
+    first, second = DurableKept(), DurableKept()
+    first.fails = lambda: len(first.seqs) == 3
+    with opened(first, drain_s=0.05) as sinks:
+        put(sinks, tmp_path, 10)
+    assert "7 records have not reached kept://there" in caplog.text
+    with opened(second) as sinks:
+        put(sinks, tmp_path, 2, start=10)
+    assert first.seqs + second.seqs == list(range(12))
+
+
+def test_a_record_whose_flush_failed_is_put_again(opened, tmp_path):
+    class Flushed(DurableKept):
+        batch = 4
+        n_flushes = 0
+
+        def flush(self) -> None:
+            self.n_flushes += 1
+            if self.n_flushes == 1:
+                raise SinkError("no acknowledgement")
+
+    sink = Flushed()
+    written(tmp_path, 4)
+    with opened(sink):
+        pass
+    assert sink.seqs == [0, 1, 2, 3, 0, 1, 2, 3]
+
+
+def test_half_a_line_waits_for_its_rest(opened, tmp_path):
+    sink = DurableKept()
+    line = made_record(0).to_line()
+    with opened(sink) as sinks, (tmp_path / "records.jsonl").open("w") as file:
+        file.write(line[:30])
+        file.flush()
+        sinks.put(made_record(0))
+        file.write(line[30:])
+    assert sink.seqs == [0]
+
+
+def test_a_sink_that_hangs_slows_nobody_and_its_drops_are_counted(opened, tmp_path, caplog):
+    is_let_go = threading.Event()
+
+    class Hanging(Kept):
+        def put(self, record: PlainRecord) -> None:
+            is_let_go.wait()
+
+    start = time.perf_counter()
+    with opened(Hanging(), drain_s=0.01) as sinks:
+        for seq in range(3000):
+            sinks.put(made_record(seq))
+        taken_s = time.perf_counter() - start
+        assert sinks.states()[0].n_dropped >= 3000 - 1025
+        assert sinks.states()[0].n_waiting <= 1024
+    is_let_go.set()
+    assert taken_s < 2.0  # 0.1 s on an idle core; a wait for the sink would never end
+    assert "is too slow" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [Kept, DurableKept])
+def test_a_sink_with_a_bug_ends_and_the_run_does_not(opened, tmp_path, kind, caplog):
+    class Buggy(kind):  # type: ignore[valid-type, misc]
+        def put(self, record: PlainRecord) -> None:
+            raise ZeroDivisionError("a bug")
+
+    sink = Buggy()
+    with opened(sink, drain_s=0.05) as sinks:
+        put(sinks, tmp_path, 3)
+    assert "has ended: ZeroDivisionError: a bug" in caplog.text
+    assert sink.is_closed
+
+
+def test_notices_reach_the_sink_and_the_file(opened, tmp_path):
+    sink = Kept()
+    with opened(sink) as sinks:
+        sinks.note(Notice.now(NoticeKind.OUTAGE, "camera is away", source="camera"))
+    assert [notice.text for notice in sink.notices] == ["camera is away"]
+    lines = (tmp_path / "notices.jsonl").read_text().splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == ["outage"]
+
+
+def test_an_unknown_scheme_is_refused_with_the_near_one():
+    with pytest.raises(ConfigError, match=r"no sink is called mqqt://; did you mean mqtt\?"):
+        open_sink("mqqt://broker/line")
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+    def missing(name: str) -> object:
+        raise ModuleNotFoundError("no", name="paho.mqtt")
+
+    monkeypatch.setattr(opening_module.importlib, "import_module", missing)
+    with pytest.raises(MissingPackageError, match=r"needs the package paho.*edgeinspect\[stream\]"):
+        open_sink("mqtt://broker/line")
+
+
+def test_a_third_partys_sink_is_found_by_its_entry_point(monkeypatch):
+    class Theirs(Sink):
+        def __init__(self, address: object) -> None:
+            self.address = address
+
+    class Point:
+        names = ("theirs",)
+
+        def __getitem__(self, name: str) -> Point:
+            return self
+
+        def load(self) -> type[Sink]:
+            return Theirs
+
+    monkeypatch.setattr(opening_module.importlib.metadata, "entry_points", lambda group: Point())
+    assert isinstance(open_sink("theirs://there"), Theirs)
