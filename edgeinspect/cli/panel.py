@@ -123,4 +123,3 @@ def show_progress(*, is_quiet: bool) -> Iterator[Watcher]:
 
         with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
             yield _LivePanel(live)
-

@@ -41,7 +41,7 @@ class OverloadChoice(str, enum.Enum):
 
 
 class FsyncChoice(str, enum.Enum):
-    """The words of `--fsync` (`edgeinspect.stream.journal.Fsync`)."""
+    """The words of `--fsync` (`edgeinspect.stream.record_file.Fsync`)."""
 
     NEVER = "never"
     BATCH = "batch"
@@ -99,6 +99,14 @@ def run(
     force: Annotated[
         bool, typer.Option("--force", help="Replace an earlier run in --out.")
     ] = False,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sink",
+            metavar="URL",
+            help="Where records go as well; may be repeated: docs/sinks.md.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No panel, no warnings of parts.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -116,11 +124,12 @@ def run(
     from edgeinspect.service import Service
     from edgeinspect.stream.inspectors import Inspectors
     from edgeinspect.stream.intake import Overload
-    from edgeinspect.stream.journal import Fsync
     from edgeinspect.stream.opening import InspectorSettings, open_inspector_for_stream
     from edgeinspect.stream.pipeline import PipelineSettings
     from edgeinspect.stream.reading import Selection, read_roi
+    from edgeinspect.stream.record_file import Fsync
     from edgeinspect.stream.run import Run, RunSettings, Save, run_stream
+    from edgeinspect.stream.sinks import open_sinks
     from edgeinspect.stream.sources import open_sources
 
     settings = RunSettings(
@@ -129,13 +138,13 @@ def run(
         resume=resume,
         fsync=Fsync(fsync.value),
         overload=None if on_overload is None else Overload(on_overload.value),
-        selection=Selection(every=every, rate_per_s=fps, roi=None if roi is None else read_roi(roi)),
+        selection=Selection(
+            every=every, rate_per_s=fps, roi=None if roi is None else read_roi(roi)
+        ),
         pipeline=PipelineSettings(max_wait_ms=max_wait_ms, deadline_ms=deadline_ms),
     )
     opened = read_bundle(bundle)
-    sources = open_sources(
-        source, white_level_16bit=opened.config.preprocess.white_level_16bit
-    )
+    sources = open_sources(source, white_level_16bit=opened.config.preprocess.white_level_16bit)
     _refuse_own_output(sources, out)
     how = InspectorSettings(
         path=bundle,
@@ -164,6 +173,7 @@ def run(
             out,
             settings,
             stop=interruption.event,
+            connect=lambda run: open_sinks(sink or (), folder=run.folder.path, about=run.about()),
             on_record=progress.add,
             on_tick=on_tick,
         )
@@ -197,5 +207,3 @@ def _hangup_asks(ask: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGHUP, before)
-
-

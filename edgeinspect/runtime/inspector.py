@@ -226,7 +226,9 @@ class Inspector:
         positions = np.concatenate([part.positions for part in parts])
         scores = self._infer_tiles(tiles, positions, self._map_above)
         return [
-            self._infer_tiles(part.tiles, part.positions, None) if self._lacks_maps(found) else found
+            self._infer_tiles(part.tiles, part.positions, None)
+            if self._lacks_maps(found)
+            else found
             for part, found in zip(parts, scores.split([p.n_tiles for p in parts]), strict=True)
         ]
 

@@ -51,7 +51,10 @@ class Channel(Generic[ItemT]):
         return item
 
     def take_until(self, end_s: float | None) -> ItemT | None:
-        """Wait for an item until `perf_counter` shows `end_s`; None then. Raises: Ended, Aborted."""
+        """Wait for an item, at most until `perf_counter` shows `end_s`; None then.
+
+        Raises: Ended, Aborted.
+        """
         with self._changed:
             while not self._items:
                 if self._is_aborted:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.errors import ImageError
 from edgeinspect.runtime.inspector import Reason
-from edgeinspect.stream.sinks.sink import Notice
+from edgeinspect.stream.notices import Notice
 
 __all__ = ["Delivery", "Frame", "Recorded", "Source", "printable"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from edgeinspect.bundle import CARD, MANIFEST, Manifest, read_manifest
 from edgeinspect.errors import EdgeInspectError
 from edgeinspect.runtime.inspector import Inspector
-from edgeinspect.stream.sinks.sink import Notice, NoticeKind
+from edgeinspect.stream.notices import Notice, NoticeKind
 
 __all__ = ["Inspectors"]
 
@@ -32,13 +32,15 @@ class Inspectors:
         self,
         first: Inspector,
         reopen: Callable[[], Inspector] | None = None,
-        note: Callable[[Notice], None] | None = None,
     ) -> None:
-        """`reopen` opens and proves the bundle anew; None: it is never swapped."""
+        """`reopen` opens and proves the bundle anew; None: it is never swapped.
+
+        `note` is whom to tell of a swap or a failure; nobody at first.
+        """
         self._current = self._in_use = first
         self._first = first
         self._reopen = reopen
-        self._note = note or (lambda notice: None)
+        self.note: Callable[[Notice], None] = lambda notice: None
         self._path = first.bundle.path
         self._stamp = _stamp(self._path)
         self._loading: threading.Thread | None = None
@@ -103,7 +105,9 @@ class Inspectors:
                 return
             new = self._reopen()
         except EdgeInspectError as error:
-            self._say(NoticeKind.BUNDLE, f"the changed bundle is refused, the old one stays: {error}")
+            self._say(
+                NoticeKind.BUNDLE, f"the changed bundle is refused, the old one stays: {error}"
+            )
             return
         self._current = new
         threshold = f"threshold {new.threshold:.4g}"
@@ -111,7 +115,7 @@ class Inspectors:
 
     def _say(self, kind: NoticeKind, text: str) -> None:
         _log.warning("%s", text)
-        self._note(Notice.now(kind, text))
+        self.note(Notice.now(kind, text))
 
     def __enter__(self) -> Inspectors:
         return self

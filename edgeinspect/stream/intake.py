@@ -101,9 +101,7 @@ class Intake:
             if len(lane.waiting) >= self._room(lane):
                 lane.dropped.append(_without_picture(lane.waiting.popleft()))
                 lane.n_dropped += 1
-            lane.waiting.append(
-                dataclasses.replace(frame, seq=lane.next_seq, stream=lane.name)
-            )
+            lane.waiting.append(dataclasses.replace(frame, seq=lane.next_seq, stream=lane.name))
             lane.next_seq += 1
             lane.n_delivered += 1
             self._changed.notify_all()

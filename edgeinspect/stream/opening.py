@@ -1,4 +1,4 @@
-"""The inspector of a stream: on a session with a thread of its own, and opened again the same way."""
+"""The inspector of a stream: its session has a thread of its own and can be opened again."""
 
 from __future__ import annotations
 
@@ -103,5 +103,3 @@ def _with_resize(bundle: Bundle, tile: bool | None) -> Bundle:
     preprocess = dataclasses.replace(bundle.config.preprocess, resize=wanted)
     config = dataclasses.replace(bundle.config, preprocess=preprocess)
     return dataclasses.replace(bundle, config=config)
-
-

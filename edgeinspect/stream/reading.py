@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from edgeinspect.errors import ConfigError, ImageError
 from edgeinspect.stream.frames import Frame, Source
 from edgeinspect.stream.intake import Intake, Lane
-from edgeinspect.stream.sinks.sink import Notice
+from edgeinspect.stream.notices import Notice
 
 __all__ = ["Reader", "Selection", "read_roi"]
 
@@ -116,5 +116,3 @@ class Reader:
             self._stop.wait(self._next_s - now_s)
         self._next_s = max(self._next_s + step_s, now_s)
         return True
-
-

@@ -7,7 +7,7 @@
     OUT/maps/SEQ_NAME.png      the anomaly map, 16-bit grey: z = value / 256, from 0 to 255.99
 
 The file is valid after every line: a line that does not fit on the disk is taken back, and one
-that a kill tore is cut off at the next start (`journal.py`).
+that a kill tore is cut off at the next start (`record_file.py`).
 """
 
 from __future__ import annotations

@@ -9,20 +9,23 @@ import enum
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import edgeinspect
 from edgeinspect.report.overlays import draw_overlay, encode_jpeg, encode_map
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.stream.frames import Recorded, Source
 from edgeinspect.stream.inspectors import Inspectors
 from edgeinspect.stream.intake import Intake, Lane, Overload
-from edgeinspect.stream.journal import Fsync, RecordWriter, read_back
+from edgeinspect.stream.notices import Notice
 from edgeinspect.stream.pipeline import Pipeline, PipelineSettings
 from edgeinspect.stream.reading import Reader, Selection
-from edgeinspect.stream.records import Record, RecordFolder, prepare_record_folder
-from edgeinspect.stream.sinks.sink import Notice
+from edgeinspect.stream.record_file import Fsync, RecordWriter, read_back
+from edgeinspect.stream.records import Record, prepare_record_folder
+from edgeinspect.stream.sinks.sink import RunInfo
 from edgeinspect.stream.summary import RunSummary, Tally
 from edgeinspect.writing import write_atomically
 
@@ -62,8 +65,8 @@ class RunSettings:
     resume: bool = False
     fsync: Fsync = Fsync.NEVER
     overload: Overload | None = None
-    selection: Selection = Selection()
-    pipeline: PipelineSettings = PipelineSettings()
+    selection: Selection = field(default_factory=Selection)
+    pipeline: PipelineSettings = field(default_factory=PipelineSettings)
 
 
 class Run:
@@ -83,8 +86,7 @@ class Run:
         settings: RunSettings,
         *,
         stop: threading.Event,
-        outlets: Sequence[Outlet],
-        on_record: Callable[[Record], None] | None,
+        on_record: Callable[[Record], None] | None = None,
     ) -> None:
         """Raises: OutputError."""
         self.tally = Tally()
@@ -98,7 +100,8 @@ class Run:
         self._inspectors = inspectors
         self._settings = settings
         self._stop = stop
-        self._outlets = outlets
+        self._names = tuple(sources)
+        self._outlet: Outlet | None = None
         self._on_record = on_record
         self._recorded = self._read_back(sources)
         lanes = [self._lane(name, source) for name, source in sources.items()]
@@ -111,17 +114,40 @@ class Run:
         self.pipeline = Pipeline(inspectors, self.intake, self._write, settings.pipeline)
         self.n_expected = _n_expected(sources.values(), settings.selection)
 
-    def note(self, notice: Notice) -> None:
-        """Tell the outlets; from any thread."""
-        self.last_notice = notice
-        for outlet in self._outlets:
-            outlet.note(notice)
+    def about(self) -> RunInfo:
+        """What sinks may say of it."""
+        inspector = self._inspectors.current
+        return RunInfo(
+            bundle=inspector.bundle.name,
+            calibration=inspector.bundle.manifest.calibration or "",
+            runtime=inspector.runtime,
+            threshold=inspector.threshold,
+            tool_version=edgeinspect.__version__,
+            sources=tuple(name for name in self._names if name is not None),
+            queue_depths=lambda: {
+                "intake": self.intake.n_waiting,
+                "session": self.pipeline.n_waiting,
+            },
+        )
 
-    def work(self, on_tick: Callable[[Run], None]) -> RunSummary:
+    def note(self, notice: Notice) -> None:
+        """Tell the outlet; from any thread."""
+        self.last_notice = notice
+        if self._outlet is not None:
+            self._outlet.note(notice)
+
+    def work(
+        self,
+        outlet: Outlet | None = None,
+        on_tick: Callable[[Run], None] = lambda run: None,
+    ) -> RunSummary:
         """Until the sources end or it is stopped. Raises: what a source, stage or session raise."""
+        self._outlet = outlet
+        self._inspectors.note = self.note
         with RecordWriter(self.folder.records, fsync=self._settings.fsync) as self._writer:
-            for thread in (self.pipeline, *self._readers):
-                thread.start()
+            self.pipeline.start()
+            for reader in self._readers:
+                reader.start()
             try:
                 while not self.pipeline.wait(TICK_S):
                     self._watch()
@@ -176,8 +202,8 @@ class Run:
             saved = self._save(record)
             self._writer.write(saved)
             self.tally.add(saved)
-            for outlet in self._outlets:
-                outlet.put(saved)
+            if self._outlet is not None:
+                self._outlet.put(saved)
             if self._on_record is not None:
                 self._on_record(saved)
         self._writer.end_batch()
@@ -228,10 +254,10 @@ def run_stream(
     inspector: Inspector | Inspectors,
     sources: Source | Mapping[str | None, Source],
     out: Path,
-    settings: RunSettings = RunSettings(),  # noqa: B008 (frozen)
+    settings: RunSettings = RunSettings(),
     *,
     stop: threading.Event | None = None,
-    outlets: Sequence[Outlet] = (),
+    connect: Callable[[Run], AbstractContextManager[Outlet | None]] = lambda run: nullcontext(),
     on_record: Callable[[Record], None] | None = None,
     on_tick: Callable[[Run], None] = lambda run: None,
 ) -> RunSummary:
@@ -243,11 +269,13 @@ def run_stream(
         sources: one, or several by name.
         stop: once it is set nothing more is delivered, and the run ends when all that was has
             its record.
+        connect: opens what records and notices go to, once the folder is there.
         on_record: called after each record is written, such as for a panel, on another thread.
         on_tick: called many times a second on this thread.
     Raises: OutputError, and what the session or a source raise.
     """
     inspectors = inspector if isinstance(inspector, Inspectors) else Inspectors(inspector)
+    named: Mapping[str | None, Source]
     named = sources if isinstance(sources, Mapping) else {None: sources}
     run = Run(
         inspectors,
@@ -255,7 +283,7 @@ def run_stream(
         out,
         settings,
         stop=stop or threading.Event(),
-        outlets=outlets,
         on_record=on_record,
     )
-    return run.work(on_tick)
+    with connect(run) as outlet:
+        return run.work(outlet, on_tick)

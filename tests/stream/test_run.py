@@ -114,7 +114,7 @@ def test_a_run_that_is_stopped_ends_with_records_for_all_it_took(tmp_path, bundl
     assert 6 <= summary.n_records < 50
 
 
-def test_a_session_that_fails_for_good_leaves_a_record_of_every_frame_and_no_thread(tmp_path, bundle, session):
+def test_after_a_session_failed_for_good_every_frame_has_its_record(tmp_path, bundle, session):
     class Failing:
         name = "failing"
         n_calls = 0

@@ -41,10 +41,10 @@ def open_capture(text: str) -> LiveSource:
     if text.startswith("gst:"):
         return LiveSource("gst", _gstreamer(text, text.removeprefix("gst:")))
     if text.startswith("csi://"):
-        number = text.removeprefix("csi://") or "0"
-        if not number.isdecimal():
+        sensor = text.removeprefix("csi://") or "0"
+        if not sensor.isdecimal():
             raise DataError(f"{text} is no CSI camera", hint="use csi://0, csi://1, ...")
-        return LiveSource(text, _gstreamer(text, CSI_PIPELINE.format(number=number)))
+        return LiveSource(text, _gstreamer(text, CSI_PIPELINE.format(number=sensor)))
     if "://" in text:
         name = _without_secrets(text)
         return LiveSource(name, _stream(text, name))

@@ -46,7 +46,6 @@ class PictureSource:
         """In order, though several are decoded at once."""
         ahead: deque[Future[Frame]] = deque()
         with ThreadPoolExecutor(N_DECODERS, thread_name_prefix="decode") as decoders:
-
             for seq, path in enumerate(self._paths):
                 ahead.append(decoders.submit(read_frame, path, self._white_level_16bit, seq))
                 if len(ahead) >= N_DECODERS:
@@ -81,7 +80,7 @@ class PathsSource:
             yield read_frame(Path(name), self._white_level_16bit, seq)
 
     def _lines(self, stop: threading.Event) -> Iterator[bytes]:
-        """Lines that are not empty, as they come; reads nothing that would have to be waited for."""
+        """Lines that are not empty, as they come; looks often whether it should stop."""
         rest = b""
         while not stop.is_set():
             if not select.select([self._descriptor], [], [], POLL_S)[0]:
@@ -110,5 +109,3 @@ def read_frame(path: Path, white_level_16bit: int, seq: int = 0) -> Frame:
         started_s=started_s,
         decode_ms=1e3 * (time.perf_counter() - started_s),
     )
-
-

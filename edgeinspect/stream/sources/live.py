@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from edgeinspect.errors import DataError
 from edgeinspect.runtime.inspector import Reason
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
-from edgeinspect.stream.sinks.sink import Notice, NoticeKind
+from edgeinspect.stream.notices import Notice, NoticeKind
 
 __all__ = ["Capture", "FrozenWatch", "LiveSource", "Patience"]
 
@@ -49,7 +49,7 @@ class Patience:
     most_s: float = 30.0
 
     def wait_s(self, n_tries: int) -> float:
-        wait_s = min(self.most_s, self.first_s * 2 ** min(n_tries, 20))
+        wait_s = min(self.most_s, self.first_s * 2.0 ** min(n_tries, 20))
         return wait_s * random.uniform(0.75, 1.25)
 
 
@@ -70,7 +70,7 @@ class FrozenWatch:
 
     def look(self, picture: NDArray[np.uint8], now_s: float) -> bool:
         """Whether the picture is frozen, this frame included."""
-        checksum = zlib.crc32(np.ascontiguousarray(picture))
+        checksum = zlib.crc32(np.ascontiguousarray(picture).data)
         if self._n == 0 or checksum != self._checksum:
             self._checksum, self._n, self.since_s = checksum, 1, now_s
         else:
@@ -91,7 +91,7 @@ class LiveSource:
         name: str,
         connect: Callable[[], Capture],
         *,
-        patience: Patience = Patience(),  # noqa: B008 (frozen)
+        patience: Patience = Patience(),
         frozen: FrozenWatch | None = None,
     ) -> None:
         """Connects at once. Raises: DataError if there is nothing, or nothing comes.
