@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from edgeinspect.data.images import quiet_opencv
 from edgeinspect.errors import DataError
 from edgeinspect.stream.sources.live import Capture, LiveSource
 
@@ -57,7 +58,8 @@ def _camera(number: int) -> Callable[[], Capture]:
 
     def connect() -> Capture:
         hint = "look at `ls /dev/video*`, and whether another program holds it"
-        return _checked(cv2.VideoCapture(number), f"camera {number}", hint)
+        with quiet_opencv():
+            return _checked(cv2.VideoCapture(number), f"camera {number}", hint)
 
     return connect
 
@@ -71,7 +73,8 @@ def _stream(url: str, name: str) -> Callable[[], Capture]:
 
     def connect() -> Capture:
         hint = "look whether the address plays in another program on this machine"
-        return _checked(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits), name, hint)
+        with quiet_opencv():
+            return _checked(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits), name, hint)
 
     return connect
 
@@ -79,7 +82,7 @@ def _stream(url: str, name: str) -> Callable[[], Capture]:
 def _gstreamer(text: str, pipeline: str) -> Callable[[], Capture]:
     import cv2
 
-    if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends():
+    if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
         raise DataError(
             f"{text} needs an OpenCV with GStreamer, and this one is built without",
             hint=GSTREAMER_HINT,
@@ -87,7 +90,8 @@ def _gstreamer(text: str, pipeline: str) -> Callable[[], Capture]:
 
     def connect() -> Capture:
         hint = "the pipeline must end in appsink; try it with gst-launch-1.0 and fakesink"
-        return _checked(cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER), text, hint)
+        with quiet_opencv():
+            return _checked(cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER), text, hint)
 
     return connect
 

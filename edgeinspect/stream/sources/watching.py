@@ -19,6 +19,7 @@ from edgeinspect.stream.sources.files import read_frame
 __all__ = ["WatchedFolder"]
 
 SETTLE_S = 0.05  # a size that stood still for so long is looked at
+LOOK_S = 5.0  # between two looks at the whole folder
 PATIENCE_S = 2.0  # a file that cannot be decoded may still be written
 
 
@@ -37,6 +38,7 @@ class WatchedFolder:
         self._white_level_16bit = white_level_16bit
         self._recorded = Recorded()
         self._taken: dict[Path, tuple[int, int]] = {}
+        self._next_look_s = 0.0
 
     @property
     def folders(self) -> set[Path]:
@@ -74,11 +76,16 @@ class WatchedFolder:
             raise_interrupt=False,
         ):
             named = {Path(name) for change, name in changes if change is not Change.deleted}
-            yield sorted(filter(is_picture, named or self._overlooked()), key=_appeared)
+            if not named and time.perf_counter() >= self._next_look_s:
+                named = self._overlooked()
+            yield sorted(filter(is_picture, named), key=_appeared)
 
     def _overlooked(self) -> set[Path]:
         """What no event told of: files that came while the watch began, or of network drives."""
-        return {path for path in self._folder.iterdir() if path not in self._taken}
+        self._next_look_s = time.perf_counter() + LOOK_S
+        paths = set(self._folder.iterdir())
+        self._taken = {path: stamp for path, stamp in self._taken.items() if path in paths}
+        return {path for path in paths if self._taken.get(path) != _stamp(path)}
 
     def _frames_of(self, paths: list[Path], stop: threading.Event) -> Delivery:
         for path in paths:
