@@ -76,7 +76,7 @@ class Reader:
         self._run_stop = stop
         self._stop = threading.Event()
         self._note = note
-        self._next_s = 0.0
+        self._next_s: float | None = None
         self._thread = threading.Thread(target=self._read, name="source", daemon=True)
 
     def start(self) -> None:
@@ -110,6 +110,8 @@ class Reader:
         if self._selection.rate_per_s is None:
             return True
         now_s, step_s = time.perf_counter(), 1 / self._selection.rate_per_s
+        if self._next_s is None:
+            self._next_s = now_s
         if now_s < self._next_s:
             if self._lane.is_live:
                 return False
