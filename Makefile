@@ -18,7 +18,7 @@ setup: $(VENV)/ready  ## .venv with everything that development needs
 $(VENV)/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "$(UV_VERSION)"
-	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e ".[train,dev]"
+	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e ".[train,stream,dev]"
 	touch $@
 
 lint: setup  ## format, lint, import directions

@@ -127,6 +127,12 @@ class Sinks:
         for runner in self._all():
             runner.note(notice)
 
+    def note_of(self, sink: Runner, notice: Notice) -> None:
+        """Hand over what one sink has to say to all others."""
+        for runner in self._all():
+            if runner is not sink:
+                runner.note(notice)
+
     def states(self) -> list[SinkState]:
         return [
             SinkState(
@@ -182,7 +188,7 @@ def open_sinks(
     sinks = Sinks()
     about = dataclasses.replace(about, sink_states=sinks.states)
     for address in map(read_address, urls):
-        sinks.add(_runner(address, folder, about, patience, sinks.note), _Feed.PLAIN)
+        sinks.add(_runner(address, folder, about, patience, sinks.note_of), _Feed.PLAIN)
     for name, whole in pictures:
         sampler = QueueRunner(
             name, whole, about, patience=patience, depth=PICTURE_DEPTH, is_sample=True
@@ -202,7 +208,7 @@ def _runner(
     folder: Path,
     about: RunInfo,
     patience: Patience,
-    on_change: Callable[[Notice], None],
+    on_change: Callable[[Runner, Notice], None],
 ) -> Runner:
     sink, name = _make(address), address.name
     if not sink.is_durable:

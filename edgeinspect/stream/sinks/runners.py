@@ -40,7 +40,7 @@ class Patience:
     """How long to wait before a sink is tried again: doubled each time, spread by a quarter."""
 
     first_s: float = 0.5
-    most_s: float = 30.0
+    most_s: float = 5.0
 
     def wait_s(self, n_tries: int) -> float:
         wait_s = min(self.most_s, self.first_s * 2.0 ** min(n_tries, 20))
@@ -63,7 +63,7 @@ class Runner(abc.ABC):
         about: RunInfo,
         *,
         patience: Patience,
-        on_change: Callable[[Notice], None] | None = None,
+        on_change: Callable[[Runner, Notice], None] | None = None,
     ) -> None:
         self.name = name
         self.n_dropped = 0
@@ -200,7 +200,7 @@ class Runner(abc.ABC):
 
     def _tell(self, text: str, seconds: float | None = None) -> None:
         if self._on_change is not None:
-            self._on_change(Notice.now(NoticeKind.SINK, text, seconds=seconds))
+            self._on_change(self, Notice.now(NoticeKind.SINK, text, seconds=seconds))
 
 
 class QueueRunner(Runner):
@@ -238,14 +238,25 @@ class QueueRunner(Runner):
         return bool(self._queue)
 
     def _step(self) -> bool:
-        with self._changed:
-            n_taken = min(self._sink.batch, len(self._queue))
-            records = [self._queue.popleft() for _ in range(n_taken)]
-        for i, record in enumerate(records):
-            if not self._persist(lambda: self._sink.put(record)):  # noqa: B023 (called at once)
-                self.n_dropped += len(records) - i + len(self._queue)
-                return False
-        return self._persist(self._sink.flush) if records else True
+        if self._persist(self._put_some):
+            return True
+        self.n_dropped += len(self._queue)
+        return False
+
+    def _put_some(self) -> None:
+        """Put some of what waits now and flush; asked again, it takes what came meanwhile too."""
+        for _ in range(self._sink.batch):
+            with self._changed:
+                if not self._queue:
+                    break
+                record = self._queue.popleft()
+            try:
+                self._sink.put(record)
+            except SinkError:
+                with self._changed:
+                    self._queue.appendleft(record)
+                raise
+        self._sink.flush()
 
 
 class Follower(Runner):

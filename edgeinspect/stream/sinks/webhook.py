@@ -1,0 +1,80 @@
+"""`http://`, `https://`: each record is posted as JSON, one after the other.
+
+An answer of 2xx counts as delivered. 400, 413 and 422 say that this record will never be taken: it
+is left out with a warning. After anything else the same record is posted again, with the same
+`Idempotency-Key`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import httpx
+
+from edgeinspect.errors import SinkError
+from edgeinspect.stream.sinks.address import Address
+from edgeinspect.stream.sinks.sink import Notice, PlainRecord, Sink
+from edgeinspect.stream.sinks.tls import tls_context
+
+__all__ = ["WebhookSink"]
+
+_log = logging.getLogger(__name__)
+
+OPTIONS = ("credentials", "ca", "certificate", "key", "timeout-s")
+TIMEOUT_S = 10.0
+NEVER_TAKEN = (400, 413, 422)
+
+
+class WebhookSink(Sink):
+    """Posts to one address over a connection that is kept."""
+
+    is_durable = True
+
+    def __init__(self, address: Address) -> None:
+        """Raises: ConfigError."""
+        address.check_options(OPTIONS)
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, secrets in them
+        self._name = address.name
+        self._url = address.url
+        known = address.credentials()
+        headers = {"Content-Type": "application/json", "User-Agent": "edgeinspect"}
+        if known.token is not None:
+            headers["Authorization"] = f"Bearer {known.token}"
+        auth = None
+        if known.username is not None:
+            auth = httpx.BasicAuth(known.username, known.password or "")
+        self._client = httpx.Client(
+            headers=headers,
+            auth=auth,
+            timeout=address.number("timeout-s", TIMEOUT_S),
+            verify=tls_context(address) if address.scheme == "https" else True,
+        )
+        self._n_refused = 0
+
+    def put(self, record: PlainRecord) -> None:
+        self._post(record, f"{record['time']}-{record['seq']}")
+
+    def note(self, notice: Notice) -> None:
+        plain = notice.to_plain()
+        self._post(plain, f"{plain['time']}-{plain['kind']}")
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _post(self, plain: PlainRecord, key: str) -> None:
+        content = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode()
+        try:
+            answer = self._client.post(self._url, content=content, headers={"Idempotency-Key": key})
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SinkError(f"nobody takes posts ({type(error).__name__})") from error
+        if answer.status_code in NEVER_TAKEN:
+            self._leave_out(key, answer.status_code)
+        elif not answer.is_success:
+            raise SinkError(f"it answers {answer.status_code}")
+
+    def _leave_out(self, key: str, status: int) -> None:
+        self._n_refused += 1
+        if self._n_refused == 1:
+            what = "the sink %s refuses record %s with %d: it and others like it are left out"
+            _log.warning(what, self._name, key, status)

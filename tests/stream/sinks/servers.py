@@ -1,0 +1,178 @@
+"""The other sides of sinks, for real, on loopback: each can be killed and brought back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.stream.made_records import wait_until
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Broker:
+    """Mosquitto with a store on disk, so that what it has acknowledged survives it."""
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        program = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
+        if program is None:
+            pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
+        self.port = free_port()
+        self._program = program
+        self._config = folder / "mosquitto.conf"
+        access = lines or ("allow_anonymous true",)
+        store = (f"persistence_location {folder}/", "persistence true", "user root")
+        listen = f"listener {self.port} 127.0.0.1"
+        self._config.write_text("\n".join([listen, *store, "max_queued_messages 0", *access]))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Broker:
+        self._process = subprocess.Popen(
+            [self._program, "-c", str(self._config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: is_listening(self.port))
+        return self
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=10)
+            self._process = None
+
+
+class Subscriber:
+    """Hears everything below a topic; the broker keeps for it what comes while it is away."""
+
+    def __init__(self, port: int, topic: str, configure: Callable[[Client], None] | None = None):
+        self.heard: list[tuple[str, bytes]] = []
+        self._subscribed = threading.Event()
+        self._client = Client(CallbackAPIVersion.VERSION2, "subscriber", clean_session=False)
+        if configure is not None:
+            configure(self._client)
+        self._client.reconnect_delay_set(0.05, 0.2)  # type: ignore[arg-type]
+        self._client.on_message = self._hear
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_connect = lambda *_: self._client.subscribe(f"{topic}/#", 1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert self._subscribed.wait(10)
+
+    def _hear(self, client: Client, user: object, message: MQTTMessage) -> None:
+        self.heard.append((message.topic, message.payload))
+
+    def on(self, topic: str) -> list[bytes]:
+        return [payload for heard, payload in list(self.heard) if heard == topic]
+
+    def seqs(self, topic: str) -> list[int]:
+        return [json.loads(payload)["seq"] for payload in self.on(topic)]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class WebServer:
+    """Keeps what is posted to it; `status` answers the next posts."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.posted: list[dict[str, object]] = []
+        self.headers: list[dict[str, str]] = []
+        self.status: Callable[[dict[str, object]], int] = lambda plain: 204
+        self._server: ThreadingHTTPServer | None = None
+
+    def start(self) -> WebServer:
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), self._handler())
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                plain = json.loads(body)
+                status = outer.status(plain)
+                if status < 300:
+                    outer.posted.append(plain)
+                    outer.headers.append(dict(self.headers.items()))
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *words: object) -> None: ...
+
+        return Handler
+
+
+class Plc:
+    """A Modbus server of pymodbus with 64 holding registers; it forgets them when it stops."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> Plc:
+        is_up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(is_up)))
+        self._thread.start()
+        assert is_up.wait(10)
+        return self
+
+    async def _serve(self, is_up: threading.Event) -> None:
+        from pymodbus.server import ModbusTcpServer
+        from pymodbus.simulator import DataType, SimData, SimDevice
+
+        registers = SimData(0, count=64, values=0, datatype=DataType.REGISTERS)
+        server = ModbusTcpServer(SimDevice(1, [registers]), address=("127.0.0.1", self.port))
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        serving = asyncio.create_task(server.serve_forever())
+        while not is_listening(self.port):
+            await asyncio.sleep(0.01)
+        is_up.set()
+        await self._stop.wait()
+        await server.shutdown()
+        serving.cancel()
+
+    def stop(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
+            self._loop = None
+
+    def registers(self, n: int = 32) -> list[int]:
+        from pymodbus.client import ModbusTcpClient
+
+        with ModbusTcpClient("127.0.0.1", port=self.port) as client:
+            found: list[int] = client.read_holding_registers(0, count=n, device_id=1).registers
+            return found
