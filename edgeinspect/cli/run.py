@@ -63,6 +63,10 @@ def run(
     save: Annotated[
         SaveChoice, typer.Option("--save", help="For which parts overlays and maps are saved.")
     ] = SaveChoice.NG,
+    keep_gib: Annotated[
+        float,
+        typer.Option("--keep-gib", min=0, help="Disk for pictures; the oldest go first."),
+    ] = 10.0,
     runtime: Runtime = "auto",
     batch: Batch = 1,
     max_wait_ms: Annotated[
@@ -134,6 +138,7 @@ def run(
 
     settings = RunSettings(
         save=Save(save.value),
+        keep_gib=keep_gib,
         force=force,
         resume=resume,
         fsync=Fsync(fsync.value),

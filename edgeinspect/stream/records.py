@@ -2,6 +2,7 @@
 
     OUT/records.jsonl          one line a frame, in order, flushed as it is written
     OUT/overlays/SEQ_NAME.jpg  the picture with heat, boxes and verdict, for people
+    OUT/crops/SEQ_NAME_1.jpg   the strongest regions of an NG part, in the picture's own pixels
     OUT/notices.jsonl          one line for each outage, drift and the like
     OUT/sinks/                 how far each durable sink has come in records.jsonl
     OUT/maps/SEQ_NAME.png      the anomaly map, 16-bit grey: z = value / 256, from 0 to 255.99
@@ -27,6 +28,7 @@ from edgeinspect.stream.frames import Frame, printable
 from edgeinspect.writing import output_errors, refuse_foreign
 
 __all__ = [
+    "FOLDERS",
     "NOTICES",
     "PLACES",
     "RECORDS",
@@ -39,7 +41,7 @@ __all__ = [
 
 RECORDS = "records.jsonl"
 NOTICES = "notices.jsonl"
-FOLDERS = ("overlays", "maps")
+FOLDERS = ("overlays", "maps", "crops")
 PLACES = "sinks"  # how far each durable sink has come
 LONGEST_STEM = 120  # bytes of a source's name in the names of files
 
@@ -138,6 +140,9 @@ class RecordFolder:
 
     def overlay(self, frame: Frame) -> Path:
         return self.path / "overlays" / f"{_file_stem(frame)}.jpg"
+
+    def crop(self, frame: Frame, number: int) -> Path:
+        return self.path / "crops" / f"{_file_stem(frame)}_{number}.jpg"
 
     def map(self, frame: Frame) -> Path:
         return self.path / "maps" / f"{_file_stem(frame)}.png"

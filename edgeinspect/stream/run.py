@@ -15,19 +15,18 @@ from pathlib import Path
 from typing import Protocol
 
 import edgeinspect
-from edgeinspect.report.overlays import draw_overlay, encode_jpeg, encode_map
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.stream.frames import Recorded, Source
 from edgeinspect.stream.inspectors import Inspectors
 from edgeinspect.stream.intake import Intake, Lane, Overload
 from edgeinspect.stream.notices import Notice
+from edgeinspect.stream.pictures import KEEP_GIB, PictureStore
 from edgeinspect.stream.pipeline import Pipeline, PipelineSettings
 from edgeinspect.stream.reading import Reader, Selection
 from edgeinspect.stream.record_file import Fsync, RecordWriter, read_back
 from edgeinspect.stream.records import Record, prepare_record_folder
 from edgeinspect.stream.sinks.sink import RunInfo
 from edgeinspect.stream.summary import RunSummary, Tally
-from edgeinspect.writing import write_atomically
 
 __all__ = ["Outlet", "Run", "RunSettings", "RunSummary", "Save", "run_stream"]
 
@@ -56,11 +55,13 @@ class RunSettings:
     """How a run goes; the defaults suit a folder of pictures.
 
     Attributes:
+        keep_gib: how much of the disk pictures may take; the oldest go first.
         force: replace an earlier run in the folder; resume: go on with it.
         overload: of live sources; files always wait. None: they keep the newest frame.
     """
 
     save: Save = Save.NG
+    keep_gib: float = KEEP_GIB
     force: bool = False
     resume: bool = False
     fsync: Fsync = Fsync.NEVER
@@ -97,6 +98,7 @@ class Run:
             resume=settings.resume,
             saves_pictures=settings.save is not Save.NONE,
         )
+        self._pictures = PictureStore(self.folder, keep_gib=settings.keep_gib)
         self._inspectors = inspectors
         self._settings = settings
         self._stop = stop
@@ -210,18 +212,9 @@ class Run:
 
     def _save(self, record: Record) -> Record:
         """Save the pictures of a record, if it is one of those; gives it with the map's path."""
-        found, frame, save = record.inspection, record.frame, self._settings.save
-        is_wanted = save is Save.ALL or (save is Save.NG and found.verdict is Verdict.NG)
-        if not is_wanted or frame.picture is None:
-            return record
-        overlay = draw_overlay(frame.picture, found, title=Path(frame.source).name)
-        write_atomically(self.folder.overlay(frame), encode_jpeg(overlay), is_synced=False)
-        self.tally.n_overlays += 1
-        if found.anomaly_map is None:
-            return record
-        path = self.folder.map(frame)
-        write_atomically(path, encode_map(found.anomaly_map), is_synced=False)
-        return record.with_map(path.relative_to(self.folder.path).as_posix())
+        save, verdict = self._settings.save, record.inspection.verdict
+        is_wanted = save is Save.ALL or (save is Save.NG and verdict is Verdict.NG)
+        return self._pictures.save(record) if is_wanted else record
 
     def _summary(self) -> RunSummary:
         inspector = self._inspectors.current
@@ -235,7 +228,7 @@ class Run:
             n_before=sum(recorded.next_seq for recorded in self._recorded.values()),
             n_by_verdict=self.tally.verdicts,
             n_by_reason=self.tally.reasons,
-            n_overlays=self.tally.n_overlays,
+            n_overlays=self._pictures.n_overlays,
             latency_ms=self.tally.quantiles_ms(),
             duration_s=time.perf_counter() - self.tally.started_s,
             is_interrupted=self._stop.is_set(),

@@ -81,7 +81,6 @@ class Tally:
     """Counts while a run goes on; it stays small however long that is."""
 
     n_records: int = 0
-    n_overlays: int = 0
     verdicts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     reasons: dict[Reason, int] = field(default_factory=dict)
     totals_ms: deque[float] = field(default_factory=lambda: deque(maxlen=N_LATENCIES))
