@@ -19,7 +19,7 @@ from edgeinspect.cli.options import AsJson, Batch, Runtime, Threads, Tile
 if TYPE_CHECKING:
     from edgeinspect.stream.frames import Source
 
-__all__ = ["FsyncChoice", "OverloadChoice", "SaveChoice", "run"]
+__all__ = ["FsyncChoice", "OverloadChoice", "SaveChoice", "hangup_asks", "run"]
 
 EXIT_NOT_ALL_OK = 1
 
@@ -163,7 +163,7 @@ def run(
         open_inspector_for_stream(how, opened) as inspector,
         Inspectors(inspector, reopen=how.reopen) as inspectors,
         Interruption() as interruption,
-        _hangup_asks(inspectors.ask),
+        hangup_asks(inspectors.ask),
         show_progress(is_quiet=quiet) as progress,
         Service() as service,
     ):
@@ -198,7 +198,7 @@ def _refuse_own_output(sources: dict[str | None, Source], out: Path) -> None:
 
 
 @contextlib.contextmanager
-def _hangup_asks(ask: Callable[[], None]) -> Iterator[None]:
+def hangup_asks(ask: Callable[[], None]) -> Iterator[None]:
     """While it is entered SIGHUP has the bundle looked at again."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
         yield

@@ -49,7 +49,9 @@ class RunSummary:
 
     @property
     def is_all_ok(self) -> bool:
-        return self.n_records > 0 and self.n_by_verdict[Verdict.OK] == self.n_records
+        """Whether no part of this start is anything else; a first one on files must have parts."""
+        may_be_empty = self.is_endless or self.n_before > 0
+        return self.n_by_verdict[Verdict.OK] == self.n_records > (-1 if may_be_empty else 0)
 
     @property
     def rate_per_s(self) -> float:
