@@ -105,6 +105,11 @@ class Bundle:
     def name(self) -> str:
         return self.manifest.name
 
+    @property
+    def short_id(self) -> str:
+        """Twelve hex digits that change with graph, calibration, or anything in the manifest."""
+        return hashlib.sha256(self.manifest.to_bytes()).hexdigest()[:12]
+
     def graph_path(self, precision: Precision = Precision.FP32) -> Path:
         """The scoring graph. Raises: BundleError if it has none of that precision."""
         return self._file(f"graph_{precision.value}.onnx")

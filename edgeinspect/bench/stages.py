@@ -20,8 +20,10 @@ from edgeinspect.bench.variants import Variant
 from edgeinspect.bundle import Bundle
 from edgeinspect.runtime.inspector import Inspection, Inspector
 from edgeinspect.runtime.session import DeviceTimes, TimedSession
-from edgeinspect.stream.records import Latency, Record, RecordWriter
-from edgeinspect.stream.sources import Frame, PictureSource
+from edgeinspect.stream.frames import Frame
+from edgeinspect.stream.record_file import RecordWriter
+from edgeinspect.stream.records import Latency, Record
+from edgeinspect.stream.sources.files import read_frame
 
 __all__ = ["STAGES", "StageTimes", "measure_stages"]
 
@@ -98,7 +100,7 @@ def _batches(paths: Sequence[Path], n_parts: int) -> Iterator[list[Path]]:
 
 def _call(paths: list[Path], inspector: Inspector, writer: RecordWriter, white: int) -> _Call:
     start = time.perf_counter()
-    frames = list(PictureSource(paths, white_level_16bit=white).frames())
+    frames = [read_frame(path, white, seq) for seq, path in enumerate(paths)]
     found = inspector([frame.picture for frame in frames if frame.picture is not None])
     judged = time.perf_counter()
     for frame, inspection in zip(frames, found, strict=True):

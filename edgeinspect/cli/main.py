@@ -173,11 +173,18 @@ def _global_options(
 
 def _set_up_logging(level: int) -> None:
     """Messages of our own loggers go to stderr; setting up again replaces the handler."""
-    handler = logging.StreamHandler()
+    handler = _TalkHandler()
     handler.setFormatter(_TalkFormatter() if level > logging.DEBUG else _DEVELOPER_FORMAT)
     logger = logging.getLogger("edgeinspect")
     logger.handlers[:] = [handler]
     logger.setLevel(level)
+
+
+class _TalkHandler(logging.Handler):
+    """Prints to what stderr is at that moment: a live panel takes its place for a while."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
 
 
 _DEVELOPER_FORMAT = logging.Formatter(

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import sys
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeinspect.cli.main import EXIT_INTERRUPTED
-from edgeinspect.cli.options import AsJson, Batch, Runtime, Threads
-from edgeinspect.cli.output import show_json
+from edgeinspect.cli.options import AsJson, Batch, Runtime, Threads, Tile
 
 if TYPE_CHECKING:
-    from edgeinspect.stream.records import Record
-    from edgeinspect.stream.run import RunSummary
+    from edgeinspect.stream.frames import Source
 
-__all__ = ["SaveChoice", "run"]
+__all__ = ["FsyncChoice", "OverloadChoice", "SaveChoice", "hangup_asks", "run"]
 
 EXIT_NOT_ALL_OK = 1
 
@@ -32,11 +32,32 @@ class SaveChoice(str, enum.Enum):
     NONE = "none"
 
 
+class OverloadChoice(str, enum.Enum):
+    """The words of `--on-overload` (`edgeinspect.stream.intake.Overload`)."""
+
+    BLOCK = "block"
+    DROP_OLDEST = "drop-oldest"
+    LATEST = "latest"
+
+
+class FsyncChoice(str, enum.Enum):
+    """The words of `--fsync` (`edgeinspect.stream.record_file.Fsync`)."""
+
+    NEVER = "never"
+    BATCH = "batch"
+    RECORD = "record"
+
+
 def run(
     bundle: Annotated[Path, typer.Argument(help="The bundle, calibrated.")],
     source: Annotated[
-        str,
-        typer.Argument(help="A picture, a folder, a quoted glob, or a video."),
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="A picture, a folder, a quoted glob, a video, - (paths on standard input),"
+            " watch:DIR, a camera (0, /dev/video0, csi://0), rtsp://, http:// (MJPEG) or"
+            " gst:PIPELINE; several on one session as NAME=SOURCE.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for records and pictures.")],
     save: Annotated[
@@ -44,27 +65,57 @@ def run(
     ] = SaveChoice.NG,
     keep_gib: Annotated[
         float,
-        typer.Option("--keep-gib", min=0, help="Disk for pictures in GiB; the oldest go first."),
+        typer.Option("--keep-gib", min=0, help="Disk for pictures; the oldest go first."),
     ] = 10.0,
+    runtime: Runtime = "auto",
+    batch: Batch = 1,
+    max_wait_ms: Annotated[
+        float, typer.Option("--max-wait-ms", min=0, help="A part waits for a batch at most.")
+    ] = 10.0,
+    on_overload: Annotated[
+        OverloadChoice | None,
+        typer.Option(
+            "--on-overload",
+            help="What happens to frames of a camera that come too fast; files always wait."
+            "  [default: latest]",
+        ),
+    ] = None,
+    deadline_ms: Annotated[
+        float | None,
+        typer.Option("--deadline-ms", min=0, help="A later verdict is NOT-INSPECTED."),
+    ] = None,
+    every: Annotated[int, typer.Option("--every", min=1, help="Take each N-th frame.")] = 1,
+    fps: Annotated[
+        float | None, typer.Option("--fps", min=0.001, help="Take at most so many a second.")
+    ] = None,
+    roi: Annotated[
+        str | None,
+        typer.Option("--roi", metavar="X,Y,W,H", help="Judge this part of each picture, in px."),
+    ] = None,
+    tile: Tile = None,
+    threads: Threads = None,
+    fsync: Annotated[
+        FsyncChoice, typer.Option("--fsync", help="When records are brought to the disk.")
+    ] = FsyncChoice.NEVER,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in --out, with the first part without record.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an earlier run in --out.")
+    ] = False,
     sink: Annotated[
         list[str] | None,
         typer.Option(
             "--sink",
             metavar="URL",
-            help="Where records go as well: mqtt://, https://, modbus://, prometheus://."
-            " May be repeated.",
+            help="Where records go as well; may be repeated: docs/sinks.md.",
         ),
     ] = None,
     view: Annotated[
         str | None,
         typer.Option("--view", metavar="HOST:PORT", help="Serve a live page, to look at only."),
     ] = None,
-    runtime: Runtime = "auto",
-    batch: Batch = 1,
-    threads: Threads = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace an earlier run in --out.")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No panel, no warnings of parts.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Judge pictures with a bundle.
@@ -75,109 +126,95 @@ def run(
     Example: edgeinspect run part.bundle pictures/ --out results
     """
     from edgeinspect.bundle import read_bundle
-    from edgeinspect.errors import OutputError
+    from edgeinspect.cli.panel import show_progress
+    from edgeinspect.cli.run_summary import show_summary
     from edgeinspect.interruption import Interruption
-    from edgeinspect.runtime.inspector import Inspector
-    from edgeinspect.runtime.session import open_session
-    from edgeinspect.stream.run import Save, run_stream
-    from edgeinspect.stream.sources import open_source
+    from edgeinspect.service import Service
+    from edgeinspect.stream.inspectors import Inspectors
+    from edgeinspect.stream.intake import Overload
+    from edgeinspect.stream.opening import InspectorSettings, open_inspector_for_stream
+    from edgeinspect.stream.outlets import open_outlets
+    from edgeinspect.stream.pipeline import PipelineSettings
+    from edgeinspect.stream.reading import Selection, read_roi
+    from edgeinspect.stream.record_file import Fsync
+    from edgeinspect.stream.run import Run, RunSettings, Save, run_stream
+    from edgeinspect.stream.sources import open_sources
 
+    settings = RunSettings(
+        save=Save(save.value),
+        keep_gib=keep_gib,
+        force=force,
+        resume=resume,
+        fsync=Fsync(fsync.value),
+        overload=None if on_overload is None else Overload(on_overload.value),
+        selection=Selection(
+            every=every, rate_per_s=fps, roi=None if roi is None else read_roi(roi)
+        ),
+        pipeline=PipelineSettings(max_wait_ms=max_wait_ms, deadline_ms=deadline_ms),
+    )
     opened = read_bundle(bundle)
-    white_level = opened.config.preprocess.white_level_16bit
-    frames = open_source(source, white_level_16bit=white_level)
-    if any(folder.resolve().is_relative_to(out.resolve()) for folder in frames.folders):
-        raise OutputError(f"the pictures {source} lie in --out {out}", hint="choose another --out")
-    session = open_session(opened, runtime=runtime, batch=batch, threads=threads)
+    sources = open_sources(source, white_level_16bit=opened.config.preprocess.white_level_16bit)
+    _refuse_own_output(sources, out)
+    how = InspectorSettings(
+        path=bundle,
+        runtime=runtime,
+        batch=batch,
+        threads=threads,
+        maps_of_all=save is SaveChoice.ALL,
+        tile=tile,
+    )
     with (
-        Inspector(opened, session, batch=batch, maps_of_all=save is SaveChoice.ALL) as inspector,
+        open_inspector_for_stream(how, opened) as inspector,
+        Inspectors(inspector, reopen=how.reopen) as inspectors,
         Interruption() as interruption,
-        _progress(frames.n_frames) as on_record,
+        hangup_asks(inspectors.ask),
+        show_progress(is_quiet=quiet) as progress,
+        Service() as service,
     ):
+
+        def on_tick(run: Run) -> None:
+            service.tick(busy_s=run.pipeline.busy_s(), status=run.tally.status)
+            progress.tick(run)
+
         summary = run_stream(
-            inspector,
-            frames,
+            inspectors,
+            sources,
             out,
-            save=Save(save.value),
-            keep_gib=keep_gib,
-            urls=sink or (),
-            view=view,
-            force=force,
+            settings,
             stop=interruption.event,
-            on_record=on_record,
+            connect=lambda run: open_outlets(
+                run.folder.path, run.about(), run.calibration, urls=sink or (), view=view
+            ),
+            on_record=progress.add,
+            on_tick=on_tick,
         )
-    _show(summary, as_json=as_json)
-    if summary.is_interrupted:
+    show_summary(summary, as_json=as_json)
+    if summary.is_interrupted and not summary.is_endless:
         typer.echo(f"interrupted: {summary.n_records} parts have their records", err=True)
         raise typer.Exit(EXIT_INTERRUPTED)
     raise typer.Exit(0 if summary.is_all_ok else EXIT_NOT_ALL_OK)
 
 
+def _refuse_own_output(sources: dict[str | None, Source], out: Path) -> None:
+    from edgeinspect.errors import OutputError
+
+    for source in sources.values():
+        if any(folder.resolve().is_relative_to(out.resolve()) for folder in source.folders):
+            raise OutputError(f"the pictures lie in --out {out}", hint="choose another --out")
+
+
 @contextlib.contextmanager
-def _progress(n_frames: int | None) -> Iterator[Callable[[Record], None]]:
-    """What to call after each record: a bar on a terminal, and a line for what was not judged."""
-    if not sys.stderr.isatty():
-        yield lambda record: _complain(record, lambda line: typer.echo(line, err=True))
+def hangup_asks(ask: Callable[[], None]) -> Iterator[None]:
+    """While it is entered SIGHUP has the bundle looked at again."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
+        yield
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
 
-    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeLeft())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("judging", total=n_frames)
+    def on_hangup(number: int, frame: FrameType | None) -> None:
+        ask()
 
-        def on_record(record: Record) -> None:
-            bar.advance(task)
-            _complain(record, lambda line: bar.console.print(line, markup=False, highlight=False))
-
-        yield on_record
-
-
-def _complain(record: Record, say: Callable[[str], None]) -> None:
-    detail, source = record.inspection.detail, record.frame.source
-    if detail is not None:
-        say(f"warning: not inspected: {detail if source in detail else f'{source}: {detail}'}")
-
-
-def _show(summary: RunSummary, *, as_json: bool) -> None:
-    if as_json:
-        show_json(summary.to_plain())
-        return
-    verdicts = [
-        (v.value, str(n), _reasons(summary, v.value)) for v, n in summary.n_by_verdict.items()
-    ]
-    if not sys.stdout.isatty():
-        for name, n, note in verdicts:
-            typer.echo(f"{name:<14}{n:>7}  {note}".rstrip())
-        typer.echo("\n".join(_lines(summary)))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("verdict", "parts", "why", title=f"{summary.bundle}", title_justify="left")
-    for name, n, note in verdicts:
-        style = {"OK": "green", "NG": "red"}.get(name, "yellow") if n != "0" else "dim"
-        table.add_row(name, n, note, style=style)
-    console = Console()
-    console.print(table)
-    console.print("\n".join(_lines(summary)), markup=False, highlight=False)
-
-
-def _reasons(summary: RunSummary, verdict: str) -> str:
-    if verdict == "NG":
-        return f"score above {summary.threshold:.4g}"
-    if verdict == "OK":
-        return f"score up to {summary.threshold:.4g}"
-    return ", ".join(f"{reason.value} {n}" for reason, n in summary.n_by_reason.items())
-
-
-def _lines(summary: RunSummary) -> list[str]:
-    latency = ", ".join(f"{name} {value:.1f} ms" for name, value in summary.latency_ms.items())
-    lines = [
-        f"records in {summary.n_frames} = records out {summary.n_records}",
-        f"latency {latency or 'unknown'}; {summary.rate_per_s:.1f} parts/s on {summary.runtime}",
-        f"records {summary.out / 'records.jsonl'}",
-    ]
-    if summary.n_overlays:
-        lines.append(f"overlays {summary.out / 'overlays'} ({summary.n_overlays})")
-    return lines
+    before = signal.signal(signal.SIGHUP, on_hangup)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

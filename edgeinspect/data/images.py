@@ -35,6 +35,7 @@ __all__ = [
     "list_pictures",
     "list_sha256",
     "natural_key",
+    "quiet_opencv",
     "read_bytes",
     "read_picture",
     "save_picture",
@@ -230,3 +231,8 @@ class _QuietOpenCV:
 
 
 _QUIET_OPENCV = _QuietOpenCV()
+
+
+def quiet_opencv() -> contextlib.AbstractContextManager[None]:
+    """While it is entered OpenCV prints nothing: what it cannot open is told by our error."""
+    return _QUIET_OPENCV.hold()

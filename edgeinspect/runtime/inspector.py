@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
@@ -21,12 +21,14 @@ from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Measure, Normalisation
 from edgeinspect.data.tiling import TileGrid, cut_tiles, plan_tiles, stitch_tiles
 from edgeinspect.errors import ImageError
+from edgeinspect.runtime.own_thread import OwnThreadSession
 from edgeinspect.runtime.regions import MapLevels, Region, find_regions
 from edgeinspect.runtime.session import Scores, Session, open_session
 
 __all__ = [
     "Inspection",
     "Inspector",
+    "Prepared",
     "Reason",
     "Region",
     "Timing",
@@ -51,6 +53,10 @@ class Reason(str, enum.Enum):
     UNREADABLE = "unreadable"
     SIZE = "size"
     NON_FINITE = "non-finite"
+    OVERLOAD = "overload"
+    DEADLINE = "deadline"
+    FROZEN = "frozen"
+    ENGINE = "engine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,19 @@ class Timing:
     prepare_ms: float = 0.0
     infer_ms: float = 0.0
     post_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """A picture cut for the session: tiles (n, size, size, 3) uint8, each at its position (n,)."""
+
+    grid: TileGrid
+    tiles: NDArray[np.uint8]
+    positions: NDArray[np.int32]
+
+    @property
+    def n_tiles(self) -> int:
+        return len(self.tiles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -187,73 +206,37 @@ class Inspector:
                 hint="use pictures of that size, or calibrate with --normalisation block",
             )
 
-    def _inspect(self, pictures: list[Picture]) -> list[Inspection]:
-        start = time.perf_counter()
-        grids = [self._grid_or_error(picture) for picture in pictures]
-        planned = [(p, g) for p, g in zip(pictures, grids, strict=True) if isinstance(g, TileGrid)]
-        tiles = [cut_tiles(picture, grid) for picture, grid in planned]
-        places = [self._tile_positions(grid) for _, grid in planned]
-        prepared = time.perf_counter()
-        scores = self._infer(tiles, places)
-        inferred = time.perf_counter()
-        timing = (1e3 * (prepared - start) / max(1, len(pictures)), 1e3 * (inferred - prepared))
-        found = iter(scores)
-        return [
-            self._not_inspected(picture, grid, timing)
-            if isinstance(grid, ImageError)
-            else self._judge(next(found), grid, timing)
-            for picture, grid in zip(pictures, grids, strict=True)
-        ]
-
-    def _grid_or_error(self, picture: Picture) -> TileGrid | ImageError:
+    def prepare(self, picture: Picture) -> Prepared:
+        """Resize and cut a picture. Raises: ImageError if it cannot be judged."""
         _check_array(picture)
-        try:
-            return self.plan(picture)
-        except ImageError as error:
-            return error
-
-    def _tile_positions(self, grid: TileGrid) -> NDArray[np.int32]:
+        grid = self.plan(picture)
+        positions = np.arange(grid.n_tiles, dtype=np.int32)
         if self._calibration.constants.n_tiles == 1:
-            return np.zeros(grid.n_tiles, np.int32)
-        return np.arange(grid.n_tiles, dtype=np.int32)
+            positions = np.zeros_like(positions)
+        return Prepared(grid=grid, tiles=cut_tiles(picture, grid), positions=positions)
 
-    def _infer(
-        self, tiles: list[NDArray[np.uint8]], places: list[NDArray[np.int32]]
-    ) -> list[Scores]:
-        """Scores of each part's tiles; calls of `batch` tiles may span parts."""
-        if not tiles:
+    def infer(self, parts: Sequence[Prepared]) -> list[Scores]:
+        """Scores of each part's tiles; calls of `batch` tiles may span parts.
+
+        Raises: EngineError. The only step that uses the session.
+        """
+        if not parts:
             return []
-        scores = self._infer_tiles(np.concatenate(tiles), np.concatenate(places), self._map_above)
-        parts = scores.split([len(part) for part in tiles])
+        tiles = np.concatenate([part.tiles for part in parts])
+        positions = np.concatenate([part.positions for part in parts])
+        scores = self._infer_tiles(tiles, positions, self._map_above)
         return [
-            self._infer_tiles(tiles[i], places[i], None) if self._lacks_maps(part) else part
-            for i, part in enumerate(parts)
+            self._infer_tiles(part.tiles, part.positions, None)
+            if self._lacks_maps(found)
+            else found
+            for part, found in zip(parts, scores.split([p.n_tiles for p in parts]), strict=True)
         ]
 
-    def _infer_tiles(
-        self, images: NDArray[np.uint8], tile: NDArray[np.int32], map_above: float | None
-    ) -> Scores:
-        steps = [slice(i, i + self.batch) for i in range(0, len(images), self.batch)]
-        infer = self._session.infer
-        return Scores.join([infer(images[s], tile[s], map_above=map_above) for s in steps])
+    def judge(self, scores: Scores, grid: TileGrid, timing: Timing = Timing()) -> Inspection:
+        """Verdict, regions and map of a part from the scores of its tiles.
 
-    def _lacks_maps(self, part: Scores) -> bool:
-        """Whether a part is NG by some of its tiles, and maps of the others were not copied."""
-        return not part.has_map.all() and bool((part.score > self.threshold).any())
-
-    def _not_inspected(
-        self, picture: Picture, error: ImageError, timing: tuple[float, float]
-    ) -> Inspection:
-        return Inspection(
-            verdict=Verdict.NOT_INSPECTED,
-            reason=Reason.SIZE,
-            detail=str(error),
-            threshold=self.threshold,
-            picture_hw=_shape(picture),
-            timing=Timing(prepare_ms=timing[0]),
-        )
-
-    def _judge(self, scores: Scores, grid: TileGrid, timing: tuple[float, float]) -> Inspection:
+        `timing` holds what was measured before; `post_ms` is added.
+        """
         start = time.perf_counter()
         verdict, reason = _verdict(scores.score, self.threshold)
         worst = int(np.argmax(scores.score)) if reason is None else 0
@@ -275,12 +258,77 @@ class Inspector:
             anomaly_map=stitch_tiles(scores.anomaly_map, grid) if has_map else None,
             map_level=float(levels[worst]) if has_map else None,
             picture_hw=grid.picture_hw,
-            timing=Timing(
-                prepare_ms=timing[0],
-                infer_ms=timing[1],
-                post_ms=1e3 * (time.perf_counter() - start),
-            ),
+            timing=replace(timing, post_ms=1e3 * (time.perf_counter() - start)),
         )
+
+    def not_inspected(
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        picture_hw: tuple[int, int] = (0, 0),
+        timing: Timing = Timing(),
+    ) -> Inspection:
+        """What stands for a part without a score; `picture_hw` (0, 0) if there is no picture."""
+        return Inspection(
+            verdict=Verdict.NOT_INSPECTED,
+            reason=reason,
+            detail=detail,
+            threshold=self.threshold,
+            picture_hw=picture_hw,
+            timing=timing,
+        )
+
+    def _inspect(self, pictures: list[Picture]) -> list[Inspection]:
+        start = time.perf_counter()
+        prepared = [self._prepared_or_error(picture) for picture in pictures]
+        cut = time.perf_counter()
+        parts = [part for part in prepared if isinstance(part, Prepared)]
+        found = iter(self.infer(parts))
+        inferred_ms = 1e3 * (time.perf_counter() - cut)
+        prepare_ms = 1e3 * (cut - start) / max(1, len(pictures))
+        timing = Timing(prepare_ms=prepare_ms, infer_ms=inferred_ms)
+        return [
+            self.judge(next(found), part.grid, timing)
+            if isinstance(part, Prepared)
+            else self.not_inspected(
+                Reason.SIZE,
+                str(part),
+                picture_hw=_shape(picture),
+                timing=Timing(prepare_ms=prepare_ms),
+            )
+            for picture, part in zip(pictures, prepared, strict=True)
+        ]
+
+    def _prepared_or_error(self, picture: Picture) -> Prepared | ImageError:
+        _check_array(picture)
+        try:
+            return self.prepare(picture)
+        except ImageError as error:
+            return error
+
+    def _infer_tiles(
+        self, images: NDArray[np.uint8], tile: NDArray[np.int32], map_above: float | None
+    ) -> Scores:
+        steps = [slice(i, i + self.batch) for i in range(0, len(images), self.batch)]
+        infer = self._session.infer
+        if len(steps) == 1:
+            return infer(images, tile, map_above=map_above)
+        return Scores.join([infer(images[s], tile[s], map_above=map_above) for s in steps])
+
+    def _lacks_maps(self, part: Scores) -> bool:
+        """Whether a part is NG by some of its tiles, and maps of the others were not copied."""
+        return not part.has_map.all() and bool((part.score > self.threshold).any())
+
+    @property
+    def can_restart(self) -> bool:
+        """Whether its session knows how to open again after it failed."""
+        return isinstance(self._session, OwnThreadSession)
+
+    def restart(self) -> None:
+        """Open the session again. Raises: EngineError, and what else opening raises."""
+        assert isinstance(self._session, OwnThreadSession), "look at `can_restart` first"
+        self._session.restart()
 
     def close(self) -> None:
         self._session.close()

@@ -1,8 +1,16 @@
-"""From a source of frames to records: source -> decode -> inspector -> record, overlay.
+"""From sources of frames to records.
 
-    sources.py  a picture, a folder, a glob, a video: frames in order
-    records.py  one JSON line a frame, and the folder that a run writes
-    run.py      the loop between them
+    sources/ -> reading -> intake -> pipeline (prepare, infer, judge, write) -> records, sinks/
 
-Every frame that a source delivered gets exactly one record, in order.
+    frames.py      what a source delivers, and what a source is
+    reading.py     a thread for each source; leaves out what is not wanted
+    intake.py      where frames wait, and what happens when they come too fast
+    pipeline.py    the stages, on threads, with channels.py between them
+    inspectors.py  the inspector in use, its restart, and its successor; opening.py opens them
+    records.py     one JSON line a frame, and the folder of a run; record_file.py keeps the file
+    pictures.py    overlays, maps and crops, within a share of the disk
+    notices.py     outages, swaps and the like
+    run.py         all of it as one run; summary.py counts
+
+Every frame that a source delivered gets exactly one record, in the order of its stream.
 """

@@ -7,7 +7,8 @@
     OUT/sinks/                 how far each durable sink has come in records.jsonl
     OUT/maps/SEQ_NAME.png      the anomaly map, 16-bit grey: z = value / 256, from 0 to 255.99
 
-The file is valid after every line: a line that does not fit on the disk is taken back.
+The file is valid after every line: a line that does not fit on the disk is taken back, and one
+that a kill tore is cut off at the next start (`record_file.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinspect.runtime.inspector import Inspection, Reason, Verdict
-from edgeinspect.stream.sources import Frame
+from edgeinspect.stream.frames import Frame, printable
 from edgeinspect.writing import output_errors, refuse_foreign
 
 __all__ = [
@@ -35,9 +35,8 @@ __all__ = [
     "Latency",
     "Record",
     "RecordFolder",
-    "RecordWriter",
+    "past_deadline",
     "prepare_record_folder",
-    "unreadable",
 ]
 
 RECORDS = "records.jsonl"
@@ -63,12 +62,18 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What is kept about a frame; `map` is the path of its map in the run's folder, or None."""
+    """What is kept about a frame.
+
+    Attributes:
+        bundle: `Bundle.short_id` of the one that judged it.
+        map: the path of its map in the run's folder, or None.
+    """
 
     frame: Frame
     inspection: Inspection
     latency: Latency
     runtime: str
+    bundle: str = ""
     map: str | None = None
 
     def with_map(self, path: str) -> Record:
@@ -85,7 +90,8 @@ class Record:
         found = self.inspection
         return {
             "seq": self.frame.seq,
-            "source": _printable(self.frame.source),
+            "stream": self.frame.stream,
+            "source": printable(self.frame.source),
             "time": datetime.fromtimestamp(self.frame.time_s, timezone.utc).isoformat(
                 timespec="milliseconds"
             ),
@@ -104,19 +110,21 @@ class Record:
                 name: round(getattr(self.latency, name), 3) for name in Latency.__slots__
             },
             "runtime": self.runtime,
+            "bundle": self.bundle,
             "map": self.map,
         }
 
 
-def unreadable(frame: Frame, *, threshold: float) -> Inspection:
-    """What stands in a record for a frame that has no picture."""
-    assert frame.error is not None, "a frame without a picture says why"
-    return Inspection(
+def past_deadline(found: Inspection, total_ms: float, deadline_ms: float) -> Inspection:
+    """The inspection itself, or NOT-INSPECTED with all its figures if it comes too late."""
+    if total_ms <= deadline_ms or found.verdict is Verdict.NOT_INSPECTED:
+        return found
+    return dataclasses.replace(
+        found,
         verdict=Verdict.NOT_INSPECTED,
-        reason=Reason.UNREADABLE,
-        detail=str(frame.error),
-        threshold=threshold,
-        picture_hw=(0, 0),
+        reason=Reason.DEADLINE,
+        detail=f"the verdict {found.verdict.value} came {total_ms:.0f} ms after delivery,"
+        f" later than {deadline_ms:g} ms",
     )
 
 
@@ -140,67 +148,44 @@ class RecordFolder:
         return self.path / "maps" / f"{_file_stem(frame)}.png"
 
 
-def prepare_record_folder(path: Path, *, force: bool, saves_pictures: bool) -> RecordFolder:
-    """Make the folder of a run, or empty one of ours when `force` is set.
+def prepare_record_folder(
+    path: Path, *, force: bool, saves_pictures: bool, resume: bool = False
+) -> RecordFolder:
+    """Make the folder of a run, empty one of ours when `force` is set, or keep it to `resume`.
 
     Raises: OutputError if it exists and is not ours, or cannot be written.
     """
     folder = RecordFolder(path)
-    foreign = "was not written by edgeinspect run"
-    refuse_foreign(path, marker=RECORDS, foreign=foreign, force=force)
+    refuse_foreign(
+        path,
+        marker=RECORDS,
+        foreign="was not written by edgeinspect run",
+        force=force or resume,
+        hint="add --resume to go on with it, or --force to replace it",
+    )
     with output_errors(path):
-        if path.exists():
-            folder.records.unlink(missing_ok=True)
-            (path / NOTICES).unlink(missing_ok=True)
-            for name in (*FOLDERS, PLACES):
-                shutil.rmtree(path / name, ignore_errors=True)
+        if path.exists() and not resume:
+            _empty(folder)
         path.mkdir(parents=True, exist_ok=True)
         for name in FOLDERS if saves_pictures else ():
-            (path / name).mkdir()
+            (path / name).mkdir(exist_ok=True)
     return folder
 
 
-class RecordWriter:
-    """Appends records to a file; use it inside a `with`."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises: OutputError."""
-        self.path = path
-        self.n_written = 0
-        with output_errors(path):
-            self._file = path.open("xb", buffering=0)
-
-    def write(self, record: Record) -> None:
-        """Write one line, whole or not at all. Raises: OutputError."""
-        line = memoryview(record.to_line().encode())
-        start = self._file.tell()
-        with output_errors(self.path):
-            try:
-                while line:
-                    line = line[self._file.write(line) :]
-            except OSError:
-                self._file.truncate(start)
-                raise
-        self.n_written += 1
-
-    def __enter__(self) -> RecordWriter:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
+def _empty(folder: RecordFolder) -> None:
+    for name in (RECORDS, NOTICES):
+        (folder.path / name).unlink(missing_ok=True)
+    for name in (*FOLDERS, PLACES):
+        shutil.rmtree(folder.path / name, ignore_errors=True)
 
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _printable(name: str) -> str:
-    """A file's name as text; bytes that are no UTF-8 are shown as the replacement character."""
-    return os.fsencode(name).decode("utf-8", errors="replace")
-
-
 def _file_stem(frame: Frame) -> str:
-    """`000012_name`: unique by the number, recognisable by the name."""
-    stem = re.sub(r"[^\w.-]+", "_", Path(_printable(frame.source)).stem)
+    """`000012_name` or `STREAM_000012_name`: unique by the number, recognisable by the name."""
+    stem = re.sub(r"[^\w.-]+", "_", Path(printable(frame.source)).stem)
     short = stem.encode()[:LONGEST_STEM].decode(errors="ignore")
-    return f"{frame.seq:06d}_{short}"
+    stream = "" if frame.stream is None else f"{frame.stream}_"
+    return f"{stream}{frame.seq:06d}_{short}"

@@ -1,7 +1,6 @@
-"""The loop of a run: frames in, one record each out, pictures of what was found beside them.
+"""A run: sources through the pipeline into records, sinks, pictures and a summary.
 
-Frames are collected until they fill a batch of tiles, judged together, and recorded in order.
-The loop is plain on purpose: decoding ahead is the only stage on a thread of its own.
+The calling thread only watches: it notices a stop, a changed bundle, and that all is recorded.
 """
 
 from __future__ import annotations
@@ -9,34 +8,31 @@ from __future__ import annotations
 import enum
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Protocol
 
 import edgeinspect
-from edgeinspect.errors import ImageError
-from edgeinspect.runtime.inspector import Inspection, Inspector, Reason, Verdict
-from edgeinspect.stream.outlets import open_outlets
+from edgeinspect.constants import Calibration
+from edgeinspect.runtime.inspector import Inspector, Verdict
+from edgeinspect.stream.frames import Recorded, Source
+from edgeinspect.stream.inspectors import Inspectors
+from edgeinspect.stream.intake import Intake, Lane, Overload
+from edgeinspect.stream.notices import Notice
 from edgeinspect.stream.pictures import KEEP_GIB, PictureStore
-from edgeinspect.stream.records import (
-    Latency,
-    Record,
-    RecordWriter,
-    prepare_record_folder,
-    unreadable,
-)
-from edgeinspect.stream.sinks import RunInfo
-from edgeinspect.stream.sources import Frame, Source, read_ahead
+from edgeinspect.stream.pipeline import Pipeline, PipelineSettings
+from edgeinspect.stream.reading import Reader, Selection
+from edgeinspect.stream.record_file import Fsync, RecordWriter, read_back
+from edgeinspect.stream.records import Record, prepare_record_folder
+from edgeinspect.stream.sinks.sink import RunInfo
+from edgeinspect.stream.summary import RunSummary, Tally
 
-__all__ = ["RunSummary", "Save", "run_stream"]
+__all__ = ["Outlet", "Run", "RunSettings", "RunSummary", "Save", "run_stream"]
 
-N_LATENCIES = 100_000  # the last ones, of which the summary gives quantiles
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+TICK_S = 0.05  # how soon a stop or a changed bundle is noticed
+LEAVE_S = 2.0  # how long a source may take to notice that it should stop
 
 
 class Save(str, enum.Enum):
@@ -47,203 +43,253 @@ class Save(str, enum.Enum):
     NONE = "none"
 
 
+class Outlet(Protocol):
+    """Where records and notices go besides the files (`sinks.Sinks`); never slow, never raises."""
+
+    def put(self, record: Record) -> None: ...
+
+    def note(self, notice: Notice) -> None: ...
+
+    def use(self, calibration: Calibration) -> None:
+        """Parts are judged by another calibration from now on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunSummary:
-    """What a run did.
+class RunSettings:
+    """How a run goes; the defaults suit a folder of pictures.
 
     Attributes:
-        n_frames: what the source delivered; n_records: lines written, the same number.
-        n_by_verdict, n_by_reason: counts by verdict and, of NOT-INSPECTED, by reason.
-        latency_ms: p50, p90 and p99 of the records' `total`.
-        is_interrupted: it was stopped before the source ended.
-    """
-
-    out: Path
-    bundle: str
-    runtime: str
-    threshold: float
-    n_frames: int
-    n_records: int
-    n_by_verdict: dict[Verdict, int]
-    n_by_reason: dict[Reason, int]
-    n_overlays: int
-    latency_ms: dict[str, float]
-    duration_s: float
-    is_interrupted: bool
-
-    @property
-    def is_all_ok(self) -> bool:
-        return self.n_records > 0 and self.n_by_verdict[Verdict.OK] == self.n_records
-
-    @property
-    def rate_per_s(self) -> float:
-        """Parts a second, from the first frame's delivery to the last record."""
-        return self.n_records / self.duration_s if self.duration_s > 0 else 0.0
-
-    def to_plain(self) -> dict[str, Any]:
-        """The summary in JSON types."""
-        return {
-            "out": str(self.out),
-            "bundle": self.bundle,
-            "runtime": self.runtime,
-            "threshold": self.threshold,
-            "records_in": self.n_frames,
-            "records_out": self.n_records,
-            "verdicts": {verdict.value: n for verdict, n in self.n_by_verdict.items()},
-            "reasons": {reason.value: n for reason, n in self.n_by_reason.items()},
-            "overlays": self.n_overlays,
-            "latency_ms": self.latency_ms,
-            "duration_s": round(self.duration_s, 3),
-            "rate_per_s": round(self.rate_per_s, 3),
-            "interrupted": self.is_interrupted,
-        }
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Counts while a run goes on; the stream has no end that must be waited for."""
-
-    n_frames: int = 0
-    verdicts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
-    reasons: dict[Reason, int] = field(default_factory=dict)
-    totals_ms: deque[float] = field(default_factory=lambda: deque(maxlen=N_LATENCIES))
-
-    def add(self, record: Record) -> None:
-        found = record.inspection
-        self.verdicts[found.verdict] += 1
-        if found.reason is not None:
-            self.reasons[found.reason] = self.reasons.get(found.reason, 0) + 1
-        self.totals_ms.append(record.latency.total)
-
-    def quantiles_ms(self) -> dict[str, float]:
-        if not self.totals_ms:
-            return {}
-        return {n: round(float(np.quantile(self.totals_ms, q)), 3) for n, q in QUANTILES.items()}
-
-
-def run_stream(
-    inspector: Inspector,
-    source: Source,
-    out: Path,
-    *,
-    save: Save = Save.NG,
-    keep_gib: float = KEEP_GIB,
-    force: bool = False,
-    stop: threading.Event | None = None,
-    urls: Sequence[str] = (),
-    view: str | None = None,
-    on_record: Callable[[Record], None] | None = None,
-) -> RunSummary:
-    """Judge every frame of a source and write the records into the folder `out`.
-
-    Args:
         keep_gib: how much of the disk pictures may take; the oldest go first.
-        force: replace an earlier run in `out`.
-        stop: once it is set the run ends after the batch in hand, all frames taken recorded.
-        urls: of sinks; view: HOST:PORT of the live page, None for none.
-        on_record: called after each record is written, such as for a progress bar.
-    Raises: OutputError, and what the session or the source raise.
+        force: replace an earlier run in the folder; resume: go on with it.
+        overload: of live sources; files always wait. None: they keep the newest frame.
     """
-    folder = prepare_record_folder(out, force=force, saves_pictures=save is not Save.NONE)
-    stop = stop or threading.Event()
-    tally = _Tally()
-    pictures = PictureStore(folder, keep_gib=keep_gib)
-    start = time.perf_counter()
-    calibration = inspector.bundle.require_calibration()
-    outlets = open_outlets(folder.path, _about(inspector), calibration, urls=urls, view=view)
-    with RecordWriter(folder.records) as writer, outlets as told:
-        with closing(_batches(inspector, source, stop, tally)) as batches:
-            for frames in batches:
-                for record in _judge(inspector, frames):
-                    saved = _save(record, pictures, save)
-                    writer.write(saved)
-                    tally.add(saved)
-                    told.put(saved)
-                    if on_record is not None:
-                        on_record(saved)
-        assert writer.n_written == tally.n_frames, "a frame has no record, or two"
+
+    save: Save = Save.NG
+    keep_gib: float = KEEP_GIB
+    force: bool = False
+    resume: bool = False
+    fsync: Fsync = Fsync.NEVER
+    overload: Overload | None = None
+    selection: Selection = field(default_factory=Selection)
+    pipeline: PipelineSettings = field(default_factory=PipelineSettings)
+
+
+class Run:
+    """One run under way: what its threads share.
+
+    Attributes:
+        folder: where it writes; tally: what was recorded so far.
+        n_expected: frames that the sources will deliver; None if that is not known.
+        last_notice: the last that was told.
+    """
+
+    def __init__(
+        self,
+        inspectors: Inspectors,
+        sources: Mapping[str | None, Source],
+        out: Path,
+        settings: RunSettings,
+        *,
+        stop: threading.Event,
+        on_record: Callable[[Record], None] | None = None,
+    ) -> None:
+        """Raises: OutputError."""
+        self.tally = Tally()
+        self.last_notice: Notice | None = None
+        self.folder = prepare_record_folder(
+            out,
+            force=settings.force,
+            resume=settings.resume,
+            saves_pictures=settings.save is not Save.NONE,
+        )
+        self._pictures = PictureStore(self.folder, keep_gib=settings.keep_gib)
+        self._inspectors = inspectors
+        self._settings = settings
+        self._stop = stop
+        self._names = tuple(sources)
+        self._outlet: Outlet | None = None
+        self._on_record = on_record
+        self._recorded = self._read_back(sources)
+        lanes = [self._lane(name, source) for name, source in sources.items()]
+        depth = max(4, 2 * inspectors.current.batch)
+        self.intake = Intake(lanes, depth=depth, stop=stop)
+        self._readers = [
+            Reader(source, lane, self.intake, settings.selection, stop=stop, note=self.note)
+            for lane, source in zip(lanes, sources.values(), strict=True)
+        ]
+        self.pipeline = Pipeline(inspectors, self.intake, self._write, settings.pipeline)
+        self.n_expected = _n_expected(sources.values(), settings.selection)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What parts are judged by at the moment."""
+        return self._inspectors.current.bundle.require_calibration()
+
+    def about(self) -> RunInfo:
+        """What sinks may say of it."""
+        inspector = self._inspectors.current
+        return RunInfo(
+            bundle=inspector.bundle.name,
+            calibration=inspector.bundle.manifest.calibration or "",
+            runtime=inspector.runtime,
+            threshold=inspector.threshold,
+            tool_version=edgeinspect.__version__,
+            sources=tuple(name for name in self._names if name is not None),
+            queue_depths=lambda: {
+                "intake": self.intake.n_waiting,
+                "session": self.pipeline.n_waiting,
+            },
+        )
+
+    def note(self, notice: Notice) -> None:
+        """Tell the outlet; from any thread."""
+        self.last_notice = notice
+        if self._outlet is not None:
+            self._outlet.note(notice)
+
+    def work(
+        self,
+        outlet: Outlet | None = None,
+        on_tick: Callable[[Run], None] = lambda run: None,
+    ) -> RunSummary:
+        """Until the sources end or it is stopped. Raises: what a source, stage or session raise."""
+        self._outlet = outlet
+        self._inspectors.note = self.note
+        with RecordWriter(self.folder.records, fsync=self._settings.fsync) as self._writer:
+            self.pipeline.start()
+            for reader in self._readers:
+                reader.start()
+            try:
+                while not self.pipeline.wait(TICK_S):
+                    self._watch()
+                    on_tick(self)
+            finally:
+                self._end()
+            self.pipeline.join()
+        self._raise_errors()
+        n_in, n_out = self.intake.n_delivered, self._writer.n_written
+        assert n_in == n_out, f"{n_in} frames were delivered, {n_out} records written"
+        return self._summary()
+
+    def _watch(self) -> None:
+        if self._stop.is_set() or any(reader.error for reader in self._readers):
+            self.intake.close()
+        bundle = self._inspectors.current.bundle
+        self._inspectors.check()
+        if self._outlet is not None and self._inspectors.current.bundle is not bundle:
+            self._outlet.use(self.calibration)
+
+    def _end(self) -> None:
+        """Whatever happened, no thread goes on; a source that hangs is left behind."""
+        if not self.pipeline.wait(0):
+            self.pipeline.abort()
+        self.intake.close()
+        for reader in self._readers:
+            reader.end(within_s=LEAVE_S)
+
+    def _raise_errors(self) -> None:
+        errors = [self.pipeline.engine_error, *(reader.error for reader in self._readers)]
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def _read_back(self, sources: Mapping[str | None, Source]) -> dict[str | None, Recorded]:
+        if not self._settings.resume:
+            return {}
+        files = [name for name, source in sources.items() if source.is_lossless]
+        recorded = read_back(self.folder.records, with_sources=files)
+        for name, source in sources.items():
+            source.skip(recorded.get(name, Recorded()))
+        return recorded
+
+    def _lane(self, name: str | None, source: Source) -> Lane:
+        overload = self._settings.overload or Overload.LATEST
+        return Lane(
+            name=name,
+            is_live=source.is_live,
+            overload=Overload.BLOCK if source.is_lossless else overload,
+            next_seq=self._recorded.get(name, Recorded()).next_seq,
+        )
+
+    def _write(self, records: Sequence[Record]) -> None:
+        for record in records:
+            saved = self._save(record)
+            self._writer.write(saved)
+            self.tally.add(saved)
+            if self._outlet is not None:
+                self._outlet.put(saved)
+            if self._on_record is not None:
+                self._on_record(saved)
+        self._writer.end_batch()
+
+    def _save(self, record: Record) -> Record:
+        """Save the pictures of a record, if it is one of those; gives it with the map's path."""
+        save, verdict = self._settings.save, record.inspection.verdict
+        is_wanted = save is Save.ALL or (save is Save.NG and verdict is Verdict.NG)
+        return self._pictures.save(record) if is_wanted else record
+
+    def _summary(self) -> RunSummary:
+        inspector = self._inspectors.current
         return RunSummary(
-            out=out,
+            out=self.folder.path,
             bundle=str(inspector.bundle.path),
             runtime=inspector.runtime,
             threshold=inspector.threshold,
-            n_frames=tally.n_frames,
-            n_records=writer.n_written,
-            n_by_verdict=tally.verdicts,
-            n_by_reason=tally.reasons,
-            n_overlays=pictures.n_overlays,
-            latency_ms=tally.quantiles_ms(),
-            duration_s=time.perf_counter() - start,
-            is_interrupted=stop.is_set(),
+            n_frames=self.intake.n_delivered,
+            n_records=self._writer.n_written,
+            n_before=sum(recorded.next_seq for recorded in self._recorded.values()),
+            n_by_verdict=self.tally.verdicts,
+            n_by_reason=self.tally.reasons,
+            n_overlays=self._pictures.n_overlays,
+            latency_ms=self.tally.quantiles_ms(),
+            duration_s=time.perf_counter() - self.tally.started_s,
+            is_interrupted=self._stop.is_set(),
+            is_endless=self.n_expected is None,
         )
 
 
-def _about(inspector: Inspector) -> RunInfo:
-    return RunInfo(
-        bundle=inspector.bundle.name,
-        calibration=inspector.bundle.manifest.calibration or "",
-        runtime=inspector.runtime,
-        threshold=inspector.threshold,
-        tool_version=edgeinspect.__version__,
+def _n_expected(sources: Iterable[Source], selection: Selection) -> int | None:
+    n_frames = [source.n_frames for source in sources]
+    if any(n is None for n in n_frames):
+        return None
+    return sum(-(-n // selection.every) for n in n_frames if n is not None)
+
+
+def run_stream(
+    inspector: Inspector | Inspectors,
+    sources: Source | Mapping[str | None, Source],
+    out: Path,
+    settings: RunSettings = RunSettings(),
+    *,
+    stop: threading.Event | None = None,
+    connect: Callable[[Run], AbstractContextManager[Outlet | None]] = lambda run: nullcontext(),
+    on_record: Callable[[Record], None] | None = None,
+    on_tick: Callable[[Run], None] = lambda run: None,
+) -> RunSummary:
+    """Judge every frame of the sources and write the records into the folder `out`.
+
+    Args:
+        inspector: with `Inspectors`, its session is opened again when it fails and follows a
+            bundle that changes.
+        sources: one, or several by name.
+        stop: once it is set nothing more is delivered, and the run ends when all that was has
+            its record.
+        connect: opens what records and notices go to, once the folder is there.
+        on_record: called after each record is written, such as for a panel, on another thread.
+        on_tick: called many times a second on this thread.
+    Raises: OutputError, and what the session or a source raise.
+    """
+    inspectors = inspector if isinstance(inspector, Inspectors) else Inspectors(inspector)
+    named: Mapping[str | None, Source]
+    named = sources if isinstance(sources, Mapping) else {None: sources}
+    run = Run(
+        inspectors,
+        named,
+        out,
+        settings,
+        stop=stop or threading.Event(),
+        on_record=on_record,
     )
-
-
-def _batches(
-    inspector: Inspector, source: Source, stop: threading.Event, tally: _Tally
-) -> Generator[list[Frame], None, None]:
-    """Frames in lists that fill the inspector's batch of tiles; none is left behind."""
-    frames: list[Frame] = []
-    n_tiles = 0
-    with closing(read_ahead(source, stop)) as delivered:
-        for frame in delivered:
-            tally.n_frames += 1
-            frames.append(frame)
-            n_tiles += _n_tiles(inspector, frame)
-            if n_tiles >= inspector.batch:
-                yield frames
-                frames, n_tiles = [], 0
-    if frames:
-        yield frames
-
-
-def _n_tiles(inspector: Inspector, frame: Frame) -> int:
-    """Tiles of a frame; a frame that cannot be judged fills a batch, so that it waits for none."""
-    if frame.picture is None:
-        return inspector.batch
-    try:
-        return inspector.plan(frame.picture).n_tiles
-    except ImageError:
-        return inspector.batch
-
-
-def _judge(inspector: Inspector, frames: list[Frame]) -> list[Record]:
-    found = iter(inspector([frame.picture for frame in frames if frame.picture is not None]))
-    return [
-        _record(
-            frame,
-            unreadable(frame, threshold=inspector.threshold)
-            if frame.picture is None
-            else next(found),
-            inspector.runtime,
-        )
-        for frame in frames
-    ]
-
-
-def _record(frame: Frame, inspection: Inspection, runtime: str) -> Record:
-    timing = inspection.timing
-    latency = Latency(
-        decode=frame.decode_ms,
-        prepare=timing.prepare_ms,
-        infer=timing.infer_ms,
-        post=timing.post_ms,
-        total=1e3 * (time.perf_counter() - frame.started_s),
-    )
-    return Record(frame=frame, inspection=inspection, latency=latency, runtime=runtime)
-
-
-def _save(record: Record, pictures: PictureStore, save: Save) -> Record:
-    """Save the pictures of a record, if it is one of those; gives it with the map's path."""
-    is_ng = record.inspection.verdict is Verdict.NG
-    is_wanted = save is Save.ALL or (save is Save.NG and is_ng)
-    return pictures.save(record) if is_wanted else record
+    with connect(run) as outlet:
+        return run.work(outlet, on_tick)

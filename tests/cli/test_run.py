@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from edgeinspect.cli.main import main
 from edgeinspect.config import ResizeRule
+from edgeinspect.stream.intake import Overload
+from edgeinspect.stream.record_file import Fsync
 from edgeinspect.stream.run import Save
 from tests.bundles import make_bundle
 from tests.stream.made_frames import make_pictures, read_records
+from tests.stream.made_records import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +79,12 @@ def test_ng_parts_get_overlays_unless_told_otherwise(tmp_path, bundle):
     assert counts == [1, 2, 0]
 
 
-def test_the_words_of_save_are_those_of_the_library():
-    from edgeinspect.cli.run import SaveChoice
+def test_the_words_of_choices_are_those_of_the_library():
+    from edgeinspect.cli.run import FsyncChoice, OverloadChoice, SaveChoice
 
-    assert [choice.value for choice in SaveChoice] == [save.value for save in Save]
+    pairs = ((SaveChoice, Save), (OverloadChoice, Overload), (FsyncChoice, Fsync))
+    for choices, words in pairs:
+        assert [choice.value for choice in choices] == [word.value for word in words]
 
 
 def one_error_line(printed: str) -> str:
@@ -149,17 +156,25 @@ def test_a_runtime_that_is_not_there_is_trouble(tmp_path, bundle, capsys):
     )
 
 
-def test_ctrl_c_ends_with_complete_records_a_summary_and_130(tmp_path, bundle):
-    folder = tmp_path / "in"
-    make_pictures(folder, ["broken"] + ["good"] * 150)  # the first is complained about at once
-    words = ["run", str(bundle), str(folder), "--out", str(tmp_path / "out"), "--threads", "1"]
-    code = f"from edgeinspect.cli.main import main; main({words!r})"
-    process = subprocess.Popen(
+def start(words: Sequence[str], **pipes: int) -> subprocess.Popen[str]:
+    code = f"from edgeinspect.cli.main import main; main({list(words)!r})"
+    return subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        **pipes,
     )
+
+
+def words_for(bundle: Path, source: Path | str, out: Path, *options: str) -> list[str]:
+    return ["run", str(bundle), str(source), "--out", str(out), "--threads", "1", *options]
+
+
+def test_ctrl_c_ends_with_complete_records_a_summary_and_130(tmp_path, bundle):
+    folder = tmp_path / "in"
+    make_pictures(folder, ["broken"] + ["good"] * 150)  # the first is complained about at once
+    process = start(words_for(bundle, folder, tmp_path / "out", "--fps", "50"))
     assert process.stderr is not None
     assert "000_broken.png" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
@@ -170,3 +185,121 @@ def test_ctrl_c_ends_with_complete_records_a_summary_and_130(tmp_path, bundle):
     assert f"records in {n} = records out {n}" in printed
     assert f"interrupted: {n} parts have their records" in talk
     assert "Traceback" not in talk
+
+
+@pytest.mark.parametrize(("kinds", "code"), [(["good", "good"], 0), (["good", "bad"], 1)])
+def test_sigterm_is_how_a_run_on_an_endless_source_ends(tmp_path, bundle, kinds, code):
+    folder = make_pictures(tmp_path / "in", kinds[:1])
+    out = tmp_path / "out"
+    process = start(words_for(bundle, f"watch:{folder}", out))
+    wait_until(lambda: (out / "records.jsonl").exists() and len(whole_records(out)) == 1)
+    make_pictures(tmp_path / "more", kinds[1:])
+    (more,) = (tmp_path / "more").iterdir()
+    more.rename(folder / "more.png")
+    wait_until(lambda: len(whole_records(out)) == 2)
+    process.send_signal(signal.SIGTERM)
+    printed, talk = process.communicate(timeout=30)
+    assert process.returncode == code
+    n = 2
+    assert f"records in {n} = records out {n}" in printed
+    assert "interrupted" not in talk
+
+
+def test_a_run_that_was_killed_is_resumed_with_the_first_part_without_record(tmp_path, bundle):
+    folder = make_pictures(tmp_path / "in", ["broken", *["good"] * 40])
+    out = tmp_path / "out"
+    process = start(words_for(bundle, folder, out, "--fps", "40", "--resume"))
+    wait_until(lambda: (out / "records.jsonl").exists() and len(whole_records(out)) > 3)
+    process.kill()
+    process.communicate(timeout=30)
+    with (out / "records.jsonl").open("ab") as file:
+        file.write(b'{"seq": 12, "sou')  # as a kill in the middle of a write leaves it
+    assert run(bundle, folder, out, "--resume") == 0
+    records = read_records(out)
+    assert [record["seq"] for record in records] == list(range(41))
+    assert [Path(record["source"]) for record in records] == sorted(folder.iterdir())
+
+
+def whole_records(out: Path) -> list[bytes]:
+    lines = (out / "records.jsonl").read_bytes().splitlines(keepends=True)
+    return [line for line in lines if line.endswith(b"\n")]
+
+
+def test_a_finished_run_that_is_resumed_has_nothing_to_do(tmp_path, bundle, capsys):
+    pictures = make_pictures(tmp_path / "in", ["good", "good"])
+    run(bundle, pictures, tmp_path / "out")
+    capsys.readouterr()
+    assert run(bundle, pictures, tmp_path / "out", "--resume") == 0
+    assert "records in 0 = records out 0, after 2 of earlier starts" in capsys.readouterr().out
+    assert len(read_records(tmp_path / "out")) == 2
+
+
+def test_several_sources_share_the_session_and_keep_their_own_order(tmp_path, bundle):
+    left = make_pictures(tmp_path / "left", ["good", "bad"])
+    right = make_pictures(tmp_path / "right", ["good", "good", "good"])
+    words = ["run", str(bundle), f"left={left}", f"right={right}", "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as left_with:
+        main([*words, "--threads", "1", "--batch", "2"])
+    assert left_with.value.code == 1
+    records = read_records(tmp_path / "out")
+    for name, n in (("left", 2), ("right", 3)):
+        of_stream = [record for record in records if record["stream"] == name]
+        assert [record["seq"] for record in of_stream] == list(range(n))
+    (overlay,) = (tmp_path / "out" / "overlays").iterdir()
+    assert overlay.name == "left_000001_001_bad.jpg"
+
+
+def test_quiet_says_nothing_of_parts(tmp_path, bundle, capsys):
+    pictures = make_pictures(tmp_path / "in", ["broken", "good"])
+    run(bundle, pictures, tmp_path / "out", "--quiet")
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "records in 2 = records out 2" in printed.out
+
+
+def test_what_comes_in_floods_is_told_once(tmp_path, bundle, capsys):
+    pictures = make_pictures(tmp_path / "in", ["good"] * 4)
+    assert run(bundle, pictures, tmp_path / "out", "--deadline-ms", "0") == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if "not inspected" in line]
+    assert len(lines) == 1
+    assert "only counted" in lines[0]
+
+
+def test_hangup_has_the_bundle_looked_at(tmp_path):
+    from edgeinspect.cli.run import hangup_asks
+
+    asked: list[bool] = []
+    with hangup_asks(lambda: asked.append(True)):
+        signal.raise_signal(signal.SIGHUP)
+    assert asked == [True]
+
+
+def test_the_panel_shows_rate_verdicts_latency_and_the_last_ng_part(tmp_path, bundle):
+    """On a real terminal: a pseudo-terminal of the system."""
+    import pty
+
+    pictures = make_pictures(tmp_path / "in", ["good", "bad", "broken", *["good"] * 20])
+    leader, follower = pty.openpty()
+    code = (
+        "from edgeinspect.cli.main import main;"
+        f" main({words_for(bundle, pictures, tmp_path / 'out', '--fps', '20')!r})"
+    )
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=follower, env=environment
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            data = os.read(leader, 1 << 16)
+        except OSError:  # how the end of a terminal is told
+            break
+        if not data:
+            break
+        shown += data
+    os.close(leader)
+    process.wait(timeout=30)
+    text = shown.decode(errors="replace")
+    for words in ("edgeinspect run", "of 23", "a second", "last NG", "001_bad.png", "p99"):
+        assert words in text, text[-2000:]

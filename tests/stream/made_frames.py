@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from edgeinspect.data.images import save_picture
 from edgeinspect.errors import ImageError
-from edgeinspect.stream.sources import Frame
+from edgeinspect.stream.frames import Frame, Recorded
 from tests.bundles import bad_picture, good_picture
 
 KINDS = ("good", "bad", "broken", "small", "wide")
@@ -30,15 +31,20 @@ class MadeSource:
     def __init__(self, kinds: Sequence[str], *, is_live: bool = False) -> None:
         self.kinds = kinds
         self.is_live = is_live
+        self.is_lossless = not is_live
         self.folders: set[Path] = set()
         self.n_delivered = 0
+        self.n_skipped = 0
 
     @property
     def n_frames(self) -> int | None:
         return len(self.kinds)
 
-    def frames(self) -> Generator[Frame, None, None]:
-        for seq, kind in enumerate(self.kinds):
+    def skip(self, recorded: Recorded) -> None:
+        self.n_skipped = recorded.next_seq
+
+    def frames(self, stop: threading.Event | None = None) -> Generator[Frame, None, None]:
+        for seq, kind in list(enumerate(self.kinds))[self.n_skipped :]:
             self.n_delivered += 1
             yield made_frame(seq, kind)
 

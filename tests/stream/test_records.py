@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +15,15 @@ from edgeinspect.stream.records import (
     Latency,
     Record,
     RecordFolder,
-    RecordWriter,
+    past_deadline,
     prepare_record_folder,
-    unreadable,
 )
-from tests.stream.made_frames import made_frame, read_records
+from tests.stream.made_frames import made_frame
 
 KEYS = [
-    *("seq", "source", "time", "verdict", "reason", "score", "local_score", "global_score"),
-    *("threshold", "scale", "regions", "latency_ms", "runtime", "map"),
+    *("seq", "stream", "source", "time", "verdict", "reason"),
+    *("score", "local_score", "global_score", "threshold", "scale", "regions"),
+    *("latency_ms", "runtime", "bundle", "map"),
 ]
 
 
@@ -63,10 +61,28 @@ def test_numbers_that_are_not_finite_are_null_and_the_line_is_json(score):
     assert json.loads(made_record(score=score).to_line())["score"] is None
 
 
-def test_a_frame_that_could_not_be_read_is_not_inspected():
-    inspection = unreadable(made_frame(3, "broken"), threshold=1.5)
-    assert (inspection.verdict, inspection.reason) == (Verdict.NOT_INSPECTED, Reason.UNREADABLE)
-    assert inspection.detail == "3_broken.png is cut off"
+@pytest.mark.parametrize("total_ms", [99.0, 100.0, 100.1])
+def test_a_verdict_after_the_deadline_is_not_inspected_and_keeps_its_figures(total_ms):
+    before = made_record().inspection
+    found = past_deadline(before, total_ms, 100.0)
+    if total_ms <= 100:
+        assert found is before
+        return
+    assert (found.verdict, found.reason) == (Verdict.NOT_INSPECTED, Reason.DEADLINE)
+    assert (found.score, found.regions) == (before.score, before.regions)
+
+
+def test_what_was_not_inspected_keeps_its_own_reason_past_the_deadline():
+    found = dataclasses.replace(
+        made_record().inspection, verdict=Verdict.NOT_INSPECTED, reason=Reason.NON_FINITE
+    )
+    assert past_deadline(found, 1e6, 1.0) is found
+
+
+def test_files_of_two_streams_have_names_of_their_own():
+    folder = RecordFolder(Path("out"))
+    left, right = (dataclasses.replace(made_frame(3), stream=name) for name in ("left", "right"))
+    assert folder.overlay(left) != folder.overlay(right)
 
 
 @given(name=st.text(min_size=1, max_size=300))
@@ -78,40 +94,6 @@ def test_files_of_a_frame_stay_in_the_folder_whatever_its_name(name):
     assert len(path.name.encode()) <= 255
     record = dataclasses.replace(made_record(), frame=frame)
     assert record.to_line().count("\n") == 1
-
-
-def test_the_file_is_valid_after_every_record(tmp_path):
-    path = tmp_path / "records.jsonl"
-    with RecordWriter(path) as writer:
-        for seq in range(3):
-            writer.write(made_record(seq))
-            assert [record["seq"] for record in read_records(tmp_path)] == list(range(seq + 1))
-
-
-def test_a_line_that_the_disk_cannot_hold_is_taken_back(tmp_path, monkeypatch):
-    class FullDisk:
-        """Takes ten bytes, then has no space left."""
-
-        def __init__(self, file: object) -> None:
-            self.file = file
-            self.n_left = 10
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.file, name)
-
-        def write(self, data: memoryview) -> int:
-            if not self.n_left:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            n, self.n_left = self.n_left, 0
-            return self.file.write(data[:n])  # type: ignore[attr-defined]
-
-    with RecordWriter(tmp_path / "records.jsonl") as writer:
-        writer.write(made_record(0))
-        monkeypatch.setattr(writer, "_file", FullDisk(writer._file))
-        with pytest.raises(OutputError, match="no space is left"):
-            writer.write(made_record(1))
-    assert [record["seq"] for record in read_records(tmp_path)] == [0]
-    assert writer.n_written == 1
 
 
 def test_a_new_folder_is_made_with_its_parents(tmp_path):
@@ -139,6 +121,13 @@ def test_an_earlier_run_is_replaced_only_when_forced(tmp_path):
         prepare_record_folder(tmp_path, force=False, saves_pictures=True)
     prepare_record_folder(tmp_path, force=True, saves_pictures=True)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def test_a_run_that_is_resumed_keeps_what_is_there(tmp_path):
+    folder = prepare_record_folder(tmp_path, force=False, saves_pictures=True)
+    folder.records.write_text("kept")
+    prepare_record_folder(tmp_path, force=False, saves_pictures=True, resume=True)
+    assert folder.records.read_text() == "kept"
 
 
 def test_a_file_in_the_way_is_named(tmp_path):

@@ -16,7 +16,7 @@ from edgeinspect.report.overlays import MAP_STEPS
 from edgeinspect.runtime.inspector import Inspector, Reason
 from edgeinspect.runtime.session import Session, open_session
 from edgeinspect.stream.records import Record
-from edgeinspect.stream.run import RunSummary, Save, run_stream
+from edgeinspect.stream.run import RunSettings, RunSummary, Save, run_stream
 from tests.bundles import make_bundle
 from tests.stream.made_frames import KINDS, MadeSource, read_records
 
@@ -34,7 +34,7 @@ def session(bundle: Bundle) -> Session:
 
 
 def run(inspector: Inspector, kinds: list[str], out: Path, save: Save = Save.NG) -> RunSummary:
-    return run_stream(inspector, MadeSource(kinds), out, save=save)
+    return run_stream(inspector, MadeSource(kinds), out, RunSettings(save=save))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
@@ -114,7 +114,7 @@ def test_a_run_that_is_stopped_ends_with_records_for_all_it_took(tmp_path, bundl
     assert 6 <= summary.n_records < 50
 
 
-def test_a_session_that_fails_leaves_complete_records_and_no_thread(tmp_path, bundle, session):
+def test_after_a_session_failed_for_good_every_frame_has_its_record(tmp_path, bundle, session):
     class Failing:
         name = "failing"
         n_calls = 0
@@ -133,7 +133,10 @@ def test_a_session_that_fails_leaves_complete_records_and_no_thread(tmp_path, bu
     n_before = threading.active_count()
     with pytest.raises(EngineError, match="fell off"):
         run(Inspector(bundle, Failing()), ["good"] * 5, tmp_path)  # type: ignore[arg-type]
-    assert [record["seq"] for record in read_records(tmp_path)] == [0, 1]
+    records = read_records(tmp_path)
+    assert [record["seq"] for record in records] == list(range(len(records)))
+    assert [record["reason"] for record in records[:2]] == [None, None]
+    assert {record["reason"] for record in records[2:]} == {"engine"}
     assert threading.active_count() == n_before
 
 

@@ -5,72 +5,16 @@ Every method of a sink is called from one thread of its own, never from the line
 
 from __future__ import annotations
 
-import enum
-import json
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from edgeinspect.stream.notices import Notice, NoticeKind
 
 __all__ = ["Notice", "NoticeKind", "PlainRecord", "RunInfo", "Sink", "SinkState"]
 
 # One line of records.jsonl: `Record.to_plain`.
 PlainRecord: TypeAlias = Mapping[str, Any]
-
-
-class NoticeKind(str, enum.Enum):
-    """What may be said of a run beside its records."""
-
-    STARTED = "started"
-    OUTAGE = "outage"
-    RECOVERED = "recovered"
-    FROZEN = "frozen"
-    DRIFT = "drift"
-    BUNDLE = "bundle"
-    ENGINE = "engine"
-    SINK = "sink"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """Something that happened to a run, as one sentence without a full stop.
-
-    Attributes:
-        source: the name of the source that it is about, or None.
-        seconds: how long it lasted, such as an outage that is over; None where that means
-            nothing.
-        values: figures in JSON types; keys carry their units.
-    """
-
-    kind: NoticeKind
-    text: str
-    time_s: float
-    source: str | None = None
-    seconds: float | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def now(cls, kind: NoticeKind, text: str, **about: Any) -> Notice:
-        """A notice of this moment."""
-        return cls(kind=kind, text=text, time_s=time.time(), **about)
-
-    def to_plain(self) -> dict[str, Any]:
-        """The notice in JSON types; the keys are promised to those who read them."""
-        at = datetime.fromtimestamp(self.time_s, timezone.utc)
-        return {
-            "time": at.isoformat(timespec="milliseconds"),
-            "kind": self.kind.value,
-            "text": self.text,
-            "source": self.source,
-            "seconds": self.seconds,
-            "values": dict(self.values),
-        }
-
-    def to_line(self) -> str:
-        """One JSON object and a line feed."""
-        return json.dumps(self.to_plain(), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,23 +1,17 @@
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Generator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgeinspect.errors import DataError
-from edgeinspect.stream.sources import Frame, VideoSource, open_source, read_ahead
+from edgeinspect.stream.sources import VideoSource, open_source
 from tests.bundles import good_picture
-from tests.stream.made_frames import MadeSource, make_pictures
+from tests.stream.made_frames import make_pictures
 
 
 def make_video(path: Path, n_frames: int) -> Path:
@@ -90,56 +84,6 @@ def test_an_empty_folder_and_a_glob_without_match_are_errors(tmp_path):
         open_source(str(tmp_path))
     with pytest.raises(DataError, match="no picture matches"):
         open_source(str(tmp_path / "*.png"))
-
-
-@given(n=st.integers(0, 12), depth=st.integers(1, 4))
-def test_reading_ahead_keeps_every_frame_and_their_order(n, depth):
-    frames = list(read_ahead(MadeSource(["broken"] * n), threading.Event(), depth=depth))
-    assert [frame.seq for frame in frames] == list(range(n))
-
-
-def test_reading_ahead_never_runs_further_than_its_depth():
-    source = MadeSource(["broken"] * 50)
-    stop = threading.Event()
-    ahead = read_ahead(source, stop, depth=3)
-    for _ in range(4):
-        next(ahead)
-    assert source.n_delivered <= 4 + 3 + 1  # one more is in the reader's hand
-    ahead.close()
-
-
-@pytest.mark.parametrize("is_live", [False, True])
-def test_only_a_live_frame_is_older_than_its_decoding(is_live):
-    source = MadeSource(["broken"], is_live=is_live)
-    (made,) = source.frames()
-    old = dataclasses.replace(made, started_s=made.started_s - 60, time_s=made.time_s - 60)
-    source.frames = lambda: (frame for frame in [old])  # type: ignore[method-assign]
-    (taken,) = read_ahead(source, threading.Event())
-    age_s = time.perf_counter() - taken.started_s
-    assert (age_s >= 60) is is_live
-    assert age_s >= taken.decode_ms / 1e3
-
-
-def test_what_a_source_raises_arrives_after_the_frames_before_it():
-    class Failing(MadeSource):
-        def frames(self) -> Generator[Frame, None, None]:
-            yield from super().frames()
-            raise DataError("the camera was unplugged")
-
-    ahead = read_ahead(Failing(["broken"] * 2), threading.Event())
-    assert [next(ahead).seq, next(ahead).seq] == [0, 1]
-    with pytest.raises(DataError, match="unplugged"):
-        next(ahead)
-
-
-def test_reading_ahead_ends_when_told_to_and_leaves_no_thread():
-    n_before = threading.active_count()
-    stop = threading.Event()
-    ahead = read_ahead(MadeSource(["broken"] * 50), stop)
-    next(ahead)
-    stop.set()
-    assert list(ahead) == []
-    assert threading.active_count() == n_before
 
 
 def test_white_of_a_16_bit_camera_comes_from_the_settings(tmp_path):

@@ -1,0 +1,204 @@
+"""Runs that are killed, starved and cut off: no record lost, duplicated or torn.
+
+    python benchmarks/stream_faults.py --kills 100   # into benchmarks/results
+    python benchmarks/stream_faults.py --kills 2 --out faults.json
+
+`kill -9` hits `edgeinspect run --resume` at random moments until all parts have records; then
+they are counted. After that: a disk that fills up (a small tmpfs, root alone can make one), an
+MJPEG stream and an RTSP stream whose servers die. Only addresses of this machine are used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+import edgeinspect
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.stream.sources.test_network import (  # noqa: E402 (the servers that tests use)
+    free_port,
+    has_rtsp_server,
+    mjpeg_server,
+    rtsp_server,
+)
+
+BUNDLE = Path(edgeinspect.__file__).parent / "demo_bundle"
+RESULT = Path(__file__).parent / "results" / "stream_faults.json"
+PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """What is wrong with a run's records."""
+
+    lost: int
+    duplicated: int
+    torn: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--parts-per-kill", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULT)
+    asked = parser.parse_args()
+    random.seed(asked.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        n_kills, count = kill_again_and_again(place, asked.kills, asked.parts_per_kill)
+        faults = {
+            "disk_full": fill_the_disk(place),
+            "mjpeg_server_dies": lose_the_stream(place / "mjpeg", "http", mjpeg_server),
+        }
+        if has_rtsp_server():
+            faults["rtsp_server_dies"] = lose_the_stream(place / "rtsp", "rtsp", rtsp_server)
+    result = {
+        "kills": n_kills,
+        "lost": count.lost,
+        "duplicated": count.duplicated,
+        "torn": count.torn,
+        "faults": faults,
+        "version": edgeinspect.__version__,
+    }
+    asked.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def kill_again_and_again(place: Path, n_kills: int, parts_per_kill: int) -> tuple[int, Count]:
+    """Kill a run after a random number of records, and resume it, until all parts have one."""
+    pictures = make_pictures(place / "parts", n_kills * parts_per_kill)
+    out, n_done = place / "killed", 0
+    for _ in range(n_kills):
+        process = start(str(pictures), out, "--resume", "--fsync", "never")
+        wanted = size_of(out) + random.randint(0, 2000 * parts_per_kill // 2)
+        if not wait_until(lambda: size_of(out) > wanted or process.poll() is not None):  # noqa: B023
+            break
+        time.sleep(random.uniform(0, 0.02))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            n_done += 1
+        process.wait()
+    start(str(pictures), out, "--resume").wait()
+    return n_done, count_records(out, [str(path) for path in sorted(pictures.iterdir())])
+
+
+def fill_the_disk(place: Path) -> dict[str, Any]:
+    """A run on a disk that is too small ends with code 2; with more space it is resumed."""
+    disk = place / "disk"
+    disk.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if subprocess.run(mounted, capture_output=True, check=False).returncode != 0:
+        return {"tried": 0, "lost": 0, "note": "no tmpfs could be mounted here"}
+    try:
+        pictures = make_pictures(place / "many", 150)
+        code = start(str(pictures), disk / "run", "--save", "none").wait()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        start(str(pictures), disk / "run", "--save", "none", "--resume").wait()
+        count = count_records(disk / "run", [str(path) for path in sorted(pictures.iterdir())])
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)
+    wrong = count.lost + count.duplicated + count.torn
+    return {"tried": 1, "lost": wrong, "exit_code_when_full": code}
+
+
+def lose_the_stream(out: Path, scheme: str, serve: Any) -> dict[str, Any]:
+    """A server dies and comes back: the run goes on, numbers have no gap, the outage is told."""
+    port = free_port()
+    with serve(port):
+        process = start(f"{scheme}://127.0.0.1:{port}/line", out)
+        assert wait_until(lambda: size_of(out) > 0), "no frame came"
+    assert wait_until(lambda: b"outage" in notices_of(out)), "the outage was not noticed"
+    before = size_of(out)
+    with serve(port):
+        assert wait_until(lambda: size_of(out) > before), "the stream was not found again"
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(PATIENCE_S)
+    records = read_records(out)
+    lost = sum(record["seq"] != i for i, record in enumerate(records))
+    kinds = [json.loads(line)["kind"] for line in notices_of(out).splitlines()]
+    return {"tried": 1, "lost": lost, "records": len(records), "exit_code": code, "notices": kinds}
+
+
+def start(source: str, out: Path, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "edgeinspect", "run", str(BUNDLE), source, "--out", str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [*command, "--threads", "1", "--quiet", *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+
+
+def make_pictures(folder: Path, n: int) -> Path:
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for i in range(n):
+        picture = noise.normal(128, 3, (64, 64, 3)).clip(0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"part_{i:05d}.png"), picture)
+    return folder
+
+
+def count_records(out: Path, names: list[str]) -> Count:
+    lines = (out / "records.jsonl").read_bytes().splitlines(keepends=True)
+    sources: Counter[str] = Counter()
+    torn = 0
+    for line in lines:
+        try:
+            assert line.endswith(b"\n")
+            sources[json.loads(line)["source"]] += 1
+        except (ValueError, AssertionError):
+            torn += 1
+    return Count(
+        lost=sum(sources[name] == 0 for name in names),
+        duplicated=sum(n - 1 for n in sources.values()),
+        torn=torn,
+    )
+
+
+def read_records(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+
+
+def size_of(out: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return (out / "records.jsonl").stat().st_size
+    return 0
+
+
+def notices_of(out: Path) -> bytes:
+    with contextlib.suppress(FileNotFoundError):
+        return (out / "notices.jsonl").read_bytes()
+    return b""
+
+
+def wait_until(is_so: Any) -> bool:
+    end_s = time.monotonic() + PATIENCE_S
+    while not is_so():
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+if __name__ == "__main__":
+    main()

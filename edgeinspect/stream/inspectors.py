@@ -1,0 +1,142 @@
+"""The inspector in use, and the one that follows it: swapped between two parts.
+
+A bundle that changed on disk (calibrated again, or another one put in its place) is read, held to
+its golden images and opened beside the one in use, on a thread of its own; a bad one is refused
+and the old one stays. A session that failed is opened once more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from edgeinspect.bundle import CARD, MANIFEST, Manifest, read_manifest
+from edgeinspect.errors import EdgeInspectError
+from edgeinspect.runtime.inspector import Inspector
+from edgeinspect.stream.notices import Notice, NoticeKind
+
+__all__ = ["Inspectors"]
+
+_log = logging.getLogger(__name__)
+
+GOOD_BATCHES = 1000  # after so many a session that failed may be opened again once more
+
+
+class Inspectors:
+    """Use it inside a `with`; it closes what it opened, and not the first one."""
+
+    def __init__(
+        self,
+        first: Inspector,
+        reopen: Callable[[], Inspector] | None = None,
+    ) -> None:
+        """`reopen` opens and proves the bundle anew; None: it is never swapped.
+
+        `note` is whom to tell of a swap or a failure; nobody at first.
+        """
+        self._current = self._in_use = first
+        self._first = first
+        self._reopen = reopen
+        self.note: Callable[[Notice], None] = lambda notice: None
+        self._path = first.bundle.path
+        self._stamp = _stamp(self._path)
+        self._loading: threading.Thread | None = None
+        self._is_asked = False
+        self._may_restart = True
+        self._n_good = 0
+
+    @property
+    def current(self) -> Inspector:
+        """The one for the next part."""
+        return self._current
+
+    def ask(self) -> None:
+        """Look at the bundle at the next `check`, changed or not; for signal handlers."""
+        self._is_asked = True
+
+    def check(self) -> None:
+        """Begin to load the bundle if it changed on disk or was asked for."""
+        if self._reopen is None or (self._loading is not None and self._loading.is_alive()):
+            return
+        stamp = _stamp(self._path)
+        if stamp is None or (stamp == self._stamp and not self._is_asked):
+            return
+        self._stamp = stamp
+        self._is_asked = False
+        self._loading = threading.Thread(target=self._load, name="bundle", daemon=True)
+        self._loading.start()
+
+    def used(self, inspector: Inspector) -> None:
+        """An inspector has its turn at the session: the one before it is closed."""
+        if inspector is self._in_use:
+            return
+        before, self._in_use = self._in_use, inspector
+        if before is not self._first:
+            before.close()
+
+    def succeeded(self) -> None:
+        """A batch went well."""
+        self._n_good += 1
+        if self._n_good >= GOOD_BATCHES:
+            self._may_restart = True
+
+    def restart(self, inspector: Inspector, error: EdgeInspectError) -> EdgeInspectError | None:
+        """Open the session of an inspector again; what speaks against it, or None."""
+        self._say(NoticeKind.ENGINE, f"a batch failed: {error}")
+        if not self._may_restart or not inspector.can_restart:
+            return error
+        self._may_restart, self._n_good = False, 0
+        try:
+            inspector.restart()
+        except EdgeInspectError as second:
+            return second
+        self._say(NoticeKind.ENGINE, "the session was opened again")
+        return None
+
+    def _load(self) -> None:
+        assert self._reopen is not None
+        try:
+            if _what_judges(read_manifest(self._path)) == _what_judges(
+                self._current.bundle.manifest
+            ):
+                return
+            new = self._reopen()
+        except EdgeInspectError as error:
+            self._say(
+                NoticeKind.BUNDLE, f"the changed bundle is refused, the old one stays: {error}"
+            )
+            return
+        self._current = new
+        threshold = f"threshold {new.threshold:.4g}"
+        self._say(NoticeKind.BUNDLE, f"parts are judged by the changed bundle, {threshold}")
+
+    def _say(self, kind: NoticeKind, text: str) -> None:
+        _log.warning("%s", text)
+        self.note(Notice.now(kind, text))
+
+    def __enter__(self) -> Inspectors:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._loading is not None:
+            self._loading.join()
+        for inspector in {self._current, self._in_use} - {self._first}:
+            inspector.close()
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What differs once a bundle was changed; None while there is none."""
+    try:
+        found = (path / MANIFEST).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _what_judges(manifest: Manifest) -> Manifest:
+    """A manifest without what no verdict depends on."""
+    files = {name: digest for name, digest in manifest.files.items() if name != CARD}
+    return dataclasses.replace(manifest, files=files, provenance={})

@@ -1,0 +1,67 @@
+"""Notices: what is said of a run beside its records, such as outages, drift, a new bundle."""
+
+from __future__ import annotations
+
+import enum
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+__all__ = ["Notice", "NoticeKind"]
+
+
+class NoticeKind(str, enum.Enum):
+    """What may be said of a run beside its records."""
+
+    STARTED = "started"
+    OUTAGE = "outage"
+    RECOVERED = "recovered"
+    FROZEN = "frozen"
+    DRIFT = "drift"
+    BUNDLE = "bundle"
+    ENGINE = "engine"
+    SINK = "sink"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that happened to a run, as one sentence without a full stop.
+
+    Attributes:
+        source: the name of the source that it is about, or None.
+        seconds: how long it lasted, such as an outage that is over; None where that means
+            nothing.
+        values: figures in JSON types; keys carry their units.
+    """
+
+    kind: NoticeKind
+    text: str
+    time_s: float
+    source: str | None = None
+    seconds: float | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def now(cls, kind: NoticeKind, text: str, **about: Any) -> Notice:
+        """A notice of this moment."""
+        return cls(kind=kind, text=text, time_s=time.time(), **about)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The notice in JSON types; the keys are promised to those who read them."""
+        at = datetime.fromtimestamp(self.time_s, timezone.utc)
+        return {
+            "time": at.isoformat(timespec="milliseconds"),
+            "kind": self.kind.value,
+            "text": self.text,
+            "source": self.source,
+            "seconds": self.seconds,
+            "values": dict(self.values),
+        }
+
+    def to_line(self) -> str:
+        """One JSON object and a line feed."""
+        return json.dumps(self.to_plain(), ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,120 @@
+"""Reading: the thread that takes frames from a source, leaves out some, and delivers the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeinspect.errors import ConfigError, ImageError
+from edgeinspect.stream.frames import Frame, Source
+from edgeinspect.stream.intake import Intake, Lane
+from edgeinspect.stream.notices import Notice
+
+__all__ = ["Reader", "Selection", "read_roi"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which frames of a source are delivered, and what of them.
+
+    Attributes:
+        every: the first of every so many.
+        rate_per_s: at most so many; a live source leaves frames out, files wait.
+        roi: (x, y, width, height) in px of the picture; None: all of it.
+    """
+
+    every: int = 1
+    rate_per_s: float | None = None
+    roi: tuple[int, int, int, int] | None = None
+
+    def crop(self, frame: Frame) -> Frame:
+        """The frame with its roi alone; one that does not hold it is a frame with an error."""
+        if self.roi is None or frame.picture is None:
+            return frame
+        x, y, width, height = self.roi
+        picture = frame.picture[y : y + height, x : x + width]
+        if picture.shape[:2] == (height, width):
+            return dataclasses.replace(frame, picture=picture)
+        shape = f"{frame.picture.shape[1]} x {frame.picture.shape[0]}"
+        error = ImageError(f"{frame.source} has {shape} px, which do not hold the roi {self.roi}")
+        return dataclasses.replace(frame, picture=None, error=error)
+
+
+def read_roi(text: str) -> tuple[int, int, int, int]:
+    """`x,y,width,height` in px. Raises: ConfigError."""
+    try:
+        x, y, width, height = (int(word) for word in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"the roi {text!r} is not x,y,width,height") from error
+    if min(x, y) < 0 or min(width, height) < 1:
+        raise ConfigError(f"the roi {text!r} has no area inside the picture")
+    return x, y, width, height
+
+
+class Reader:
+    """A source's thread. `error` is what the source raised, once it has ended."""
+
+    def __init__(
+        self,
+        source: Source,
+        lane: Lane,
+        intake: Intake,
+        selection: Selection,
+        *,
+        stop: threading.Event,
+        note: Callable[[Notice], None],
+    ) -> None:
+        self.error: BaseException | None = None
+        self._source = source
+        self._lane = lane
+        self._intake = intake
+        self._selection = selection
+        self._run_stop = stop
+        self._stop = threading.Event()
+        self._note = note
+        self._next_s: float | None = None
+        self._thread = threading.Thread(target=self._read, name="source", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self, *, within_s: float) -> bool:
+        """Tell the source to stop and wait for it; False if it does not come back."""
+        self._stop.set()
+        self._thread.join(within_s)
+        return not self._thread.is_alive()
+
+    def _read(self) -> None:
+        try:
+            with contextlib.closing(self._source.frames(self._stop)) as delivery:
+                n_frames = 0
+                for item in delivery:
+                    if isinstance(item, Notice):
+                        self._note(dataclasses.replace(item, source=self._lane.name))
+                        continue
+                    n_frames += 1
+                    is_wanted = (n_frames - 1) % self._selection.every == 0 and self._is_time()
+                    if is_wanted and not self._intake.put(self._lane, self._selection.crop(item)):
+                        return
+        except BaseException as error:  # raised again on the caller's thread
+            self.error = error
+        finally:
+            self._intake.end(self._lane)
+
+    def _is_time(self) -> bool:
+        """Whether the rate allows another frame now; files wait until it does."""
+        if self._selection.rate_per_s is None:
+            return True
+        now_s, step_s = time.perf_counter(), 1 / self._selection.rate_per_s
+        if self._next_s is None:
+            self._next_s = now_s
+        if now_s < self._next_s:
+            if self._lane.is_live:
+                return False
+            self._stop.wait(self._next_s - now_s)
+        self._next_s = max(self._next_s + step_s, now_s)
+        return True

@@ -1,0 +1,115 @@
+"""What OpenCV opens: cameras by number, RTSP, MJPEG over HTTP, GStreamer pipelines, CSI cameras."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from edgeinspect.data.images import quiet_opencv
+from edgeinspect.errors import DataError
+from edgeinspect.stream.sources.live import Capture, LiveSource
+
+__all__ = ["CSI_PIPELINE", "is_capture", "open_capture"]
+
+OPEN_MS = 10_000
+READ_MS = 5_000  # a stream that is silent for so long is lost
+CSI_PIPELINE = (
+    "nvarguscamerasrc sensor-id={number} ! video/x-raw(memory:NVMM) ! nvvidconv !"
+    " video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=BGR !"
+    " appsink drop=true max-buffers=1 sync=false"
+)
+GSTREAMER_HINT = (
+    "use the OpenCV of JetPack or of the distribution (python3-opencv), in an"
+    " environment with --system-site-packages and without opencv-python-headless"
+)
+
+
+def is_capture(text: str) -> bool:
+    """Whether a word means something that OpenCV opens."""
+    return bool(
+        re.fullmatch(r"\d+|/dev/video\d+", text)
+        or re.match(r"(rtsp|rtsps|http|https|csi)://|gst:", text)
+    )
+
+
+def open_capture(text: str) -> LiveSource:
+    """The live source that a word means.
+
+    Raises: DataError if it cannot be opened or nothing comes from it.
+    """
+    if text.startswith("gst:"):
+        return LiveSource("gst", _gstreamer(text, text.removeprefix("gst:")))
+    if text.startswith("csi://"):
+        sensor = text.removeprefix("csi://") or "0"
+        if not sensor.isdecimal():
+            raise DataError(f"{text} is no CSI camera", hint="use csi://0, csi://1, ...")
+        return LiveSource(text, _gstreamer(text, CSI_PIPELINE.format(number=sensor)))
+    if "://" in text:
+        name = _without_secrets(text)
+        return LiveSource(name, _stream(text, name))
+    number = int(re.sub(r"\D", "", text))
+    return LiveSource(f"/dev/video{number}", _camera(number))
+
+
+def _camera(number: int) -> Callable[[], Capture]:
+    import cv2
+
+    def connect() -> Capture:
+        hint = "look at `ls /dev/video*`, and whether another program holds it"
+        with quiet_opencv():
+            return _checked(cv2.VideoCapture(number), f"camera {number}", hint)
+
+    return connect
+
+
+def _stream(url: str, name: str) -> Callable[[], Capture]:
+    import cv2
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg prints; the error says it
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fflags;nobuffer")
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_MS]
+
+    def connect() -> Capture:
+        hint = "look whether the address plays in another program on this machine"
+        with quiet_opencv():
+            return _checked(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits), name, hint)
+
+    return connect
+
+
+def _gstreamer(text: str, pipeline: str) -> Callable[[], Capture]:
+    import cv2
+
+    if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        raise DataError(
+            f"{text} needs an OpenCV with GStreamer, and this one is built without",
+            hint=GSTREAMER_HINT,
+        )
+
+    def connect() -> Capture:
+        hint = "the pipeline must end in appsink; try it with gst-launch-1.0 and fakesink"
+        with quiet_opencv():
+            return _checked(cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER), text, hint)
+
+    return connect
+
+
+def _checked(capture: object, name: str, hint: str) -> Capture:
+    """An open capture. Raises: DataError."""
+    import cv2
+
+    assert isinstance(capture, cv2.VideoCapture)
+    if not capture.isOpened():
+        capture.release()
+        raise DataError(f"{name} cannot be opened", hint=hint)
+    return capture
+
+
+def _without_secrets(url: str) -> str:
+    """An address as records may show it: without user, password and query."""
+    parts = urlsplit(url)
+    where = parts.hostname or ""
+    port = f":{parts.port}" if parts.port is not None else ""
+    return f"{parts.scheme}://{where}{port}{parts.path}"

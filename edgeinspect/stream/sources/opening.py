@@ -1,0 +1,105 @@
+"""From words on the command line to sources."""
+
+from __future__ import annotations
+
+import glob
+import importlib.metadata
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from edgeinspect.data.images import is_picture, list_pictures, natural_key
+from edgeinspect.errors import ConfigError, DataError, MissingPackageError
+from edgeinspect.stream.frames import Source
+from edgeinspect.stream.sources.files import PathsSource, PictureSource
+from edgeinspect.stream.sources.video import VIDEO_SUFFIXES, VideoSource
+from edgeinspect.suggestions import suggest_path
+
+__all__ = ["SourceContext", "open_source", "open_sources"]
+
+ENTRY_POINTS = "edgeinspect.sources"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceContext:
+    """What a source of a third party is told beside its address."""
+
+    white_level_16bit: int = 65535
+
+
+def open_sources(
+    words: Sequence[str], *, white_level_16bit: int = 65535
+) -> dict[str | None, Source]:
+    """Sources by name: `NAME=SOURCE`; where a name is missing it is the place, from 1.
+
+    One source without a name has None. Raises: ConfigError if two have the same name, DataError.
+    """
+    named: dict[str | None, Source] = {}
+    for place, word in enumerate(words, start=1):
+        name, text = _split_name(word)
+        if name is None and len(words) > 1:
+            name = str(place)
+        if name in named:
+            raise ConfigError(f"two sources are called {name}", hint="give each a name of its own")
+        named[name] = open_source(text, white_level_16bit=white_level_16bit)
+    return named
+
+
+def _split_name(word: str) -> tuple[str | None, str]:
+    match = re.match(r"([A-Za-z0-9][\w-]*)=(.+)", word)
+    if match is None or Path(word).exists():
+        return None, word
+    return match[1], match[2]
+
+
+def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
+    """The source that a word means: see `edgeinspect run --help`.
+
+    Raises: DataError if it is missing, or holds no picture; MissingPackageError.
+    """
+    from edgeinspect.stream.sources.captures import is_capture, open_capture
+
+    path = Path(text)
+    if path.is_dir() or (path.is_file() and not text.startswith("/dev/")):
+        return _open_path(path, white_level_16bit)
+    if text == "-":
+        return PathsSource(sys.stdin.fileno(), white_level_16bit=white_level_16bit)
+    if text.startswith("watch:"):
+        return _watch(Path(text.removeprefix("watch:")), white_level_16bit)
+    if is_capture(text):
+        return open_capture(text)
+    theirs = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    scheme = text.partition(":")[0]
+    if ":" in text and scheme in theirs.names:
+        make = cast("Callable[[str, SourceContext], Source]", theirs[scheme].load())
+        return make(text, SourceContext(white_level_16bit=white_level_16bit))
+    if glob.has_magic(text):
+        found = sorted(map(Path, glob.glob(text, recursive=True)), key=natural_key)
+        pictures = [p for p in found if is_picture(p)]
+        if not pictures:
+            raise DataError(f"no picture matches {text}", hint="quote the pattern, check the path")
+        return PictureSource(pictures, white_level_16bit=white_level_16bit)
+    raise DataError(f"there is no {path}", hint=suggest_path(path))
+
+
+def _open_path(path: Path, white_level_16bit: int) -> Source:
+    if path.is_dir():
+        pictures = list_pictures(path)
+        if not pictures:
+            raise DataError(f"{path} holds no pictures", hint="it needs PNG, JPEG, BMP or TIFF")
+        return PictureSource(pictures, white_level_16bit=white_level_16bit)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return VideoSource(path)
+    return PictureSource([path], white_level_16bit=white_level_16bit)
+
+
+def _watch(folder: Path, white_level_16bit: int) -> Source:
+    from edgeinspect.stream.sources.watching import WatchedFolder
+
+    try:
+        return WatchedFolder(folder, white_level_16bit=white_level_16bit)
+    except ModuleNotFoundError as error:
+        raise MissingPackageError("watchfiles", needed_for="watch:", extra="stream") from error

@@ -1,0 +1,131 @@
+"""A folder that a camera program drops pictures into: each file is taken once it is complete.
+
+What lies there at the start comes first, in natural order. After that files come in the order in
+which they appear. A file is complete when its size stands still and it decodes, or has stood
+still for so long that it will not become better: then it is a frame with an error.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgeinspect.data.images import existing_folder, is_picture, natural_key
+from edgeinspect.stream.frames import Delivery, Frame, Recorded
+from edgeinspect.stream.sources.files import read_frame
+
+__all__ = ["WatchedFolder"]
+
+SETTLE_S = 0.05  # a size that stood still for so long is looked at
+LOOK_S = 5.0  # between two looks at the whole folder
+PATIENCE_S = 2.0  # a file that cannot be decoded may still be written
+
+
+class WatchedFolder:
+    """Pictures as they appear in a folder; never ends by itself."""
+
+    is_live = True  # a part's time runs from when its file is complete
+    is_lossless = True
+    n_frames = None
+
+    def __init__(self, folder: Path, *, white_level_16bit: int) -> None:
+        """Raises: DataError if there is no such folder; MissingPackageError."""
+        import watchfiles  # noqa: F401 (to say now that it is missing)
+
+        self._folder = existing_folder(folder)
+        self._white_level_16bit = white_level_16bit
+        self._recorded = Recorded()
+        self._taken: dict[Path, tuple[int, int]] = {}
+        self._next_look_s = 0.0
+
+    @property
+    def folders(self) -> set[Path]:
+        return {self._folder}
+
+    def skip(self, recorded: Recorded) -> None:
+        self._recorded = recorded
+
+    def frames(self, stop: threading.Event | None = None) -> Delivery:
+        stop = stop or threading.Event()
+        yield from self._frames_of(self._there(), stop)
+        for paths in self._appearing(stop):
+            yield from self._frames_of(paths, stop)
+
+    def _there(self) -> list[Path]:
+        """Files without record that lie in the folder at the start."""
+        paths = sorted(filter(is_picture, self._folder.iterdir()), key=natural_key)
+        left = [Path(name) for name in self._recorded.without(map(str, paths))]
+        for path in set(paths) - set(left):
+            self._mark(path)
+        return left
+
+    def _appearing(self, stop: threading.Event) -> Iterator[list[Path]]:
+        """Files that appeared or changed, a group at a time."""
+        from watchfiles import Change, watch
+
+        for changes in watch(
+            self._folder,
+            stop_event=stop,
+            recursive=False,
+            debounce=50,
+            step=10,
+            rust_timeout=200,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+        ):
+            named = {Path(name) for change, name in changes if change is not Change.deleted}
+            if not named and time.perf_counter() >= self._next_look_s:
+                named = self._overlooked()
+            yield sorted(filter(is_picture, named), key=_appeared)
+
+    def _overlooked(self) -> set[Path]:
+        """What no event told of: files that came while the watch began, or of network drives."""
+        self._next_look_s = time.perf_counter() + LOOK_S
+        paths = set(self._folder.iterdir())
+        self._taken = {path: stamp for path, stamp in self._taken.items() if path in paths}
+        return {path for path in paths if self._taken.get(path) != _stamp(path)}
+
+    def _frames_of(self, paths: list[Path], stop: threading.Event) -> Delivery:
+        for path in paths:
+            if path.name.startswith(".") or stop.is_set():
+                continue
+            frame = self._complete(path, stop)
+            if frame is not None:
+                yield frame
+
+    def _complete(self, path: Path, stop: threading.Event) -> Frame | None:
+        """The file once it is complete; None if it went away or was taken as it is."""
+        give_up_s = time.perf_counter() + PATIENCE_S
+        while True:
+            before = _stamp(path)
+            if before is None or before == self._taken.get(path):
+                return None
+            stop.wait(SETTLE_S)
+            if _stamp(path) != before:
+                give_up_s = time.perf_counter() + PATIENCE_S
+                continue
+            frame = read_frame(path, self._white_level_16bit)
+            if frame.picture is not None or time.perf_counter() > give_up_s or stop.is_set():
+                self._taken[path] = before
+                return frame
+
+    def _mark(self, path: Path) -> None:
+        stamp = _stamp(path)
+        if stamp is not None:
+            self._taken[path] = stamp
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """(mtime in ns, size); None if there is no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _appeared(path: Path) -> tuple[int, tuple[object, ...]]:
+    stamp = _stamp(path)
+    return (0 if stamp is None else stamp[0]), natural_key(path)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import pytest
+
+from edgeinspect.errors import ConfigError, DataError
+from edgeinspect.stream.frames import Recorded
+from edgeinspect.stream.sources import SourceContext, open_source, open_sources
+from edgeinspect.stream.sources.captures import is_capture
+from edgeinspect.stream.sources.files import PathsSource
+from tests.stream.made_frames import MadeSource, make_pictures
+
+
+def test_sources_have_the_names_that_they_are_given_else_their_place(tmp_path):
+    folder = str(make_pictures(tmp_path / "in", ["good"]))
+    assert list(open_sources([folder])) == [None]
+    assert list(open_sources([f"left={folder}"])) == ["left"]
+    assert list(open_sources([f"left={folder}", folder])) == ["left", "2"]
+
+
+def test_two_sources_of_one_name_are_refused(tmp_path):
+    folder = str(make_pictures(tmp_path / "in", ["good"]))
+    with pytest.raises(ConfigError, match="two sources are called left"):
+        open_sources([f"left={folder}", f"left={folder}"])
+
+
+def test_a_path_with_an_equals_sign_is_that_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_pictures(tmp_path / "lot=7", ["good"])
+    assert list(open_sources(["lot=7"])) == [None]
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "/dev/video2", "rtsp://host/line", "https://host/a", "csi://0", "gst:x ! appsink"]
+)
+def test_words_that_mean_a_camera_or_a_stream(text):
+    assert is_capture(text)
+
+
+@pytest.mark.parametrize("text", ["pictures", "0.png", "watch:dir", "-", "part[0-9].png"])
+def test_words_that_do_not(text):
+    assert not is_capture(text)
+
+
+@pytest.mark.skipif(
+    cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER), reason="this OpenCV has GStreamer"
+)
+@pytest.mark.parametrize("text", ["gst:videotestsrc ! appsink", "csi://0"])
+def test_without_gstreamer_it_is_said_how_to_get_it(text):
+    with pytest.raises(DataError, match=r"built without.*python3-opencv"):
+        open_source(text)
+
+
+def test_a_camera_that_is_not_there_is_an_error_and_opencv_is_silent(capfd):
+    with pytest.raises(DataError, match="camera 63 cannot be opened"):
+        open_source("63")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_stream_that_is_not_there_is_an_error_without_its_password(capfd):
+    with pytest.raises(DataError, match=r"rtsp://127\.0\.0\.1:9/line cannot be opened") as raised:
+        open_source("rtsp://me:secret@127.0.0.1:9/line?token=secret")
+    assert "secret" not in str(raised.value) + capfd.readouterr().err
+
+
+def test_paths_come_on_standard_input_line_by_line(tmp_path):
+    folder = make_pictures(tmp_path / "in", ["good", "broken", "good"])
+    paths = sorted(folder.iterdir())
+    readable, writable = os.pipe()
+    os.write(writable, f"{paths[0]}\n\n{paths[1]}\r\n{paths[2]}".encode())
+    os.close(writable)
+    source = PathsSource(readable, white_level_16bit=65535)
+    source.skip(Recorded())
+    frames = list(source.frames())
+    os.close(readable)
+    assert [frame.source for frame in frames] == list(map(str, paths))
+    assert [frame.error is None for frame in frames] == [True, False, True]
+
+
+def test_third_parties_bring_sources_by_entry_point(monkeypatch):
+    told: list[tuple[str, SourceContext]] = []
+
+    def make(address: str, context: SourceContext) -> MadeSource:
+        told.append((address, context))
+        return MadeSource(["good"], is_live=True)
+
+    class EntryPoint(importlib.metadata.EntryPoint):
+        def load(self) -> object:
+            return make
+
+    points = importlib.metadata.EntryPoints(
+        [EntryPoint(name="genicam", value="their.module:make", group="edgeinspect.sources")]
+    )
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **keys: points.select(**keys))
+    assert open_source("genicam:serial=42", white_level_16bit=4095).is_live
+    assert told == [("genicam:serial=42", SourceContext(white_level_16bit=4095))]
+    with pytest.raises(DataError, match="there is no"):
+        open_source("pylon:serial=42")
+
+
+def test_pictures_that_have_records_are_left_out(tmp_path):
+    folder = make_pictures(tmp_path / "in", ["good", "good", "good"])
+    source = open_source(str(folder))
+    first = str(folder / "000_good.png")
+    source.skip(Recorded(next_seq=1, sources=Counter([first])))
+    assert [Path(f.source).name for f in source.frames()] == ["001_good.png", "002_good.png"]
+    assert source.n_frames == 2

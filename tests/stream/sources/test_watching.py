@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import pytest
+
+from edgeinspect.errors import DataError
+from edgeinspect.stream.frames import Delivery, Frame, Recorded
+from edgeinspect.stream.sources import open_source
+from edgeinspect.stream.sources.watching import WatchedFolder
+from tests.stream.made_frames import make_pictures, picture_of
+
+
+@contextmanager
+def watching(folder: Path, recorded: Recorded | None = None) -> Iterator[Delivery]:
+    source = open_source(f"watch:{folder}")
+    assert isinstance(source, WatchedFolder)
+    source.skip(recorded or Recorded())
+    stop = threading.Event()
+    ends = threading.Timer(30, stop.set)  # a test that waits for nothing fails
+    ends.start()
+    try:
+        yield source.frames(stop)
+    finally:
+        stop.set()
+        ends.cancel()
+
+
+def following(delivery: Delivery) -> str:
+    frame = next(delivery)
+    assert isinstance(frame, Frame)
+    return Path(frame.source).name + ("" if frame.picture is not None else " without picture")
+
+
+def png(seed: int) -> bytes:
+    return cv2.imencode(".png", picture_of("good", seed))[1].tobytes()
+
+
+def test_what_lies_there_comes_first_then_what_appears(tmp_path):
+    folder = make_pictures(tmp_path / "in", ["good", "good"])
+    with watching(folder) as delivery:
+        assert [following(delivery) for _ in range(2)] == ["000_good.png", "001_good.png"]
+        (folder / "late.png").write_bytes(png(3))
+        assert following(delivery) == "late.png"
+
+
+def test_a_file_that_is_written_slowly_is_taken_when_it_is_complete(tmp_path):
+    data = png(0)
+    path = tmp_path / "slow.png"
+    with watching(tmp_path) as delivery, path.open("wb") as file:
+        file.write(data[:100])
+        file.flush()
+
+        def finish() -> None:
+            file.write(data[100:])
+            file.flush()
+
+        later = threading.Timer(0.5, finish)
+        later.start()
+        assert following(delivery) == "slow.png"
+        later.join()
+
+
+def test_a_file_that_never_becomes_a_picture_is_a_frame_with_its_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgeinspect.stream.sources.watching.PATIENCE_S", 0.1)
+    (tmp_path / "half.png").write_bytes(png(0)[:100])
+    with watching(tmp_path) as delivery:
+        assert following(delivery) == "half.png without picture"
+
+
+def test_a_name_that_is_used_again_is_a_new_picture(tmp_path):
+    path = tmp_path / "last.png"
+    path.write_bytes(png(0))
+    with watching(tmp_path) as delivery:
+        assert following(delivery) == "last.png"
+        (tmp_path / ".last.tmp").write_bytes(png(1))
+        os.replace(tmp_path / ".last.tmp", path)
+        assert following(delivery) == "last.png"
+
+
+def test_what_has_a_record_is_left_out_after_a_restart(tmp_path):
+    folder = make_pictures(tmp_path / "in", ["good", "good", "good"])
+    done = Counter(str(folder / f"00{i}_good.png") for i in (0, 2))
+    with watching(folder, Recorded(next_seq=2, sources=done)) as delivery:
+        assert following(delivery) == "001_good.png"
+        (folder / "003_good.png").write_bytes(png(3))
+        assert following(delivery) == "003_good.png"
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="there is no folder"):
+        open_source(f"watch:{tmp_path / 'no'}")

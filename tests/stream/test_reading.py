@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from edgeinspect.errors import ConfigError
+from edgeinspect.stream.frames import Frame
+from edgeinspect.stream.intake import Intake, Lane
+from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.reading import Reader, Selection, read_roi
+from tests.stream.made_frames import MadeSource, made_frame
+
+
+def read(source: MadeSource, selection: Selection) -> list[Frame]:
+    lane = Lane(is_live=source.is_live)
+    intake = Intake([lane], depth=100)
+    reader = Reader(source, lane, intake, selection, stop=threading.Event(), note=lambda n: None)
+    reader.start()
+    frames = []
+    while (frame := intake.take()) is not None:
+        frames.append(frame)
+    assert reader.end(within_s=20)
+    return frames
+
+
+@pytest.mark.parametrize(("every", "seqs"), [(1, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (9, [0])])
+def test_each_nth_frame_is_taken_and_they_are_numbered_without_gaps(every, seqs):
+    frames = read(MadeSource(["broken"] * 5), Selection(every=every))
+    assert [frame.source for frame in frames] == [f"line/{i}_broken.png" for i in seqs]
+    assert [frame.seq for frame in frames] == list(range(len(seqs)))
+
+
+def test_a_camera_that_is_faster_than_the_rate_has_frames_left_out():
+    frames = read(MadeSource(["broken"] * 50, is_live=True), Selection(rate_per_s=0.01))
+    assert len(frames) == 1
+
+
+def test_files_wait_for_the_rate():
+    frames = read(MadeSource(["broken"] * 5), Selection(rate_per_s=100.0))
+    starts = [frame.started_s for frame in frames]
+    assert len(starts) == 5
+
+
+def test_the_roi_is_cut_out():
+    (frame,) = read(MadeSource(["good"]), Selection(roi=(8, 4, 16, 32)))
+    whole = made_frame(0).picture
+    assert frame.picture is not None
+    assert whole is not None
+    assert (frame.picture == whole[4:36, 8:24]).all()
+
+
+def test_a_picture_that_does_not_hold_the_roi_is_a_frame_with_an_error():
+    (frame,) = read(MadeSource(["good"]), Selection(roi=(60, 0, 16, 16)))
+    assert frame.picture is None
+    assert "64 x 64 px, which do not hold the roi" in str(frame.error)
+
+
+def test_a_roi_is_four_numbers_with_an_area():
+    assert read_roi("1,2,30,40") == (1, 2, 30, 40)
+    for text in ("1,2,3", "a,b,c,d", "-1,0,5,5", "0,0,0,5"):
+        with pytest.raises(ConfigError, match="roi"):
+            read_roi(text)
+
+
+def test_notices_of_a_source_have_its_name():
+    class Losing(MadeSource):
+        def frames(self, stop: threading.Event | None = None):  # type: ignore[no-untyped-def]
+            yield Notice.now(NoticeKind.OUTAGE, "lost")
+
+    told: list[Notice] = []
+    lane = Lane(name="left")
+    intake = Intake([lane])
+    stop = threading.Event()
+    reader = Reader(Losing([]), lane, intake, Selection(), stop=stop, note=told.append)
+    reader.start()
+    assert intake.take() is None
+    assert [(notice.source, notice.text) for notice in told] == [("left", "lost")]
