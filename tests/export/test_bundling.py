@@ -183,7 +183,7 @@ def test_the_manifest_says_what_a_call_costs(exported: Exported) -> None:
     single, half = work["fp32"], work["fp16"]
     assert single["flop_per_image"] == half["flop_per_image"] > 0
     assert half["weight_bytes"] < 0.7 * single["weight_bytes"]
-    assert half["value_bytes_per_image"] < 0.7 * single["value_bytes_per_image"]
+    assert half["value_bytes_per_image"] < single["value_bytes_per_image"]  # scoring stays FP32
 
 
 def test_the_golden_outputs_of_a_bundle_hold_for_its_session(exported: Exported) -> None:
