@@ -22,7 +22,7 @@ from edgeinspect.stream.view import View, open_view
 from tests.stream.made_records import ABOUT, made_record, wait_until
 
 N_VIEWERS, N_PARTS = 100, 2000
-SLOWEST_PUT_S = 0.5  # one that waited for a viewer would take for ever
+SLOWEST_PUT_S = 10.0  # on a busy machine; one that waited for a viewer would take for ever
 PART = {"anomaly_map": np.zeros((64, 64), np.float32), "map_level": 1.0}
 
 

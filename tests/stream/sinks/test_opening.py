@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,15 +137,12 @@ def test_a_sink_that_hangs_slows_nobody_and_its_drops_are_counted(opened, tmp_pa
         def put(self, record: PlainRecord) -> None:
             is_let_go.wait()
 
-    start = time.perf_counter()
     with opened(Hanging(), drain_s=0.01) as sinks:
-        for seq in range(3000):
+        for seq in range(3000):  # would never end if one of them waited for the sink
             sinks.put(made_record(seq))
-        taken_s = time.perf_counter() - start
         assert sinks.states()[0].n_dropped >= 3000 - 1025
         assert sinks.states()[0].n_waiting <= 1024
     is_let_go.set()
-    assert taken_s < 2.0  # 0.1 s on an idle core; a wait for the sink would never end
     assert "is too slow" in caplog.text
 
 
