@@ -57,7 +57,7 @@ def calibrate(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a bundle statistics and a threshold, from good pictures.
+    """Give a bundle its statistics and threshold.
 
     Example: edgeinspect calibrate part.bundle good_parts --false-reject-rate 0.01
     """

@@ -69,7 +69,7 @@ def plan(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier copy.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the settings of a bundle that meet a deadline on this machine.
+    """Find settings that meet a deadline here.
 
     Measures every setting and writes the choice into a copy of the bundle.
 
