@@ -133,7 +133,7 @@ def run(
     from edgeinspect.stream.inspectors import Inspectors
     from edgeinspect.stream.intake import Overload
     from edgeinspect.stream.opening import InspectorSettings, open_inspector_for_stream
-    from edgeinspect.stream.outlets import open_outlets
+    from edgeinspect.stream.outlets import check_outlets, open_outlets
     from edgeinspect.stream.pipeline import PipelineSettings
     from edgeinspect.stream.reading import Selection, read_roi
     from edgeinspect.stream.record_file import Fsync
@@ -155,6 +155,7 @@ def run(
     opened = read_bundle(bundle)
     sources = open_sources(source, white_level_16bit=opened.config.preprocess.white_level_16bit)
     _refuse_own_output(sources, out)
+    check_outlets(sink or (), view)
     how = InspectorSettings(
         path=bundle,
         runtime=runtime,

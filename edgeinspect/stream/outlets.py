@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from edgeinspect.constants import Calibration
 from edgeinspect.errors import MissingPackageError
 from edgeinspect.stream.drift import DriftMonitor
 from edgeinspect.stream.records import Record
-from edgeinspect.stream.sinks import Notice, RunInfo, Sinks, open_sinks
+from edgeinspect.stream.sinks import Notice, RunInfo, Sinks, open_sink, open_sinks
 from edgeinspect.stream.sinks.opening import PictureSink
 from edgeinspect.stream.sinks.sink import Sink
 
 if TYPE_CHECKING:
     from edgeinspect.stream.view import View
 
-__all__ = ["Outlets", "open_outlets"]
+__all__ = ["Outlets", "check_outlets", "open_outlets"]
 
 
 class Outlets:
@@ -45,6 +47,17 @@ class Outlets:
     def feed(self, sinks: Sinks) -> None:
         """Hand everything to these from now on."""
         self._sinks = sinks
+
+
+def check_outlets(urls: Sequence[str], view: str | None) -> None:
+    """What `open_outlets` would refuse, before there is a folder, or an earlier run is gone.
+
+    Raises: ConfigError, MissingPackageError.
+    """
+    for url in urls:
+        open_sink(url)
+    if view is not None:
+        _view_module().check_view(view)
 
 
 @contextlib.contextmanager
@@ -76,9 +89,13 @@ def open_outlets(
 
 
 def _serve(address: str, folder: Path) -> contextlib.AbstractContextManager[View]:
+    served: contextlib.AbstractContextManager[View] = _view_module().open_view(address, folder)
+    return served
+
+
+def _view_module() -> ModuleType:
     try:
-        from edgeinspect.stream.view import open_view
+        return importlib.import_module("edgeinspect.stream.view")
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         raise MissingPackageError(package, needed_for="--view", extra="stream") from error
-    return open_view(address, folder)

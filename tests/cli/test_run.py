@@ -303,3 +303,12 @@ def test_the_panel_shows_rate_verdicts_latency_and_the_last_ng_part(tmp_path, bu
     text = shown.decode(errors="replace")
     for words in ("edgeinspect run", "of 23", "a second", "last NG", "001_bad.png", "p99"):
         assert words in text, text[-2000:]
+
+
+@pytest.mark.parametrize("words", [["--sink", "foo://x"], ["--view", "nowhere"]])
+def test_an_outlet_that_is_refused_leaves_the_earlier_run_as_it_was(tmp_path, bundle, words):
+    pictures, out = make_pictures(tmp_path / "in", ["good"]), tmp_path / "out"
+    run(bundle, pictures, out)
+    before = (out / "records.jsonl").read_bytes()
+    assert run(bundle, pictures, out, "--force", *words) == 2
+    assert (out / "records.jsonl").read_bytes() == before

@@ -9,6 +9,6 @@ It can only be looked at. A viewer that is slow, or gone, gets less, and costs t
 
 from __future__ import annotations
 
-from edgeinspect.stream.view.server import View, open_view
+from edgeinspect.stream.view.server import View, check_view, open_view
 
-__all__ = ["View", "open_view"]
+__all__ = ["View", "check_view", "open_view"]

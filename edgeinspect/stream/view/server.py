@@ -34,7 +34,7 @@ from edgeinspect.errors import ConfigError
 from edgeinspect.stream.view.state import PartPictures, ViewState
 from edgeinspect.writing import output_errors
 
-__all__ = ["TOKEN_FILE", "TOKEN_VARIABLE", "View", "open_view"]
+__all__ = ["TOKEN_FILE", "TOKEN_VARIABLE", "View", "check_view", "open_view"]
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +98,11 @@ def open_view(address: str, folder: Path) -> Iterator[View]:
         server.should_exit = server.force_exit = True
         thread.join(STOP_S)
         listener.close()
+
+
+def check_view(address: str) -> None:
+    """Raises: ConfigError if the address is none or cannot be listened on."""
+    _listen(*_host_and_port(address)).close()
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
