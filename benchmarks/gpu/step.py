@@ -204,7 +204,11 @@ def _fp16_peak(device: str) -> dict[str, Any]:
 
     p50 = _times(run, 1)["p50_ms"]
     name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
-    return {"side": side, "tflop_per_s": round(2 * side**3 / p50 / 1e9, 2), "device_name": name}
+    return {
+        "side": side,
+        "tflop_per_s": float(f"{2 * side**3 / p50 / 1e9:.3g}"),
+        "device_name": name,
+    }
 
 
 def _round_trip(provider: str) -> dict[str, Any]:
