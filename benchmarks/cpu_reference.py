@@ -9,13 +9,14 @@ the machine does hits all of them alike. Weights are random: speed does not depe
 above 1 means faster; its interval is a paired bootstrap over the rounds.
 
 `fill_and_scoring_share` is how much of a graph's time goes when the smooth fill and everything
-after fusion are taken out of it.
+after fusion are taken out of it, with pixels.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -79,13 +81,14 @@ def main() -> None:
     torch.set_num_threads(1)
     load_before = os.getloadavg()
     cases: list[dict[str, Any]] = []
-    for name in options.presets.split(","):
-        with prepared(
-            preset(name, Target.PIXELS), [Form(f) for f in options.forms.split(",")]
-        ) as found:
-            cases += [{"preset": name, **row} for row in measure(found, options.rounds)]
-        for row in (c for c in cases if c["preset"] == name):
-            print(_line(row), flush=True)
+    forms = [Form(form) for form in options.forms.split(",")]
+    for name, target in itertools.product(options.presets.split(","), options.targets.split(",")):
+        with prepared(preset(name, Target(target)), forms) as found:
+            rows = measure(found, options.rounds)
+        rows = [{"preset": name, "target": target, **row} for row in rows]
+        for row in rows:
+            print(target, _line(row), flush=True)
+        cases += rows
     report = {
         "hardware": {**_hardware(), "load_before": load_before, "load_after": os.getloadavg()},
         "versions": {p: metadata.version(p) for p in PACKAGES}
@@ -101,6 +104,7 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--presets", default="nano,tiny,edge,paper", help="names, with commas")
+    parser.add_argument("--targets", default="pixels,features", help="names, with commas")
     parser.add_argument("--forms", default="all,visible,cross", help="names, with commas")
     parser.add_argument("--rounds", type=int, default=20, help="times each variant runs")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cpu_reference.json"))
@@ -139,14 +143,16 @@ def cases_of_form(config: RunConfig, folder: Path) -> list[Case]:
     onnx = _export_whole(graph, config, folder / f"{config.generator.form.value}.onnx")
     feeds = {"image": image.numpy(), "tile": tile.numpy()}
     feeds |= neutral_constants(config).as_inputs()
-    bare = _export_bare(config, folder / f"{config.generator.form.value}_bare.onnx")
+    bare = None
+    if config.generator.target is Target.PIXELS:
+        bare = _export_bare(config, folder / f"{config.generator.form.value}_bare.onnx")
     return [
         Case(variant="eager-batch", config=config, run=eager),
         Case(
             variant="onnxruntime-fp32",
             config=config,
             run=lambda: onnx.run(None, feeds),
-            bare=lambda: bare.run(None, {"image": feeds["image"]}),
+            bare=bare and partial(bare.run, None, {"image": feeds["image"]}),
         ),
     ]
 

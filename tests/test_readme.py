@@ -77,6 +77,32 @@ def test_the_detection_table_is_what_was_measured() -> None:
         assert told == pytest.approx(row, abs=5.1e-3), name
 
 
+def test_the_speed_figures_are_what_was_measured() -> None:
+    cases = json.loads((ROOT / "benchmarks/results/cpu_reference.json").read_text())["cases"]
+    found = {
+        (case["preset"], case["target"]): case
+        for case in cases
+        if case["form"] == "cross" and case["variant"] == "onnxruntime-fp32"
+    }
+    told = re.search(
+        r"`tiny` takes (\d+) ms an image, ([\d.]+) times as fast as the unoptimised model, `edge`"
+        r" (\d+) ms and ([\d.]+) times;\s+with pixels ([\d.]+) and ([\d.]+) times",
+        README,
+    )
+    assert told is not None
+    tiny, edge = found["tiny", "features"], found["edge", "features"]
+    pixels = [found[name, "pixels"]["ratio_to_baseline"] for name in ("tiny", "edge")]
+    figures = [
+        tiny["p50_ms"],
+        tiny["ratio_to_baseline"],
+        edge["p50_ms"],
+        edge["ratio_to_baseline"],
+        *pixels,
+    ]
+    for words, figure in zip(told.groups(), figures, strict=True):
+        assert float(words) == pytest.approx(figure, rel=0.02)
+
+
 def test_links_lead_to_files_of_the_repository() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
