@@ -3,6 +3,14 @@
     python benchmarks/stream_soak.py --frames 100000     # into benchmarks/results
     python benchmarks/stream_soak.py --frames 500 --out soak.json
 
+`stream_soak.json` was made with the small bundle of these two commands, `stream_overhead.json` with
+`--frames 100 --overhead-frames 200` and the bundle that `quality.py` makes of `kolektor_sdd`:
+
+    edgeinspect synth small --n-good 60 --n-test 4 --size 64
+    edgeinspect fit small/train/good small.bundle --preset nano --target pixels --steps 30
+        --false-reject-rate 0.1 --set size=64 --set patch=8 --set mask_scales=1,2,4
+        --set width=64 --set decoder_width=64 --set depth=1
+
 A source makes noisy parts in memory and the bundle of the demo judges them (a real model, preset
 nano), on one thread. Host overhead is what the run's rate loses against the bare session on the
 same images; bare calls and runs alternate, medians are compared.
