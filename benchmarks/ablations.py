@@ -7,6 +7,8 @@ same split, then calibrates, validates and evaluates as `quality.py` does. FLOPs
 generator's (`model.flops`), latency that of one ONNX Runtime thread, as the ratio of interleaved
 medians to the study's first variant. What WORK holds is not made again.
 
+- `memory`: how features are compared, with a generator that has learnt nothing: how many are
+  remembered, the window, the levels, the tokens, the image.
 - `targets`: what is reconstructed.
 - `forms`, features with patch 32: the forms, a decoder like the encoder, the other patch, fewer
   masks, merging. `forms-16`, `pixel-forms`: the same with patch 16, and with pixels.
@@ -68,6 +70,16 @@ def _losses(*settings: str) -> Variant:
 
 
 STUDIES: dict[str, dict[str, Variant]] = {
+    "memory": {
+        "2000 features (default)": _variant(steps=1),
+        "none": _variant("feature_memory=0", steps=1),
+        "500 features": _variant("feature_memory=500", steps=1),
+        "8000 features": _variant("feature_memory=8000", steps=1),
+        "without a window": _variant("feature_window=1", steps=1),
+        "without stride 32": _variant("feature_strides=8,16", steps=1),
+        "patch 16": _variant("patch=16", steps=1),
+        "384 px, 4 masks": _variant("size=384", "mask_scales=1,2", steps=1),
+    },
     "targets": {
         "features (default)": _variant(),
         "pixels": _variant(target="pixels"),

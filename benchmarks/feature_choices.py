@@ -40,7 +40,8 @@ from edgeinspect.data.synthetic.pasting import paste_defect
 from edgeinspect.data.tiling import choose_resize, cut_tiles
 from edgeinspect.fitting import split_good
 from edgeinspect.model.backbone import Backbone
-from edgeinspect.model.features import Moments, Whitening, to_tokens, window_mean
+from edgeinspect.model.features import Moments, Whitening, window_mean
+from edgeinspect.model.tokens import to_tokens
 from edgeinspect.training.backbone_weights import read_backbone_weights
 from edgeinspect.writing import write_atomically
 

@@ -16,8 +16,8 @@ are no good pictures left to set it by.
 The bank is a coreset of 1 % of the embeddings (`--ratio`, in every row). anomalib's default of 10 %
 makes choosing and every search ten times as dear, too much for one core with up to 1.4 million;
 PatchCore's paper (arXiv 2106.08265) finds little between the two. It is chosen by anomalib's rule
-(`coreset.py`), in the embeddings themselves: anomalib first projects them at random, which for
-these 152 numbers means onto more than 300.
+(`edgeinspect.model.coreset`), in the embeddings themselves: anomalib first projects them at random,
+which for these 152 numbers means onto more than 300.
 
 `mvtec_screw` has one bank and two tests, as in `quality.py`. Times are CPU time of one thread, so
 that other work on the machine counts as little as can be.
@@ -39,7 +39,6 @@ from typing import Any
 import numpy as np
 import torch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
-from coreset import greedy_coreset
 from numpy.typing import NDArray
 from quality import HELD_OUT, PARTS, hardware, screw_held_out
 from torch import Tensor
@@ -52,6 +51,7 @@ from edgeinspect.data.tiling import stitch_tiles
 from edgeinspect.evaluation.collecting import read_mask_at
 from edgeinspect.evaluation.results import PixelMetrics, measure_images
 from edgeinspect.metrics import PixelTally
+from edgeinspect.model.coreset import greedy_coreset
 from edgeinspect.training.backbone_weights import read_backbone_weights
 from edgeinspect.writing import write_atomically
 

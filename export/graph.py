@@ -79,8 +79,7 @@ class InspectionGraph(nn.Module):
         else:
             recons = self.generator.fill_of(images)
         if made.features is not None:
-            targets = self.generator.targets
-            parts.append(targets.error_maps(targets(images), made.features))
+            parts.append(self.generator.targets.error_maps(images, made.features))
         return recons, torch.cat(parts, dim=1)
 
 

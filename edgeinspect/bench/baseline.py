@@ -117,8 +117,7 @@ class UnoptimisedModel(nn.Module):
         if generator.config.target.has_features:
             features = torch.stack([generator.feature_head(x) for x in passes], dim=1)
             shares = features.unflatten(1, (-1, 2)) * self.token_removed[..., None]
-            targets = generator.targets
-            errors.append(targets.error_maps(targets(images), shares.sum(dim=2)))
+            errors.append(generator.targets.error_maps(images, shares.sum(dim=2)))
         scores = graph.scoring.score_maps(torch.cat(errors, dim=1), tile, RuleInputs(*constants))
         return tuple(scores)
 

@@ -45,8 +45,9 @@ class GeneratorConfig:
     `size` and `patch` are pixels, `mask_scales` block sides in patches. A `None` in a decoder
     field means "as the encoder". `depth` counts the encoder's blocks with the middle one.
     `merge` tokens are merged away in each encoder block: one number, or one a block.
-    `backbone` (a name of timm), `feature_strides` (px) and `feature_window` (cells whose mean a
-    feature is, each way; 1: the cell alone) matter to targets with features.
+    `backbone` (a name of timm), `feature_strides` (px), `feature_window` (cells whose mean a
+    feature is, each way; 1: the cell alone) and `feature_memory` (good features that others are
+    compared with; 0: none) matter to targets with features.
     """
 
     size: int = 256
@@ -58,6 +59,7 @@ class GeneratorConfig:
     backbone: str = "tf_efficientnet_lite0"
     feature_strides: tuple[int, ...] = (8, 16, 32)
     feature_window: int = 3
+    feature_memory: int = 2000
     width: int = 384
     depth: int = 6
     mlp_ratio: float = 4.0
@@ -73,7 +75,7 @@ class GeneratorConfig:
                     f"{name} is {width}, but heads are {HEAD_WIDTH} wide",
                     hint=f"use a multiple of {HEAD_WIDTH}, such as {_nearest(width, HEAD_WIDTH)}",
                 )
-        _at_least(self, depth=1, decoder_depth=1, patch=1, mlp_ratio=0.25)
+        _at_least(self, depth=1, decoder_depth=1, patch=1, mlp_ratio=0.25, feature_memory=0)
         if not self.mask_scales or min(self.mask_scales) < 1:
             raise ConfigError(f"mask_scales is {self.mask_scales}: at least one block side of 1")
         for block in self.mask_scales:

@@ -4,11 +4,14 @@ backbone -> levels of features, each the mean of a small window, brought to the 
 vector a token -> whitened by their statistics on good pictures. Whitened, a squared distance is a
 Mahalanobis distance: a direction in which good parts never differ counts as much as a loud one. On
 real parts it is worth far more than dividing each channel by its own spread (docs/decisions/0006).
+To it comes the distance to the nearest features that good parts are remembered by
+(docs/decisions/0014).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +19,10 @@ from torch import Tensor, nn
 
 from edgeinspect.config import GeneratorConfig
 from edgeinspect.model.backbone import Backbone
+from edgeinspect.model.memory import FeatureMemory
+from edgeinspect.model.tokens import to_tokens
 
-__all__ = ["FeatureTargets", "Moments", "Whitening", "to_tokens", "window_mean"]
+__all__ = ["FeatureTargets", "Moments", "Whitening", "window_mean"]
 
 # Of the mean variance, added to each direction's: those that are constant on good pictures, up to
 # rounding, must not outweigh all others.
@@ -37,36 +42,58 @@ class FeatureTargets(nn.Module):
         self.backbone = Backbone(config.backbone, config.feature_strides)
         self.width = sum(self.backbone.channels)
         self.whiten = Whitening(self.width)
+        self.memory = FeatureMemory(config, self.backbone.channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        tokens: Tensor = self.whiten(self._tokens(images))
-        return tokens
+        return self._whitened(self._levels(images))
 
-    def fit(self, batches: Iterable[Tensor]) -> None:
-        """Take the whitening from good images, batches of (B, 3, H, W)."""
-        moments = Moments(self.width)
-        with torch.no_grad():
-            for images in batches:
-                moments.add(self._tokens(images).flatten(0, 1))
-        self.whiten.set(moments)
-
-    def error_maps(self, targets: Tensor, recons: Tensor) -> Tensor:
-        """Mean squared distance of each token, enlarged to pixels.
+    def fit(self, batches: Iterable[Tensor], held_out: Iterable[Tensor]) -> None:
+        """Take whitening and memory from good images, batches of (B, 3, H, W).
 
         Args:
-            targets: (B, N, D).
-            recons: (B, I, N, D), each token from the pass that did not see it.
-        Returns: (B, 1, I, H, W); on average 1 where good parts differ from their own mean.
+            held_out: others, which say how much the distance to the memory varies on good parts.
         """
-        distance = (recons - targets.unsqueeze(1)).square().mean(dim=-1)  # (B, I, N)
-        cells = distance.unflatten(-1, (self.n_side, self.n_side))
-        size = (self.size, self.size)
-        maps = F.interpolate(cells, size=size, mode="bilinear", align_corners=False)
-        return maps.unsqueeze(1)
+        moments, cells = Moments(self.width), []
+        with torch.no_grad():
+            for images in batches:
+                levels = self._levels(images)
+                moments.add(self._tokens(levels).flatten(0, 1))
+                cells.append(self.memory.cells_of(levels).flatten(0, 1))
+            self.whiten.set(moments)
+            self.memory.remember(torch.cat(cells))
+            levels = [torch.cat(parts) for parts in zip(*map(self._levels, held_out), strict=True)]
+            self.memory.scale(levels, like=self._whitened(levels).square().mean(dim=-1))
 
-    def _tokens(self, images: Tensor) -> Tensor:
-        levels = [window_mean(level, self.window) for level in self.backbone(images)]
+    def error_maps(self, images: Tensor, recons: Tensor) -> Tensor:
+        """Mean squared distance of each token to its reconstruction, and to the memory.
+
+        Args:
+            images: (B, 3, H, W).
+            recons: (B, I, N, D), each token from the pass that did not see it.
+        Returns: (B, 1, I, H, W), the sum of both; the former is 1 on average where good parts
+            differ from their own mean.
+        """
+        levels = self._levels(images)
+        differences = recons - self._whitened(levels).unsqueeze(1)
+        maps = self._enlarged(differences.square().mean(dim=-1))  # (B, I, H, W)
+        return (maps + self._enlarged(self.memory(levels).unsqueeze(1))).unsqueeze(1)
+
+    def _levels(self, images: Tensor) -> list[Tensor]:
+        return [window_mean(level, self.window) for level in self.backbone(images)]
+
+    def _whitened(self, levels: Sequence[Tensor]) -> Tensor:
+        tokens: Tensor = self.whiten(self._tokens(levels))
+        return tokens
+
+    def _tokens(self, levels: Sequence[Tensor]) -> Tensor:
         return torch.cat([to_tokens(level, self.n_side) for level in levels], dim=-1)
+
+    def _enlarged(self, cells: Tensor) -> Tensor:
+        """Cells of a square grid (B, M, n) to pixels: (B, M, H, W)."""
+        side = math.isqrt(cells.shape[-1])
+        grid = cells.unflatten(-1, (side, side))
+        size = (self.size, self.size)
+        return F.interpolate(grid, size=size, mode="bilinear", align_corners=False)
 
 
 class Whitening(nn.Module):
@@ -127,18 +154,3 @@ def window_mean(level: Tensor, window: int) -> Tensor:
     if window == 1:
         return level
     return F.avg_pool2d(level, window, stride=1, padding=window // 2, count_include_pad=False)
-
-
-def to_tokens(level: Tensor, n_side: int) -> Tensor:
-    """Features (B, C, g, g) on a grid of n_side x n_side tokens: (B, N, C).
-
-    A finer level is averaged over each token's cells, a coarser one repeated; one of the two
-    numbers divides the other.
-    """
-    side = level.shape[-1]
-    if side > n_side:
-        k = side // n_side
-        level = level.unflatten(-2, (n_side, k)).unflatten(-1, (n_side, k)).mean(dim=(-3, -1))
-    elif side < n_side:
-        level = F.interpolate(level, scale_factor=float(n_side // side), mode="nearest")
-    return level.flatten(2).mT

@@ -24,8 +24,8 @@ __all__ = ["GeneratorFlops", "count_flops"]
 class GeneratorFlops:
     """Operations for one image, all passes, by part.
 
-    `head` and `smoothing` make pixels; `features` are the head that makes features and the
-    whitening of the image's own, which the `backbone` gives once an image.
+    `head` and `smoothing` make pixels; `features` are the head that makes features, and whitening
+    and memory of the image's own, which the `backbone` gives once an image.
     """
 
     embedding: int
@@ -55,7 +55,7 @@ def count_flops(config: GeneratorConfig) -> GeneratorFlops:
         head=_head(config, n_values) if has_pixels else 0,
         smoothing=config.n_passes * 2 * 9 * 3 * 3 * config.size**2 if has_pixels else 0,
         fill=_fill(config) if config.prior is Prior.FILL else 0,
-        features=_head(config, targets.width) + targets.whitening if targets else 0,
+        features=_head(config, targets.width) + targets.comparing if targets else 0,
         backbone=targets.backbone if targets else 0,
     )
 
@@ -70,7 +70,7 @@ class _TargetFlops(NamedTuple):
     """Of features: how many there are a token, and what an image's own cost."""
 
     width: int
-    whitening: int
+    comparing: int  # whitening, and the search in the memory
     backbone: int
 
 
@@ -80,9 +80,11 @@ def _of_targets(config: GeneratorConfig) -> _TargetFlops:
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         targets = FeatureTargets(config)
         targets.backbone(torch.empty(1, 3, config.size, config.size))
+    memory = targets.memory
+    search = 2 * memory.n_side**2 * memory.width * memory.n_remembered
     return _TargetFlops(
         width=targets.width,
-        whitening=2 * config.n_tokens * targets.width**2,
+        comparing=2 * config.n_tokens * targets.width**2 + search,
         backbone=int(counter.get_total_flops()),
     )
 

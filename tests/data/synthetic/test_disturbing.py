@@ -12,6 +12,7 @@ from edgeinspect.data.synthetic.disturbing import Disturbance, disturb_part, har
 from tests.data.picture_files import made_picture
 
 each_kind = pytest.mark.parametrize("kind", list(Disturbance))
+each_local_kind = pytest.mark.parametrize("kind", [k for k in Disturbance if k is not k.DULL])
 
 
 def textured(height: int = 96, width: int = 128) -> NDArray[np.uint8]:
@@ -36,7 +37,7 @@ def test_nothing_changes_outside_the_mask(kind: Disturbance, seed: int, severity
     assert np.array_equal(found.picture[~found.mask], good[~found.mask])
 
 
-@each_kind
+@each_local_kind
 def test_higher_severity_changes_a_larger_place(kind: Disturbance) -> None:
     def area(severity: float) -> int:
         pictures = (disturbed(kind, seed, severity) for seed in range(8))
@@ -45,7 +46,7 @@ def test_higher_severity_changes_a_larger_place(kind: Disturbance) -> None:
     assert 0 < area(0.3) < area(1.0) < area(2.5)
 
 
-@each_kind
+@each_local_kind
 def test_most_of_the_part_stays_as_it_was(kind: Disturbance) -> None:
     assert (disturbed(kind, 1, 1.0) != textured()).any(axis=-1).mean() < 0.25
 
@@ -69,6 +70,13 @@ def test_a_worn_place_is_smoother_than_before() -> None:
     ).picture
     inside = (worn != good).any(axis=-1)
     assert worn[inside].std() < 0.8 * good[inside].std()
+
+
+def test_a_dull_part_is_darker_and_flatter_the_more_the_severer() -> None:
+    pictures = [disturbed(Disturbance.DULL, 6, severity) for severity in (0.0, 0.5, 1.0, 2.0)]
+    assert np.array_equal(pictures[0], textured())
+    assert (np.diff([picture.mean() for picture in pictures]) < 0).all()
+    assert (np.diff([picture.std() for picture in pictures]) < 0).all()
 
 
 def test_harm_is_a_mark_as_often_as_a_disturbance() -> None:

@@ -1,0 +1,89 @@
+"""Features that good parts are remembered by, and how far others are from the nearest of them.
+
+PatchCore's (arXiv 2106.08265): the middle levels of the backbone as they are, on one grid; of all
+good features those that cover the others best. Where good parts are of several kinds, such as a
+thread at every turn, their mean lies between them all, and the nearest of them does not. Beside
+what the generator reconstructs it finds more than either alone (docs/decisions/0014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from edgeinspect.config import GeneratorConfig
+from edgeinspect.model.coreset import greedy_coreset
+from edgeinspect.model.tokens import to_tokens
+
+__all__ = ["FeatureMemory"]
+
+DEEPEST_STRIDE = 16  # px; deeper features are those of things, not of surfaces
+MOST_CELLS = 100_000  # that a memory is chosen from
+LEAST_SPREAD = 1e-6  # of distances on good parts
+WEIGHT = 2.0  # beside the other distance; synthetic defects prefer it to 1 and to none
+
+
+class FeatureMemory(nn.Module):
+    """Levels of features, (B, C, g, g) each -> distances (B, M) of the M cells of one grid.
+
+    With `config.feature_memory` 0 there is none, and every distance is 0.
+    """
+
+    cells: Tensor  # (n, C)
+    unit: Tensor
+
+    def __init__(self, config: GeneratorConfig, channels: Sequence[int]) -> None:
+        super().__init__()
+        strides = config.feature_strides
+        middle = [s for s in strides if s <= DEEPEST_STRIDE] or list(strides)
+        self.places = [strides.index(stride) for stride in middle]
+        self.n_side = config.size // max(middle)
+        self.width = sum(channels[place] for place in self.places)
+        self.n_remembered = config.feature_memory
+        self.register_buffer("cells", torch.zeros(self.n_remembered, self.width))
+        self.register_buffer("unit", torch.ones(()))
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """In units such that they vary on good parts `WEIGHT` times as much as what `scale` saw."""
+        cells = self.cells_of(levels)  # (B, M, C)
+        squares = cells.square().sum(dim=-1)
+        if not self.n_remembered:
+            return torch.zeros_like(squares)
+        nearness = cells @ self.cells.mT - self.cells.square().sum(dim=-1) / 2
+        return (squares - 2 * nearness.amax(dim=-1)).clamp(min=0).sqrt() / self.unit
+
+    def cells_of(self, levels: Sequence[Tensor]) -> Tensor:
+        """The features that are remembered and compared: (B, M, C)."""
+        return torch.cat([to_tokens(levels[place], self.n_side) for place in self.places], dim=-1)
+
+    def remember(self, cells: Tensor) -> None:
+        """Those of good parts' features (n, C) that cover them best; few are repeated."""
+        if not self.n_remembered:
+            return
+        step = -(-len(cells) // MOST_CELLS)
+        cells = cells[::step]
+        chosen = greedy_coreset(cells, min(self.n_remembered, len(cells)), first=0)
+        self.cells.copy_(
+            cells[chosen.repeat(-(-self.n_remembered // len(chosen)))][: len(self.cells)]
+        )
+
+    def scale(self, levels: Sequence[Tensor], *, like: Tensor) -> None:
+        """Set the unit by good parts that are not remembered.
+
+        Args:
+            levels: their features. like: (B, N), another distance of the same images.
+        """
+        if self.n_remembered:
+            self.unit.fill_(1.0)
+            self.unit.copy_(_spread(self(levels)) / _spread(like) / WEIGHT)
+
+
+def _spread(distances: Tensor) -> Tensor:
+    """How much distances (B, M) vary between images, at the same place.
+
+    Medians: of few good pictures one that is unusual would count for more than all others.
+    """
+    usual = distances.median(dim=0).values
+    return (distances - usual).abs().median().clamp(min=LEAST_SPREAD)

@@ -1,0 +1,101 @@
+"""The memory: the nearest good feature, what is remembered, and the unit of its distances."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeinspect.config import GeneratorConfig
+from edgeinspect.model.memory import WEIGHT, FeatureMemory
+from tests.model.settings import small_features
+
+ROUNDING = 1e-4
+CHANNELS = (3, 2)
+
+
+def memory(n: int = 20, strides: tuple[int, ...] = (8, 16)) -> FeatureMemory:
+    return FeatureMemory(small_features(strides=strides, feature_memory=n), CHANNELS)
+
+
+def levels(n: int = 4, seed: int = 0, sides: tuple[int, ...] = (8, 4)) -> list[torch.Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    return [
+        torch.randn(n, c, side, side, generator=rng)
+        for c, side in zip(CHANNELS, sides, strict=True)
+    ]
+
+
+@given(n_cells=st.integers(1, 60), seed=st.integers(0, 9))
+def test_a_distance_is_that_to_the_nearest_remembered_feature(n_cells, seed):
+    found = memory()
+    found.remember(torch.randn(n_cells, 5, generator=torch.Generator().manual_seed(seed)))
+    cells = found.cells_of(levels(seed=seed))
+    expected = torch.cdist(cells, found.cells[None], compute_mode="donot_use_mm_for_euclid_dist")
+    assert found(levels(seed=seed)) == pytest.approx(expected.amin(dim=-1), abs=1e-2, rel=ROUNDING)
+
+
+def test_what_is_remembered_is_no_distance_away():
+    found, seen = memory(n=64), levels(n=4)
+    found.remember(found.cells_of(seen).flatten(0, 1))
+    assert found(seen).max() < 1e-2  # of squares that cancel
+
+
+def test_few_features_are_all_remembered():
+    found, cells = memory(n=20), torch.randn(6, 5)
+    found.remember(cells)
+    assert {tuple(row) for row in found.cells.tolist()} == {tuple(row) for row in cells.tolist()}
+
+
+def test_of_many_the_rare_ones_are_remembered():
+    cells = torch.cat([torch.randn(5000, 5) * 0.1, torch.full((1, 5), 9.0)])
+    found = memory(n=4)
+    found.remember(cells)
+    assert (found.cells == 9.0).all(dim=1).any()
+
+
+def test_the_middle_levels_are_compared_on_the_grid_of_the_deeper_one():
+    config = small_features(strides=(8, 16, 32), feature_memory=5)
+    found = FeatureMemory(config, (3, 2, 7))
+    assert (found.width, found.n_side) == (5, 4)
+
+
+def test_a_backbone_with_deep_levels_alone_is_compared_there():
+    config = dataclasses.replace(small_features(), feature_strides=(32,), feature_window=1)
+    assert FeatureMemory(config, (7,)).width == 7
+
+
+def test_on_good_parts_the_distance_varies_as_much_as_the_other_times_its_weight():
+    found, held_out = memory(), levels(n=16, seed=1)
+    found.remember(found.cells_of(levels()).flatten(0, 1))
+    other = torch.from_numpy(np.random.default_rng(0).gamma(2.0, 3.0, (16, 9)).astype(np.float32))
+    found.scale(held_out, like=other)
+
+    def spread(distances: torch.Tensor) -> torch.Tensor:
+        return (distances - distances.median(dim=0).values).abs().median()
+
+    assert float(spread(found(held_out))) == pytest.approx(
+        float(WEIGHT * spread(other)), rel=ROUNDING
+    )
+
+
+def test_without_variation_distances_stay_finite():
+    found = memory()
+    found.remember(torch.zeros(5, 5))
+    found.scale([torch.zeros(3, 3, 8, 8), torch.zeros(3, 2, 4, 4)], like=torch.zeros(3, 9))
+    assert found(levels()).isfinite().all()
+
+
+def test_without_a_memory_every_distance_is_0():
+    found = memory(n=0)
+    found.remember(torch.randn(5, 5))
+    found.scale(levels(), like=torch.rand(4, 9))
+    assert not found(levels()).any()
+
+
+def test_the_default_remembers():
+    assert GeneratorConfig().feature_memory > 0
