@@ -5,7 +5,8 @@
 
 `kill -9` hits `edgeinspect run --resume` at random moments until all parts have records; then
 they are counted. After that: a disk that fills up (a small tmpfs, root alone can make one), an
-MJPEG stream and an RTSP stream whose servers die. Only addresses of this machine are used.
+MJPEG stream and an RTSP stream whose servers die, an MQTT broker (mosquitto) that is stopped and
+started while records go there. Only addresses of this machine are used.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +35,8 @@ import edgeinspect
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.stream.sources.test_network import (  # noqa: E402 (the servers that tests use)
+from tests.stream.sinks.servers import Broker, Subscriber  # noqa: E402 (the servers of tests)
+from tests.stream.sources.test_network import (  # noqa: E402
     free_port,
     has_rtsp_server,
     mjpeg_server,
@@ -43,6 +46,7 @@ from tests.stream.sources.test_network import (  # noqa: E402 (the servers that 
 BUNDLE = Path(edgeinspect.__file__).parent / "demo_bundle"
 RESULT = Path(__file__).parent / "results" / "stream_faults.json"
 PATIENCE_S = 120.0
+N_BROKER_DEATHS = 3  # while parts come; once more the run ends before it is back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,8 @@ def main() -> None:
             "disk_full": fill_the_disk(place),
             "mjpeg_server_dies": lose_the_stream(place / "mjpeg", "http", mjpeg_server),
         }
+        if shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin") is not None:
+            faults["broker_dies"] = lose_the_broker(place / "broker")
         if has_rtsp_server():
             faults["rtsp_server_dies"] = lose_the_stream(place / "rtsp", "rtsp", rtsp_server)
     result = {
@@ -138,6 +144,42 @@ def lose_the_stream(out: Path, scheme: str, serve: Any) -> dict[str, Any]:
     return {"tried": 1, "lost": lost, "records": len(records), "exit_code": code, "notices": kinds}
 
 
+def lose_the_broker(place: Path) -> dict[str, Any]:
+    """A broker dies again and again: each record is published, in this run or the next.
+
+    It is stopped so that what it has acknowledged stays in its store: what a broker forgets that
+    is killed harder than that, no publisher can tell.
+    """
+    place.mkdir()
+    out, pictures = place / "run", str(make_pictures(place / "parts", 150))
+    broker = Broker(place).start()
+    heard = Subscriber(broker.port, "line")
+    options = ("--save", "none", "--sink", f"mqtt://127.0.0.1:{broker.port}/line")
+    process = start(pictures, out, "--fps", "25", *options)
+    for n_deaths in range(1, N_BROKER_DEATHS + 1):
+        n_heard = len(heard.seqs("line"))
+        assert wait_until(lambda: len(heard.seqs("line")) > n_heard + 10), "nothing comes"  # noqa: B023
+        broker.stop()
+        assert wait_until(lambda: notices_of(out).count(b"is away") == n_deaths), "unnoticed"  # noqa: B023
+        broker.start()
+    assert wait_until(lambda: notices_of(out).count(b"is back") == N_BROKER_DEATHS), "not back"
+    broker.stop()
+    process.wait()
+    broker.start()
+    start(pictures, out, "--resume", *options).wait()
+    wanted = range(len(read_records(out)))
+    wait_until(lambda: set(heard.seqs("line")) >= set(wanted), within_s=10)
+    seqs = heard.seqs("line")
+    heard.close()
+    broker.stop()
+    return {
+        "tried": N_BROKER_DEATHS + 1,
+        "lost": len(set(wanted) - set(seqs)),
+        "records": len(wanted),
+        "heard_twice": len(seqs) - len(set(seqs)),
+    }
+
+
 def start(source: str, out: Path, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "edgeinspect", "run", str(BUNDLE), source, "--out", str(out)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -191,8 +233,8 @@ def notices_of(out: Path) -> bytes:
     return b""
 
 
-def wait_until(is_so: Any) -> bool:
-    end_s = time.monotonic() + PATIENCE_S
+def wait_until(is_so: Any, *, within_s: float = PATIENCE_S) -> bool:
+    end_s = time.monotonic() + within_s
     while not is_so():
         if time.monotonic() > end_s:
             return False
