@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from tests.stream.sources.test_network import (  # noqa: E402
 
 BUNDLE = Path(edgeinspect.__file__).parent / "demo_bundle"
 RESULT = Path(__file__).parent / "results" / "stream_faults.json"
+NO_TMPFS = {"tried": 0, "lost": 0, "note": "no tmpfs could be mounted here"}
 PATIENCE_S = 120.0
 N_BROKER_DEATHS = 3  # while parts come; once more the run ends before it is back
 
@@ -71,6 +73,7 @@ def main() -> None:
         n_kills, count = kill_again_and_again(place, asked.kills, asked.parts_per_kill)
         faults = {
             "disk_full": fill_the_disk(place),
+            "disk_full_of_a_camera": fill_the_disk_of_a_camera(place),
             "mjpeg_server_dies": lose_the_stream(place / "mjpeg", "http", mjpeg_server),
         }
         if shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin") is not None:
@@ -109,21 +112,63 @@ def kill_again_and_again(place: Path, n_kills: int, parts_per_kill: int) -> tupl
 
 def fill_the_disk(place: Path) -> dict[str, Any]:
     """A run on a disk that is too small ends with code 2; with more space it is resumed."""
-    disk = place / "disk"
+    with small_disk(place / "disk") as disk:
+        if disk is None:
+            return NO_TMPFS
+        pictures = make_pictures(place / "many", 150)
+        code = start(str(pictures), disk / "run", "--save", "none").wait()
+        enlarge(disk)
+        start(str(pictures), disk / "run", "--save", "none", "--resume").wait()
+        count = count_records(disk / "run", [str(path) for path in sorted(pictures.iterdir())])
+    wrong = count.lost + count.duplicated + count.torn
+    return {"tried": 1, "lost": wrong, "exit_code_when_full": code}
+
+
+def fill_the_disk_of_a_camera(place: Path) -> dict[str, Any]:
+    """Frames that come while the disk is full have their records once there is room again."""
+    port = free_port()
+    with small_disk(place / "camera_disk") as disk, mjpeg_server(port):
+        if disk is None:
+            return NO_TMPFS
+        out = disk / "run"
+        process = start(f"http://127.0.0.1:{port}/line", out, "--save", "none")
+        assert wait_until(lambda: size_of(out) > 0), "no frame came"
+        (disk / "filler").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize))
+        assert wait_until(lambda: has_stalled(out)), "records are still written"
+        before = size_of(out)
+        enlarge(disk)
+        assert wait_until(lambda: size_of(out) > before), "no record came any more"
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(PATIENCE_S)
+        seqs = [record["seq"] for record in read_records(out)]
+        kinds = [json.loads(line)["kind"] for line in notices_of(out).splitlines()]
+    lost = len(set(range(seqs[-1] + 1)) - set(seqs))
+    return {"tried": 1, "lost": lost, "records": len(seqs), "exit_code": code, "notices": kinds}
+
+
+@contextlib.contextmanager
+def small_disk(disk: Path) -> Iterator[Path | None]:
+    """A file system of 64 KiB; None where none can be mounted."""
     disk.mkdir()
     mounted = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
     if subprocess.run(mounted, capture_output=True, check=False).returncode != 0:
-        return {"tried": 0, "lost": 0, "note": "no tmpfs could be mounted here"}
+        yield None
+        return
     try:
-        pictures = make_pictures(place / "many", 150)
-        code = start(str(pictures), disk / "run", "--save", "none").wait()
-        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-        start(str(pictures), disk / "run", "--save", "none", "--resume").wait()
-        count = count_records(disk / "run", [str(path) for path in sorted(pictures.iterdir())])
+        yield disk
     finally:
         subprocess.run(["umount", str(disk)], check=False)
-    wrong = count.lost + count.duplicated + count.torn
-    return {"tried": 1, "lost": wrong, "exit_code_when_full": code}
+
+
+def enlarge(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+
+
+def has_stalled(out: Path) -> bool:
+    """Whether no record was written for a second."""
+    before = size_of(out)
+    time.sleep(1)
+    return size_of(out) == before
 
 
 def lose_the_stream(out: Path, scheme: str, serve: Any) -> dict[str, Any]:
