@@ -1,7 +1,7 @@
 """`modbus://plc:502`: the last verdict and the counters, written into a PLC's holding registers.
 
-The PLC is the server, we write all 32 registers in one request. Registers from the option `address` on (0 if not given), numbers of two registers
-with the high word first:
+The PLC is the server, we write all 32 registers in one request. Registers from the option `address`
+on (0 if not given), numbers of two registers with the high word first:
 
     0      heartbeat, one more with each write, 65535 is followed by 0
     1      verdict: 0 no part yet, 1 OK, 2 NG, 3 NOT-INSPECTED
