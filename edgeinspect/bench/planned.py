@@ -81,7 +81,7 @@ def _is_usable(bundle: Bundle, wanted: Mapping[str, Any], planned: str) -> bool:
             precision = pick_precision(bundle, planned, _typed(wanted).get("precision"))
             find_engine_here(bundle, planned, precision, wanted.get("batch", 1))
     except (BundleError, EngineError, MissingPackageError) as error:
-        what = "%s was planned for the runtime %s, which cannot be used: %s; the usual one is"
+        what = "%s was planned for %s, which cannot be used here; the usual runtime is taken: %s"
         _log.warning(what, bundle.path, planned, error)
         return False
     return True

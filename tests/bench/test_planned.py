@@ -75,7 +75,7 @@ def test_a_runtime_that_is_not_here_is_told_and_the_usual_one_taken(
     found = settle(planned(bundle, runtime="tensorrt"))
     assert (found.runtime, found.precision, found.batch) == ("auto", None, 4)
     (warned,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert "planned for the runtime tensorrt, which cannot be used" in warned
+    assert "planned for tensorrt, which cannot be used here; the usual runtime is taken" in warned
 
 
 def test_a_plan_of_another_box_is_told_once_and_used(
