@@ -18,6 +18,7 @@ from pathlib import Path
 from edgeinspect.errors import OutputError
 
 __all__ = [
+    "LineFile",
     "draft_folder",
     "output_errors",
     "refuse_foreign",
@@ -73,6 +74,42 @@ def write_atomically(path: Path, data: bytes, *, is_synced: bool = True) -> None
             temporary.unlink(missing_ok=True)
         if is_synced:
             sync_folder(path.parent)
+
+
+class LineFile:
+    """A file that grows by whole lines, whatever the disk does. Methods raise OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+        self._torn_at: int | None = None
+
+    def append(self, line: bytes, *, is_synced: bool = False) -> None:
+        """Append all of it, or leave the file as it was."""
+        if self._torn_at is not None:
+            self._mend(self._torn_at)
+        start = self._file.seek(0, os.SEEK_END)
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            if is_synced:
+                self.sync()
+        except OSError:
+            self._torn_at = start
+            with contextlib.suppress(OSError):  # then it is mended before the next line
+                self._mend(start)
+            raise
+
+    def sync(self) -> None:
+        """Bring what was appended to the disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _mend(self, end: int) -> None:
+        self._file.truncate(end)
+        self._torn_at = None
 
 
 @contextlib.contextmanager

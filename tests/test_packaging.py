@@ -102,7 +102,7 @@ def test_the_base_install_names_the_extra_that_training_needs(base: Path, comman
 OF_EXTRAS = (
     *("fitting", "training", "model", "scoring", "export", "bench.baseline", "bench.changes"),
     *("stream.view", "stream.sinks.modbus", "stream.sinks.mqtt", "stream.sinks.prometheus"),
-    *("stream.sinks.webhook", "__main__"),
+    *("stream.sinks.opcua", "stream.sinks.webhook", "__main__"),
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from edgeinspect.errors import OutputError
 from edgeinspect.writing import (
+    LineFile,
     draft_folder,
     output_errors,
     refuse_foreign,
@@ -101,3 +102,44 @@ def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match="out is a file"):
         refuse_foreign(tmp_path / "out", marker="ours", foreign="is not ours", force=True)
+
+
+class NarrowDisk:
+    """Takes some bytes, then has no space left; `shrinks`: what is torn can be cut off."""
+
+    def __init__(self, file: object) -> None:
+        self.file = file
+        self.n_left = 10
+        self.shrinks = True
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.file, name)
+
+    def write(self, data: memoryview) -> int:
+        n = self.file.write(data[: self.n_left])  # type: ignore[attr-defined]
+        self.n_left -= n
+        if not n:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return int(n)
+
+    def truncate(self, size: int) -> None:
+        if not self.shrinks:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.file.truncate(size)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("shrinks", [True, False])
+def test_a_line_that_the_disk_cannot_hold_is_taken_back(tmp_path, monkeypatch, shrinks):
+    path = tmp_path / "lines"
+    lines = LineFile(path)
+    lines.append(b"first\n")
+    disk = NarrowDisk(lines._file)
+    disk.shrinks = shrinks
+    monkeypatch.setattr(lines, "_file", disk)
+    with pytest.raises(OSError, match="No space left"):
+        lines.append(b"longer than ten bytes\n")
+    assert (path.read_bytes() == b"first\n") == shrinks
+    disk.n_left, disk.shrinks = 1000, True
+    lines.append(b"second\n")
+    assert path.read_bytes() == b"first\nsecond\n"
+    lines.close()

@@ -9,7 +9,7 @@ from typing import Any
 from edgeinspect.bench.latency import Ratio, unpaired_ratio
 from edgeinspect.errors import ConfigError
 
-__all__ = ["Change", "Comparison", "compare_reports"]
+__all__ = ["SAME_BOX", "Change", "Comparison", "compare_reports", "hardware_differences"]
 
 NOISE = 1.05  # times below this ratio differ by what any run differs (facts of many runs)
 SAME_BOX = ("cpu", "n_cores", "gpu", "jetson")
@@ -60,7 +60,7 @@ def compare_reports(
     Raises: ConfigError if they are of different hardware, unless that is asked for, or share no
         variant.
     """
-    differences = _hardware_differences(before["hardware"], after["hardware"])
+    differences = hardware_differences(before["hardware"], after["hardware"])
     if differences and not allows_other_hardware:
         raise ConfigError(
             f"the two reports are of different hardware: {'; '.join(differences)}",
@@ -97,7 +97,8 @@ def _change(name: str, before: list[float], after: list[float]) -> Change:
     return Change(name=name, before_ms=after_ms / ratio.value, after_ms=after_ms, ratio=ratio)
 
 
-def _hardware_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def hardware_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs of `Hardware`, as plain data, between two boxes; empty if they are alike."""
     pairs = [(key, before.get(key), after.get(key)) for key in SAME_BOX]
     return [
         f"{key.removeprefix('n_')} {old or 'none'} and {new or 'none'}"

@@ -23,6 +23,7 @@ import numpy as np
 
 from edgeinspect.bench.candidates import AS_IS, Candidate, Demand, judge, on_front, pick
 from edgeinspect.bench.charts import Point, pareto_chart
+from edgeinspect.bench.comparison import SAME_BOX
 from edgeinspect.bench.machine import read_hardware, read_versions
 from edgeinspect.bench.pictures import BenchPictures, open_pictures
 from edgeinspect.bench.stages import measure_stages
@@ -301,7 +302,9 @@ def write_choice(plan: Plan, out: Path, *, force: bool = False) -> Bundle:
         chart = _chart(plan)
         if chart is not None:
             write_atomically(draft.folder / "plan.svg", chart.encode())
-        provenance = {**source.manifest.provenance, "plan": found["choice"]}
+        hardware = {key: found["hardware"][key] for key in SAME_BOX}
+        chosen = {**found["choice"], "hardware": hardware}
+        provenance = {**source.manifest.provenance, "plan": chosen}
         draft.manifest = dataclasses.replace(source.manifest, provenance=provenance)
     return read_bundle(out)
 

@@ -138,5 +138,4 @@ def _show(found: Plan, out: Path) -> None:
         f"choice: {choice.name}, up to {choice.parts_per_minute:.0f} parts a minute with at most"
         f" {100 * found.demand.miss_probability:g} % later than {found.demand.deadline_ms:g} ms"
     )
-    command = f"edgeinspect run {out} SOURCE --out results --runtime {choice.key.runtime}"
-    typer.echo(f"next: {command} --batch {choice.key.batch}")
+    typer.echo(f"next: edgeinspect run {out} SOURCE --out results")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeinspect.cli.main import EXIT_INTERRUPTED
-from edgeinspect.cli.options import AsJson, Batch, Runtime, Threads, Tile
+from edgeinspect.cli.options import AsJson, Precision, Threads, Tile
 
 if TYPE_CHECKING:
     from edgeinspect.stream.frames import Source
@@ -67,8 +67,21 @@ def run(
         float,
         typer.Option("--keep-gib", min=0, help="Disk for pictures; the oldest go first."),
     ] = 10.0,
-    runtime: Runtime = "auto",
-    batch: Batch = 1,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime",
+            help="auto, or one of those that `edgeinspect doctor` lists.  [default: by the"
+            " bundle's plan, else auto]",
+        ),
+    ] = None,
+    precision: Precision = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            "--batch", min=1, help="Tiles in one call.  [default: by the bundle's plan, else 1]"
+        ),
+    ] = None,
     max_wait_ms: Annotated[
         float, typer.Option("--max-wait-ms", min=0, help="A part waits for a batch at most.")
     ] = 10.0,
@@ -125,9 +138,11 @@ def run(
 
     Example: edgeinspect run part.bundle pictures/ --out results
     """
+    from edgeinspect.bench.planned import settle
     from edgeinspect.bundle import read_bundle
     from edgeinspect.cli.panel import show_progress
     from edgeinspect.cli.run_summary import show_summary
+    from edgeinspect.config import Precision as OnePrecision
     from edgeinspect.interruption import Interruption
     from edgeinspect.service import Service
     from edgeinspect.stream.inspectors import Inspectors
@@ -156,11 +171,19 @@ def run(
     sources = open_sources(source, white_level_16bit=opened.config.preprocess.white_level_16bit)
     _refuse_own_output(sources, out)
     check_outlets(sink or (), view)
-    how = InspectorSettings(
-        path=bundle,
+    settled = settle(
+        opened,
         runtime=runtime,
+        precision=None if precision is None else OnePrecision.parse(precision),
         batch=batch,
         threads=threads,
+    )
+    how = InspectorSettings(
+        path=bundle,
+        runtime=settled.runtime,
+        precision=settled.precision,
+        batch=settled.batch,
+        threads=settled.threads,
         maps_of_all=save is SaveChoice.ALL,
         tile=tile,
     )
@@ -189,7 +212,7 @@ def run(
             on_record=progress.add,
             on_tick=on_tick,
         )
-    show_summary(summary, as_json=as_json)
+    show_summary(summary, settled, as_json=as_json)
     if summary.is_interrupted and not summary.is_endless:
         typer.echo(f"interrupted: {summary.n_records} parts have their records", err=True)
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from edgeinspect.bench.planned import SessionSettings
 from edgeinspect.cli.output import show_json
 from edgeinspect.runtime.inspector import Verdict
 from edgeinspect.stream.summary import RunSummary
@@ -15,16 +16,16 @@ __all__ = ["VERDICT_STYLES", "show_summary"]
 VERDICT_STYLES = {Verdict.OK: "green", Verdict.NG: "red", Verdict.NOT_INSPECTED: "yellow"}
 
 
-def show_summary(summary: RunSummary, *, as_json: bool) -> None:
+def show_summary(summary: RunSummary, settings: SessionSettings, *, as_json: bool) -> None:
     """A table of verdicts and what else happened; lines when piped, or one JSON object."""
     if as_json:
-        show_json(summary.to_plain())
+        show_json({**summary.to_plain(), "from_plan": dict(settings.from_plan)})
         return
     verdicts = [(v, str(n), _reasons(summary, v)) for v, n in summary.n_by_verdict.items()]
     if not sys.stdout.isatty():
         for verdict, n, note in verdicts:
             typer.echo(f"{verdict.value:<14}{n:>7}  {note}".rstrip())
-        typer.echo("\n".join(_lines(summary)))
+        typer.echo("\n".join(_lines(summary, settings)))
         return
     from rich.console import Console
     from rich.table import Table
@@ -34,7 +35,7 @@ def show_summary(summary: RunSummary, *, as_json: bool) -> None:
         table.add_row(verdict.value, n, note, style="dim" if n == "0" else VERDICT_STYLES[verdict])
     console = Console()
     console.print(table)
-    console.print("\n".join(_lines(summary)), markup=False, highlight=False)
+    console.print("\n".join(_lines(summary, settings)), markup=False, highlight=False)
 
 
 def _reasons(summary: RunSummary, verdict: Verdict) -> str:
@@ -45,7 +46,7 @@ def _reasons(summary: RunSummary, verdict: Verdict) -> str:
     return ", ".join(f"{reason.value} {n}" for reason, n in summary.n_by_reason.items())
 
 
-def _lines(summary: RunSummary) -> list[str]:
+def _lines(summary: RunSummary, settings: SessionSettings) -> list[str]:
     latency = ", ".join(f"{name} {value:.1f} ms" for name, value in summary.latency_ms.items())
     lines = [
         f"records in {summary.n_frames} = records out {summary.n_records}",
@@ -54,6 +55,8 @@ def _lines(summary: RunSummary) -> list[str]:
     ]
     if summary.n_before:
         lines[0] += f", after {summary.n_before} of earlier starts"
+    if settings.from_plan:
+        lines.append(f"settings of the bundle's plan: {settings.plan_words}")
     if summary.n_overlays:
         lines.append(f"overlays {summary.out / 'overlays'} ({summary.n_overlays})")
     return lines

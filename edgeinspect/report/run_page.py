@@ -178,8 +178,8 @@ def _ended(begin: Mapping[str, Any], end: Mapping[str, Any]) -> Interval:
 
 
 def _events(run: RunHistory) -> list[tuple[str, str]]:
-    """What else was noticed: bundles, engines, sinks."""
-    shown = ("bundle", "engine", "sink")
+    """What else was noticed: bundles, engines, sinks, a full disk."""
+    shown = ("bundle", "engine", "sink", "disk")
     return [(_clock(_time_s(n)), str(n.get("text"))) for n in run.notices if n.get("kind") in shown]
 
 

@@ -110,12 +110,17 @@ class Inspectors:
             )
             return
         self._current = new
-        threshold = f"threshold {new.threshold:.4g}"
-        self._say(NoticeKind.BUNDLE, f"parts are judged by the changed bundle, {threshold}")
+        self._say(
+            NoticeKind.BUNDLE,
+            f"parts are judged by the changed bundle, threshold {new.threshold:.4g}",
+            bundle=new.bundle.name,
+            calibration=new.bundle.manifest.calibration or "",
+            runtime=new.runtime,
+        )
 
-    def _say(self, kind: NoticeKind, text: str) -> None:
+    def _say(self, kind: NoticeKind, text: str, **values: str) -> None:
         _log.warning("%s", text)
-        self.note(Notice.now(kind, text))
+        self.note(Notice.now(kind, text, values=values))
 
     def __enter__(self) -> Inspectors:
         return self

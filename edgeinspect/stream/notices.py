@@ -24,6 +24,7 @@ class NoticeKind(str, enum.Enum):
     BUNDLE = "bundle"
     ENGINE = "engine"
     SINK = "sink"
+    DISK = "disk"
     ENDED = "ended"
 
 

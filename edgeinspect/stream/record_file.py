@@ -1,5 +1,8 @@
 """The file of records: appended, brought to the disk as asked, repaired after a kill.
 
+While the disk is full records wait in memory, for a while: the line goes on, and none is lost if
+there is room again in time.
+
 A kill leaves a whole file or one whose last line is torn; a power cut may leave a tail of NULs as
 well. Either is cut off at the next start, and the run goes on with the first part without record.
 """
@@ -10,17 +13,36 @@ import enum
 import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Collection, Iterator
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from edgeinspect.errors import OutputError
 from edgeinspect.stream.frames import Recorded
+from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.records import Record
-from edgeinspect.writing import output_errors
+from edgeinspect.writing import LineFile, output_errors
 
-__all__ = ["Fsync", "RecordWriter", "read_back"]
+__all__ = ["HOLD_S", "Fsync", "RecordWriter", "read_back"]
 
 _log = logging.getLogger(__name__)
+
+
+HOLD_S = 60.0  # records wait so long for a disk that takes none
+MOST_HELD = 10_000  # and so many of them: some 10 MB
+RETRY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """A record on its way to the file."""
+
+    stream: str | None
+    seq: int
+    text: bytes
 
 
 class Fsync(str, enum.Enum):
@@ -35,40 +57,114 @@ class Fsync(str, enum.Enum):
 
 
 class RecordWriter:
-    """Appends records to a file; use it inside a `with`.
+    """Appends records to a file; use it inside a `with`. Any thread may call it.
+
+    While the file takes none (the disk is full) records wait in memory, in their order, and are
+    tried again: at most `MOST_HELD`, and at most `hold_s` long.
 
     Attributes:
-        n_written: by this writer.
+        n_written: lines in the file, by this writer.
+        next_seq: of each stream, the number after that of its last line in the file.
     """
 
-    def __init__(self, path: Path, *, fsync: Fsync = Fsync.NEVER) -> None:
-        """Raises: OutputError."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        fsync: Fsync = Fsync.NEVER,
+        hold_s: float = HOLD_S,
+        note: Callable[[Notice], None] = lambda notice: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`note` is told when records begin to wait, and when they are written again.
+
+        Raises: OutputError.
+        """
         self.path = path
         self.n_written = 0
+        self.next_seq: dict[str | None, int] = {}
         self._fsync = fsync
+        self._hold_s = hold_s
+        self._note = note
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: deque[_Line] = deque()
+        self._since_s: float | None = None  # when records began to wait
+        self._next_s = 0.0  # when they are tried again
         with output_errors(path):
-            self._file = path.open("ab", buffering=0)
+            self._file = LineFile(path)
 
     def write(self, record: Record) -> None:
-        """Write one line, whole or not at all. Raises: OutputError."""
-        line = memoryview(record.to_line().encode())
-        with output_errors(self.path):
-            start = self._file.seek(0, os.SEEK_END)
-            try:
-                while line:
-                    line = line[self._file.write(line) :]
-                if self._fsync is Fsync.RECORD:
-                    os.fsync(self._file.fileno())
-            except OSError:
-                self._file.truncate(start)
-                raise
-        self.n_written += 1
+        """Append one line, now or as soon as that can be.
+
+        Raises: OutputError if records have waited too long, or are too many.
+        """
+        frame = record.frame
+        line = _Line(stream=frame.stream, seq=frame.seq, text=record.to_line().encode())
+        with self._lock:
+            self._waiting.append(line)
+            if self._is_time() or len(self._waiting) > MOST_HELD:
+                self._write_waiting()
+
+    def retry(self) -> None:
+        """Try again what waits, if it is time. Raises: as `write`."""
+        with self._lock:
+            if self._waiting and self._is_time():
+                self._write_waiting()
+
+    def finish(self, *, within_s: float) -> None:
+        """Write what still waits. Raises: OutputError if that cannot be done in time."""
+        with self._lock:
+            self._hold_s = within_s
+            self._since_s = None if self._since_s is None else self._clock()
+            while self._waiting:
+                self._write_waiting()
+                if self._waiting:
+                    time.sleep(RETRY_S)
 
     def end_batch(self) -> None:
         """Called after the records of a batch. Raises: OutputError."""
         if self._fsync is Fsync.BATCH:
             with output_errors(self.path):
-                os.fsync(self._file.fileno())
+                self._file.sync()
+
+    def _is_time(self) -> bool:
+        return self._since_s is None or self._clock() >= self._next_s
+
+    def _write_waiting(self) -> None:
+        n_waited = len(self._waiting)
+        try:
+            with output_errors(self.path):
+                while self._waiting:
+                    line = self._waiting[0]
+                    self._file.append(line.text, is_synced=self._fsync is Fsync.RECORD)
+                    self._waiting.popleft()
+                    self.n_written += 1
+                    self.next_seq[line.stream] = line.seq + 1
+        except OutputError as error:
+            self._hold(error)
+        else:
+            self._say_written_again(n_waited)
+
+    def _hold(self, error: OutputError) -> None:
+        """Keep what waits for the next try. Raises: the error, when it has waited too long."""
+        now_s = self._clock()
+        if self._since_s is None:
+            self._since_s = now_s
+            text = f"{error.what}; records wait in memory, {self._hold_s:g} s at most"
+            _log.warning("%s", text)
+            self._note(Notice.now(NoticeKind.DISK, text))
+        self._next_s = now_s + RETRY_S
+        if now_s - self._since_s >= self._hold_s or len(self._waiting) > MOST_HELD:
+            raise error
+
+    def _say_written_again(self, n_waited: int) -> None:
+        if self._since_s is None:
+            return
+        lasted_s, self._since_s = self._clock() - self._since_s, None
+        text = f"records are written again; {n_waited} had waited"
+        _log.warning("%s", text)
+        self._note(Notice.now(NoticeKind.DISK, text, seconds=round(lasted_s, 3)))
 
     def __enter__(self) -> RecordWriter:
         return self

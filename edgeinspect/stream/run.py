@@ -16,6 +16,7 @@ from typing import Protocol
 
 import edgeinspect
 from edgeinspect.constants import Calibration
+from edgeinspect.errors import OutputError
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.stream.frames import Recorded, Source
 from edgeinspect.stream.inspectors import Inspectors
@@ -24,7 +25,7 @@ from edgeinspect.stream.notices import Notice
 from edgeinspect.stream.pictures import KEEP_GIB, PictureStore
 from edgeinspect.stream.pipeline import Pipeline, PipelineSettings
 from edgeinspect.stream.reading import Reader, Selection
-from edgeinspect.stream.record_file import Fsync, RecordWriter, read_back
+from edgeinspect.stream.record_file import HOLD_S, Fsync, RecordWriter, read_back
 from edgeinspect.stream.records import Record, prepare_record_folder
 from edgeinspect.stream.sinks.sink import RunInfo
 from edgeinspect.stream.summary import RunSummary, Tally
@@ -32,6 +33,7 @@ from edgeinspect.stream.summary import RunSummary, Tally
 __all__ = ["Outlet", "Run", "RunSettings", "RunSummary", "Save", "run_stream"]
 
 TICK_S = 0.05  # how soon a stop or a changed bundle is noticed
+LAST_RECORDS_S = 5.0  # at the end, for records that the disk did not take
 LEAVE_S = 2.0  # how long a source may take to notice that it should stop
 
 
@@ -63,6 +65,7 @@ class RunSettings:
         keep_gib: how much of the disk pictures may take; the oldest go first.
         force: replace an earlier run in the folder; resume: go on with it.
         overload: of live sources; files always wait. None: they keep the newest frame.
+        hold_s: how long records may wait in memory while the disk takes none.
     """
 
     save: Save = Save.NG
@@ -71,6 +74,7 @@ class RunSettings:
     resume: bool = False
     fsync: Fsync = Fsync.NEVER
     overload: Overload | None = None
+    hold_s: float = HOLD_S
     selection: Selection = field(default_factory=Selection)
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
 
@@ -153,26 +157,55 @@ class Run:
         outlet: Outlet | None = None,
         on_tick: Callable[[Run], None] = lambda run: None,
     ) -> RunSummary:
-        """Until the sources end or it is stopped. Raises: what a source, stage or session raise."""
+        """Until the sources end or it is stopped.
+
+        Raises: what a source, stage or session raise; OutputError that names the frames without
+            a record, when the disk took none for too long.
+        """
         self._outlet = outlet
         self._inspectors.note = self.note
-        with RecordWriter(self.folder.records, fsync=self._settings.fsync) as self._writer:
-            self.pipeline.start()
-            for reader in self._readers:
-                reader.start()
+        fsync, hold_s = self._settings.fsync, self._settings.hold_s
+        with RecordWriter(
+            self.folder.records, fsync=fsync, hold_s=hold_s, note=self.note
+        ) as self._writer:
             try:
-                while not self.pipeline.wait(TICK_S):
-                    self._watch()
-                    on_tick(self)
-            finally:
-                self._end()
-            self.pipeline.join()
+                self._flow(on_tick)
+            except OutputError as error:
+                raise self._with_unrecorded(error) from error
         self._raise_errors()
         n_in, n_out = self.intake.n_delivered, self._writer.n_written
         assert n_in == n_out, f"{n_in} frames were delivered, {n_out} records written"
         return self._summary()
 
+    def _flow(self, on_tick: Callable[[Run], None]) -> None:
+        """Until all that was delivered has its record. Raises: as `work`."""
+        self.pipeline.start()
+        for reader in self._readers:
+            reader.start()
+        try:
+            while not self.pipeline.wait(TICK_S):
+                self._watch()
+                on_tick(self)
+        finally:
+            self._end()
+        self.pipeline.join()
+        self._writer.finish(within_s=min(LAST_RECORDS_S, self._settings.hold_s))
+
+    def _with_unrecorded(self, error: OutputError) -> OutputError:
+        """The error that ended the run, with the frames that it leaves without a record."""
+        without = []
+        for lane in self.intake.lanes:
+            before = self._recorded.get(lane.name, Recorded()).next_seq
+            first = self._writer.next_seq.get(lane.name, before)
+            if first < lane.next_seq:
+                of = "" if lane.name is None else f" of {lane.name}"
+                without.append(f"{first} to {lane.next_seq - 1}{of}")
+        n_without = self.intake.n_delivered - self._writer.n_written
+        what = f"{error.what}; {n_without} delivered frames have no record: {', '.join(without)}"
+        return OutputError(what, hint=error.hint) if without else error
+
     def _watch(self) -> None:
+        self._writer.retry()
         if self._stop.is_set() or any(reader.error for reader in self._readers):
             self.intake.close()
         bundle = self._inspectors.current.bundle

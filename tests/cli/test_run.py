@@ -312,3 +312,32 @@ def test_an_outlet_that_is_refused_leaves_the_earlier_run_as_it_was(tmp_path, bu
     before = (out / "records.jsonl").read_bytes()
     assert run(bundle, pictures, out, "--force", *words) == 2
     assert (out / "records.jsonl").read_bytes() == before
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Path:
+    """A bundle with a plan for batches of 3 in the CPU's runtime, FP32."""
+    path = make_bundle(tmp_path, resize=ResizeRule.TILE)
+    manifest = json.loads((path / "manifest.json").read_text())
+    plan = {"runtime": "onnxruntime", "precision": "fp32", "batch": 3}
+    manifest["provenance"]["plan"] = plan
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    return path
+
+
+def test_settings_of_the_plan_are_taken_and_said_at_start_and_end(tmp_path, planned, capsys):
+    pictures = make_pictures(tmp_path / "in", ["good"])
+    assert run(planned, pictures, tmp_path / "out") == 0
+    printed = capsys.readouterr()
+    words = "settings of the bundle's plan: runtime onnxruntime, precision fp32, batch 3"
+    assert words in printed.err
+    assert words in printed.out
+
+
+def test_options_win_over_the_plan(tmp_path, planned, capsys):
+    pictures = make_pictures(tmp_path / "in", ["good"])
+    options = ("--runtime", "onnxruntime", "--precision", "fp32", "--batch", "1", "--json")
+    assert run(planned, pictures, tmp_path / "out", *options) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["from_plan"] == {}
+    assert "plan" not in printed.err

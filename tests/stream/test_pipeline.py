@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import ResizeRule
-from edgeinspect.errors import DataError, EngineError
+from edgeinspect.errors import DataError, EngineError, OutputError
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.own_thread import OwnThreadSession
 from edgeinspect.runtime.session import Scores, Session, open_session
@@ -22,7 +25,9 @@ from edgeinspect.stream.frames import Delivery, Source
 from edgeinspect.stream.inspectors import Inspectors
 from edgeinspect.stream.intake import Overload
 from edgeinspect.stream.pipeline import PipelineSettings
+from edgeinspect.stream.records import Record
 from edgeinspect.stream.run import RunSettings, RunSummary, Save, run_stream
+from edgeinspect.writing import LineFile
 from tests.bundles import make_bundle
 from tests.stream.made_frames import KINDS, MadeSource, read_records
 
@@ -281,3 +286,66 @@ def test_frames_know_the_bundle_that_judged_them(tmp_path, bundle, inner):
     assert record["bundle"] == bundle.short_id
     other = dataclasses.replace(bundle.manifest, calibration=None)
     assert dataclasses.replace(bundle, manifest=other).short_id != bundle.short_id
+
+
+class FullDisk:
+    """While it is set no record can be appended."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_full = threading.Event()
+        append = LineFile.append
+
+        def append_unless_full(file: LineFile, line: bytes, *, is_synced: bool = False) -> None:
+            if self.is_full.is_set():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            append(file, line, is_synced=is_synced)
+
+        monkeypatch.setattr(LineFile, "append", append_unless_full)
+
+    def fill_at(self, seq: int) -> Callable[[Record], None]:
+        return lambda record: self.is_full.set() if record.frame.seq == seq else None
+
+
+def test_the_line_goes_on_while_the_disk_is_full_and_no_record_is_lost(
+    tmp_path, bundle, inner, monkeypatch
+):
+    disk, judged = FullDisk(monkeypatch), []
+
+    def on_record(record: Record) -> None:
+        disk.fill_at(2)(record)
+        judged.append((record.frame.seq, len(read_records(tmp_path))))
+        if record.frame.seq == 15:
+            disk.is_full.clear()
+
+    summary = run_stream(
+        Inspector(bundle, MadeSession(inner)),
+        MadeSource(["good"] * 20, is_live=True),
+        tmp_path,
+        RunSettings(overload=Overload.BLOCK, save=Save.NONE),
+        on_record=on_record,
+    )
+    assert (15, 3) in judged
+    assert [record["seq"] for record in read_records(tmp_path)] == list(range(20))
+    assert summary.n_frames == summary.n_records == 20
+
+
+def test_a_disk_that_stays_full_ends_the_run_and_names_what_has_no_record(
+    tmp_path, bundle, inner, monkeypatch
+):
+    disk = FullDisk(monkeypatch)
+    inspector = Inspector(bundle, MadeSession(inner))
+    with pytest.raises(OutputError, match="no space is left") as caught:
+        run_stream(
+            inspector,
+            MadeSource(["good"] * 20),
+            tmp_path,
+            RunSettings(hold_s=0),
+            on_record=disk.fill_at(2),
+        )
+    told = re.search(r"(\d+) delivered frames have no record: (\d+) to (\d+)", str(caught.value))
+    assert told is not None
+    n_without, first, last = map(int, told.groups())
+    assert (first, n_without) == (3, last - first + 1)
+    disk.is_full.clear()
+    run(inspector, MadeSource(["good"] * 20), tmp_path, resume=True)
+    assert [record["seq"] for record in read_records(tmp_path)] == list(range(20))

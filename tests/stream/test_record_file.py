@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from edgeinspect.errors import OutputError
 from edgeinspect.stream import record_file
+from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.record_file import Fsync, RecordWriter, read_back
+from edgeinspect.writing import LineFile
 from tests.stream.made_frames import read_records
 from tests.stream.made_records import made_record
 
@@ -31,30 +33,97 @@ def test_the_file_is_valid_after_every_record(tmp_path):
             assert [record["seq"] for record in read_records(tmp_path)] == list(range(seq + 1))
 
 
-def test_a_line_that_the_disk_cannot_hold_is_taken_back(tmp_path, monkeypatch):
-    class FullDisk:
-        """Takes ten bytes, then has no space left."""
+class Disk:
+    """Takes lines unless it is full; the clock is its own."""
 
-        def __init__(self, file: object) -> None:
-            self.file = file
-            self.n_left = 10
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_full = False
+        self.now_s = 0.0
+        append = LineFile.append
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.file, name)
-
-        def write(self, data: memoryview) -> int:
-            if not self.n_left:
+        def append_unless_full(file: LineFile, line: bytes, *, is_synced: bool = False) -> None:
+            if self.is_full:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            n, self.n_left = self.n_left, 0
-            return self.file.write(data[:n])  # type: ignore[attr-defined]
+            append(file, line, is_synced=is_synced)
 
-    with RecordWriter(tmp_path / "records.jsonl") as writer:
-        writer.write(made_record(0))
-        monkeypatch.setattr(writer, "_file", FullDisk(writer._file))
-        with pytest.raises(OutputError, match="no space is left"):
-            writer.write(made_record(1))
-    assert [record["seq"] for record in read_records(tmp_path)] == [0]
-    assert writer.n_written == 1
+        monkeypatch.setattr(LineFile, "append", append_unless_full)
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    return Disk(monkeypatch)
+
+
+@pytest.fixture
+def held_by(tmp_path, disk):
+    notices: list[Notice] = []
+    path = tmp_path / "records.jsonl"
+    with RecordWriter(path, hold_s=60, note=notices.append, clock=lambda: disk.now_s) as writer:
+        yield writer, notices
+
+
+def seqs(folder: Path) -> list[int]:
+    return [record["seq"] for record in read_records(folder)]
+
+
+def test_records_wait_for_a_full_disk_and_come_in_order(tmp_path, disk, held_by, caplog):
+    writer, notices = held_by
+    writer.write(made_record(0))
+    disk.is_full = True
+    for seq in range(1, 4):
+        writer.write(made_record(seq))
+    assert (seqs(tmp_path), writer.n_written) == ([0], 1)
+    disk.is_full, disk.now_s = False, 10.0
+    writer.retry()
+    assert (seqs(tmp_path), writer.n_written) == ([0, 1, 2, 3], 4)
+    assert [notice.kind for notice in notices] == [NoticeKind.DISK] * 2
+    assert "no space is left on the disk; records wait in memory, 60 s at most" in notices[0].text
+    assert (notices[1].text, notices[1].seconds) == ("records are written again; 3 had waited", 10)
+
+
+def test_a_full_disk_is_tried_again_only_after_a_while(tmp_path, disk, held_by):
+    writer, _ = held_by
+    disk.is_full = True
+    writer.write(made_record(0))
+    disk.is_full, disk.now_s = False, 0.1
+    writer.write(made_record(1))
+    writer.retry()
+    assert seqs(tmp_path) == []
+    disk.now_s = 0.6
+    writer.write(made_record(2))
+    assert seqs(tmp_path) == [0, 1, 2]
+
+
+def test_records_that_wait_too_long_are_an_error(disk, held_by):
+    writer, _ = held_by
+    disk.is_full = True
+    writer.write(made_record(0))
+    disk.now_s = 59.0
+    writer.retry()
+    disk.now_s = 60.0
+    with pytest.raises(OutputError, match="no space is left"):
+        writer.retry()
+
+
+def test_more_records_than_memory_is_meant_for_are_an_error(disk, held_by, monkeypatch):
+    monkeypatch.setattr(record_file, "MOST_HELD", 3)
+    writer, _ = held_by
+    disk.is_full = True
+    for seq in range(3):
+        writer.write(made_record(seq))
+    with pytest.raises(OutputError, match="no space is left"):
+        writer.write(made_record(3))
+
+
+def test_the_end_tries_once_more_what_waits(tmp_path, disk, held_by):
+    writer, _ = held_by
+    disk.is_full = True
+    writer.write(made_record(0))
+    with pytest.raises(OutputError, match="no space is left"):
+        writer.finish(within_s=0)
+    disk.is_full = False
+    writer.finish(within_s=0)
+    assert seqs(tmp_path) == [0]
 
 
 def test_a_second_writer_appends(tmp_path):
@@ -69,7 +138,7 @@ def test_a_second_writer_appends(tmp_path):
 )
 def test_records_are_brought_to_the_disk_as_often_as_asked(tmp_path, monkeypatch, fsync, n_syncs):
     calls: list[int] = []
-    monkeypatch.setattr(record_file.os, "fsync", calls.append)
+    monkeypatch.setattr(os, "fsync", calls.append)
     write(tmp_path / "records.jsonl", range(3), fsync)
     assert len(calls) == n_syncs
 

@@ -39,6 +39,7 @@ OURS = MappingProxyType(
         "https": "webhook:WebhookSink",
         "prometheus": "prometheus:PrometheusSink",
         "modbus": "modbus:ModbusSink",
+        "opcua": "opcua:OpcUaSink",
     }
 )
 

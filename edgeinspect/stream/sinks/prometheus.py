@@ -55,6 +55,7 @@ class PrometheusSink(Sink):
         self._drifting = self._gauge("drift", "1 once drift was warned of.", "trait")
         self._last_part = self._gauge("last_part_timestamp_seconds", "When the last part came.")
         self._info = Info("edgeinspect_run", "What is running.", registry=self._registry)
+        self._labels: dict[str, str] = {}
         self._server: tuple[object, ...] | None = None
 
     def open(self, about: RunInfo) -> None:
@@ -67,14 +68,13 @@ class PrometheusSink(Sink):
             raise SinkError(f"cannot listen on {where} ({error.strerror})") from error
         self._registry.register(_RunState(about))
         self._threshold.set(about.threshold)
-        self._info.info(
-            {
-                "bundle": about.bundle,
-                "calibration": about.calibration,
-                "runtime": about.runtime,
-                "version": about.tool_version,
-            }
-        )
+        self._labels = {
+            "bundle": about.bundle,
+            "calibration": about.calibration,
+            "runtime": about.runtime,
+            "version": about.tool_version,
+        }
+        self._info.info(self._labels)
 
     def put(self, record: PlainRecord) -> None:
         self._parts.labels(record["verdict"], record["reason"] or "").inc()
@@ -83,12 +83,17 @@ class PrometheusSink(Sink):
         score, threshold = record["score"], record["threshold"]
         if score is not None and threshold:
             self._scores.observe(score / threshold)
+        if threshold is not None:
+            self._threshold.set(threshold)
         self._last_part.set_to_current_time()
 
     def note(self, notice: Notice) -> None:
         self._notices.labels(notice.kind.value).inc()
         if notice.kind is NoticeKind.DRIFT:
             self._drifting.labels(notice.values["trait"]).set(1)
+        if notice.kind is NoticeKind.BUNDLE:  # without values it was refused
+            self._labels |= notice.values
+            self._info.info(self._labels)
 
     def close(self) -> None:
         if self._server is not None:

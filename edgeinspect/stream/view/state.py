@@ -30,6 +30,7 @@ TROUBLES = frozenset(
         NoticeKind.DRIFT,
         NoticeKind.ENGINE,
         NoticeKind.SINK,
+        NoticeKind.DISK,
         NoticeKind.BUNDLE,
     }
 )

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
@@ -176,3 +177,83 @@ class Plc:
         with ModbusTcpClient("127.0.0.1", port=self.port) as client:
             found: list[int] = client.read_holding_registers(0, count=n, device_id=1).registers
             return found
+
+
+class OpcUaServer:
+    """A server of asyncua; it forgets its values when it stops.
+
+    `variables`: by name, each with the value that it begins with and its type; `security`: its
+    certificate and key, with which it refuses whoever does not encrypt; `users`: passwords.
+    """
+
+    def __init__(
+        self,
+        variables: dict[str, tuple[object, str]],
+        *,
+        name: str = "edgeinspect",
+        security: tuple[Path, Path] | None = None,
+        users: dict[str, str] | None = None,
+    ) -> None:
+        self.port = free_port()
+        self._variables = variables
+        self._name = name
+        self._security = security
+        self._users = users
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> OpcUaServer:
+        self._is_up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        assert self._is_up.wait(20)
+        return self
+
+    async def _serve(self) -> None:
+        from asyncua import Server, ua
+
+        server = Server(user_manager=_Users(self._users) if self._users else None)
+        await server.init()
+        server.set_endpoint(f"opc.tcp://127.0.0.1:{self.port}")
+        policies = [ua.SecurityPolicyType.NoSecurity]
+        if self._security is not None:
+            policies = [ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt]
+            await server.load_certificate(self._security[0])
+            await server.load_private_key(self._security[1])
+        server.set_security_policy(policies)
+        self.folder = await server.nodes.objects.add_object(2, self._name)
+        self._nodes = {}
+        for name, (value, kind) in self._variables.items():
+            node = await self.folder.add_variable(2, name, value, getattr(ua.VariantType, kind))
+            await node.set_writable()
+            self._nodes[name] = node
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with server:
+            self._is_up.set()
+            await self._stop.wait()
+
+    def stop(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(20)
+            self._loop = None
+
+    def values(self) -> dict[str, object]:
+        return {name: self.data_value(name).Value.Value for name in self._nodes}
+
+    def data_value(self, name: str) -> Any:
+        assert self._loop is not None, "the server is stopped"
+        reading = self._nodes[name].read_data_value()
+        return asyncio.run_coroutine_threadsafe(reading, self._loop).result(10)
+
+
+class _Users:
+    """Lets those in whose password is right."""
+
+    def __init__(self, passwords: dict[str, str]) -> None:
+        self._passwords = passwords
+
+    def get_user(self, server: object, username: Any = None, password: Any = None, **_: Any) -> Any:
+        from asyncua.crypto.permission_rules import User, UserRole
+
+        is_right = username is not None and self._passwords.get(username) == password
+        return User(role=UserRole.User) if is_right else None

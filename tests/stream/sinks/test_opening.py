@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from edgeinspect.stream.sinks import Notice, NoticeKind, PlainRecord, Sink, Sink
 from edgeinspect.stream.sinks import opening as opening_module
 from edgeinspect.stream.sinks.opening import open_sink
 from edgeinspect.stream.sinks.runners import Patience
+from edgeinspect.writing import LineFile
 from tests.stream.made_records import ABOUT, made_record, wait_until, written
 
 QUICK = Patience(first_s=0.001, most_s=0.01)
@@ -169,6 +172,22 @@ def test_notices_reach_the_sink_and_the_file(opened, tmp_path):
     assert [line["kind"] for line in lines] == kinds
     assert lines[0]["values"]["bundle"] == "part"
     assert lines[1]["source"] == "camera"
+
+
+def test_notices_that_a_full_disk_does_not_take_come_later(opened, tmp_path, monkeypatch):
+    append, n_tries = LineFile.append, []
+
+    def append_at_the_third_try(file: LineFile, line: bytes, **keys: bool) -> None:
+        n_tries.append(line)
+        if len(n_tries) < 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(file, line, **keys)
+
+    monkeypatch.setattr(LineFile, "append", append_at_the_third_try)
+    with opened(Kept()):
+        pass
+    lines = (tmp_path / "notices.jsonl").read_text().splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == ["started", "ended"]
 
 
 def test_an_unknown_scheme_is_refused_with_the_near_one():

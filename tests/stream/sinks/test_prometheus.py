@@ -51,6 +51,20 @@ def test_parts_are_counted_by_verdict_and_reason(tmp_path):
     assert found["edgeinspect_run_info", "part", "calibration-1.npz", "onnxruntime", "0.1.0"] == 1
 
 
+def test_a_bundle_that_changed_is_shown_with_its_threshold(tmp_path):
+    port = free_port()
+    values = {"bundle": "part", "calibration": "calibration-2.npz", "runtime": "onnxruntime"}
+    record = made_record(0)
+    inspection = dataclasses.replace(record.inspection, threshold=3.0)
+    with opened(port, tmp_path) as sinks:
+        sinks.note(Notice.now(NoticeKind.BUNDLE, "the changed bundle is refused"))
+        sinks.note(Notice.now(NoticeKind.BUNDLE, "parts are judged by it", values=values))
+        sinks.put(dataclasses.replace(record, inspection=inspection))
+        wait_until(lambda: metrics(port).get(("edgeinspect_threshold",)) == 3.0)
+        info = ("edgeinspect_run_info", "part", "calibration-2.npz", "onnxruntime", "0.1.0")
+        wait_until(lambda: metrics(port).get(info) == 1)
+
+
 def test_queues_sinks_and_drift_are_shown(tmp_path):
     port = free_port()
     about = dataclasses.replace(ABOUT, queue_depths=lambda: {"infer": 3})
