@@ -50,7 +50,11 @@ def plan(
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option("--precision", metavar="A,B", help="[default: fp16 on GPUs, fp32 on CPUs]"),
+        typer.Option(
+            "--precision",
+            metavar="A,B",
+            help="[default: fp16 on GPUs; fp32, and int8 if the bundle has it, on CPUs]",
+        ),
     ] = None,
     batch: Annotated[
         str, typer.Option("--batch", metavar="N,M", help="Tiles in one call, to try.")
@@ -139,4 +143,5 @@ def _show(found: Plan, out: Path) -> None:
         f" {100 * found.demand.miss_probability:g} % later than {found.demand.deadline_ms:g} ms"
     )
     command = f"edgeinspect run {out} SOURCE --out results --runtime {choice.key.runtime}"
-    typer.echo(f"next: {command} --batch {choice.key.batch}")
+    precision = choice.key.precision.value
+    typer.echo(f"next: {command} --precision {precision} --batch {choice.key.batch}")

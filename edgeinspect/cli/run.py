@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeinspect.cli.main import EXIT_INTERRUPTED
-from edgeinspect.cli.options import AsJson, Batch, Runtime, Threads, Tile
+from edgeinspect.cli.options import AsJson, Batch, Precision, Runtime, Threads, Tile
 
 if TYPE_CHECKING:
     from edgeinspect.stream.frames import Source
@@ -68,6 +68,7 @@ def run(
         typer.Option("--keep-gib", min=0, help="Disk for pictures; the oldest go first."),
     ] = 10.0,
     runtime: Runtime = "auto",
+    precision: Precision = None,
     batch: Batch = 1,
     max_wait_ms: Annotated[
         float, typer.Option("--max-wait-ms", min=0, help="A part waits for a batch at most.")
@@ -128,6 +129,7 @@ def run(
     from edgeinspect.bundle import read_bundle
     from edgeinspect.cli.panel import show_progress
     from edgeinspect.cli.run_summary import show_summary
+    from edgeinspect.config import Precision as OnePrecision
     from edgeinspect.interruption import Interruption
     from edgeinspect.service import Service
     from edgeinspect.stream.inspectors import Inspectors
@@ -159,6 +161,7 @@ def run(
     how = InspectorSettings(
         path=bundle,
         runtime=runtime,
+        precision=None if precision is None else OnePrecision.parse(precision),
         batch=batch,
         threads=threads,
         maps_of_all=save is SaveChoice.ALL,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinspect.bundle import Bundle, read_bundle
-from edgeinspect.config import ResizeRule
+from edgeinspect.config import Precision, ResizeRule
 from edgeinspect.errors import ParityError
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.inspector import Inspector
@@ -31,6 +31,7 @@ class InspectorSettings:
 
     path: Path
     runtime: str = "auto"
+    precision: Precision | None = None
     batch: int = 1
     threads: int | None = None
     maps_of_all: bool = False
@@ -54,11 +55,12 @@ class InspectorSettings:
         with open_session(
             bundle,
             runtime=self.runtime,
+            precision=self.precision,
             batch=self.batch,
             threads=self.threads,
             constants=golden.constants,
         ) as session:
-            precision = pick_precision(bundle, session.name, None)
+            precision = pick_precision(bundle, session.name, self.precision)
             report = prove(session, golden, precision)
         if not report.is_within:
             raise ParityError(
@@ -76,7 +78,11 @@ def open_inspector_for_stream(settings: InspectorSettings, bundle: Bundle) -> In
 
     def open_inner() -> Session:
         return open_session(
-            bundle, runtime=settings.runtime, batch=settings.batch, threads=settings.threads
+            bundle,
+            runtime=settings.runtime,
+            precision=settings.precision,
+            batch=settings.batch,
+            threads=settings.threads,
         )
 
     return Inspector(
