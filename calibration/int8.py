@@ -21,7 +21,7 @@ from typing import Any
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.calibration.int8_parts import Choice, Part, choose_parts, graph_parts
 from edgeinspect.calibration.int8_pictures import Int8Images, Int8Pictures, load_int8_pictures
-from edgeinspect.calibration.int8_store import GRAPH, install_int8
+from edgeinspect.calibration.int8_store import FP32_FILES, GRAPH, install_int8
 from edgeinspect.calibration.quantising import int8_graph, load_graph, require_quantiser
 from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.config import Precision
@@ -123,10 +123,10 @@ def add_int8(
 def _workshop(bundle: Bundle) -> Iterator[Path]:
     """The FP32 graph and its weights in a folder where others may be made beside it."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("graph_fp32.onnx", "weights_fp32.bin"):
+        for name in FP32_FILES:
             if name in bundle.manifest.files:
                 shutil.copyfile(bundle.path / name, Path(folder) / name)
-        yield Path(folder) / "graph_fp32.onnx"
+        yield Path(folder) / FP32_FILES[0]
 
 
 class _Proof:

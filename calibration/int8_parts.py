@@ -1,10 +1,11 @@
 """Which parts of a graph may be INT8, and which of them hold the budget: a search by measurement.
 
-    modules (encoder, decoder, heads, backbone), each alone -> blocks of those that do not hold it
+    modules (encoder, decoder, heads), each alone -> each block of those that do not hold it
     -> all that do together -> without the worst, until they hold it together
 
-Products of two activations (attention, merging), the fill, whitening and scoring are never INT8:
-they have no constant weights, or the parts below do not name them.
+Products of two activations (attention, merging) are never INT8: they have no constant weights. Nor
+are the fill, the backbone, its whitening and scoring, which gain nothing or are thousands of
+budgets away (docs/decisions/0013).
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ MODULES = {
     "encoder": ("generator.encoder",),
     "decoder": ("generator.form",),
     "heads": ("generator.head", "generator.feature_head"),
-    "backbone": ("generator.targets.backbone",),
 }
 
 
@@ -101,14 +101,7 @@ def _block(module: str, prefix: str) -> str:
 
 
 def choose_parts(modules: Sequence[Part], judge: Judge, budget: Budget) -> Choice:
-    """Search, as above.
-
-    A module further from the budget than it has blocks is not tried block by block: even if their
-    errors merely added up, the usual block alone would be beyond it.
-
-    Args:
-        judge: measures a graph with some parts in INT8.
-    """
+    """Search, as above. `judge` measures a graph with some parts in INT8."""
     trials: list[Trial] = []
 
     def judged(parts: Sequence[Part]) -> Trial:
@@ -122,7 +115,7 @@ def choose_parts(modules: Sequence[Part], judge: Judge, budget: Budget) -> Choic
             trial = judged([part])
             if trial.report.is_within:
                 yield trial.excess, part
-            elif len(part.blocks) > 1 and trial.excess <= len(part.blocks):
+            elif len(part.blocks) > 1:
                 yield from that_hold([replace(block, blocks=()) for block in part.blocks])
 
     left = list(that_hold(modules))

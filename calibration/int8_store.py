@@ -10,9 +10,10 @@ from edgeinspect.bundle import MANIFEST, Bundle, bundle_lock, read_bundle, read_
 from edgeinspect.errors import BundleError
 from edgeinspect.writing import write_atomically
 
-__all__ = ["GRAPH", "RECORD", "install_int8"]
+__all__ = ["FP32_FILES", "GRAPH", "RECORD", "install_int8"]
 
-GRAPH, FP32_GRAPH = "graph_int8.onnx", "graph_fp32.onnx"
+GRAPH = "graph_int8.onnx"
+FP32_FILES = ("graph_fp32.onnx", "weights_fp32.bin")  # it is made of them, and reads the second
 RECORD = "int8"  # in the manifest's provenance
 
 
@@ -27,7 +28,7 @@ def install_int8(bundle: Bundle, graph: bytes | None, record: dict[str, Any]) ->
     path = bundle.path
     with bundle_lock(path):
         before = read_manifest(path)
-        if before.files.get(FP32_GRAPH) != bundle.manifest.files[FP32_GRAPH]:
+        if any(before.files.get(name) != bundle.manifest.files.get(name) for name in FP32_FILES):
             raise BundleError(
                 f"{path} was exported anew while its INT8 graph was made", hint="run it again"
             )

@@ -99,7 +99,9 @@ def open_named(
     """Open a session of one of `RUNTIMES` but "auto". See `open_session`."""
     precision = pick_precision(bundle, runtime, precision)
     if precision is Precision.INT8 and runtime != "onnxruntime":
-        raise EngineError(f"{runtime} has no int8", hint="use --runtime onnxruntime, or fp16")
+        raise EngineError(
+            f"{runtime} has no int8", hint="use --runtime onnxruntime, or --precision fp16"
+        )
     if runtime.startswith("tensorrt"):
         return _open_engine(bundle, runtime, constants, precision, batch)
     graph = bundle.graph_path(precision)
