@@ -83,7 +83,7 @@ def small() -> RunConfig:
 
 def measure(config: RunConfig, seconds: float) -> dict[str, Any]:
     """Median time of the FP32 graph and of each variant, and how many times as fast it is."""
-    images, names = golden_images([], config.preprocess)
+    images = golden_images([], config.preprocess)[0]
     constants, tile = neutral_constants(config), np.zeros(1, np.int32)
     with tempfile.TemporaryDirectory() as folder:
         fp32 = _export(config, Path(folder) / "fp32.onnx")

@@ -232,7 +232,7 @@ def test_a_cpu_may_run_the_fp16_graph_when_asked(bundle: Bundle) -> None:
 
 
 def test_int8_is_for_the_cpu_and_auto_knows_it(tmp_path: Path, machine: Machine) -> None:
-    bundle = read_bundle(make_bundle(tmp_path / "int8", has_int8=True))
+    bundle = read_bundle(make_bundle(tmp_path / "int8", has_golden=True, has_int8=True))
     with open_session(bundle, precision=Precision.INT8, threads=1) as session:
         assert session.name == "onnxruntime"
     for runtime in ("onnxruntime-cuda", "tensorrt"):
