@@ -9,7 +9,9 @@
     candidates.py, selection.py  which rule: by default, or by synthetic defects
     beta.py, thresholds.py  scores -> a threshold for a stated false-reject rate
     calibrate.py          all of it, in order
+    int8.py               then, if asked for, a graph in INT8, with int8_pictures.py (what it is
+                          held to), int8_parts.py (what of it), quantising.py, int8_store.py
 
 The NumPy half of the scoring equations (`edgeinspect.scoring` is the torch half). Needs no
-torch, so a box beside the line recalibrates itself; the graph is never touched.
+torch, so a box beside the line recalibrates itself; the FP32 graph is never touched.
 """

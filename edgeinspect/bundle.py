@@ -5,6 +5,7 @@
     graph_fp16.onnx          the same with products in FP16, for GPUs (export.half)
     maps_fp32.onnx           the same generator, un-normalised error maps out (for calibration)
     precision.json           what of graph_fp16.onnx is FP16, and how large its numbers become
+    graph_int8.onnx          made on a box whose CPU gains by it (calibration.int8)
     calibration-<hash>.npz   rule constants, threshold, the good scores they came from
     golden.npz, card.md      what to check a box against, and what people should know
     engines/                 built on the box; not in the manifest, each has its own receipt
@@ -112,6 +113,12 @@ class Bundle:
 
     def graph_path(self, precision: Precision = Precision.FP32) -> Path:
         """The scoring graph. Raises: BundleError if it has none of that precision."""
+        if precision is Precision.INT8 and not self.has_graph(precision):
+            raise BundleError(
+                f"{self.path} has no INT8 graph",
+                hint=f"run: edgeinspect calibrate {self.path} GOOD_DIR --int8, which makes one"
+                " where it is faster and close enough",
+            )
         return self._file(f"graph_{precision.value}.onnx")
 
     @property

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeinspect.errors import ExportError
-from edgeinspect.export.onnx_graph import module_of
 from edgeinspect.export.products import left_product, right_product
+from edgeinspect.node_names import module_of
 
 if TYPE_CHECKING:
     import onnx

@@ -31,7 +31,6 @@ __all__ = [
     "cut_part",
     "describe_graph",
     "export_graph",
-    "module_of",
     "save_graphs",
 ]
 
@@ -90,7 +89,7 @@ def export_graph(module: nn.Module, graph: GraphIO) -> onnx.ModelProto:
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:
-    """Name each node `module/operator`: people and `export.half` see where it comes from.
+    """Name each node `module/operator`: people and `node_names` see where it comes from.
 
     A node that the exporter says nothing about counts to the module of what it reads.
     """
@@ -103,11 +102,6 @@ def _name_nodes(model: onnx.ModelProto) -> None:
             inside = modules[-1] if modules else ""
         node.name = f"{inside}/{node.op_type}_{index}"
         made_in.update(dict.fromkeys(node.output, inside))
-
-
-def module_of(node: onnx.NodeProto) -> str:
-    """The module that a node was exported from, such as `generator.encoder.blocks.0.mlp.fc1`."""
-    return node.name.partition("/")[0]
 
 
 def _require_axes(model: onnx.ModelProto, axes: Axes) -> None:

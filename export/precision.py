@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from edgeinspect.export.graph_flops import flops_by_type
 from edgeinspect.export.half import LARGEST_HALF, RANGE_LIMIT, is_half_module
-from edgeinspect.export.onnx_graph import module_of
 from edgeinspect.export.operators import float_products
+from edgeinspect.node_names import module_of
 
 if TYPE_CHECKING:
     import onnx

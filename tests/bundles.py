@@ -48,10 +48,12 @@ def make_bundle(
     rule: Rule = Rule.PEAK,
     white_level_16bit: int = 65535,
     has_golden: bool = False,
+    has_int8: bool = False,
 ) -> Path:
     """Write `folder/part.bundle`; calibrated on flat pictures with a little noise.
 
-    `has_golden` adds golden.npz, answers of the FP32 graph, and a graph that stands for FP16.
+    `has_golden` adds golden.npz, answers of the FP32 graph, and a graph that stands for FP16;
+    `has_int8` one that stands for INT8.
     """
     config = stand_in_config(size=size, n_scales=n_scales, resize=resize)
     preprocess = replace(config.preprocess, white_level_16bit=white_level_16bit)
@@ -64,6 +66,8 @@ def make_bundle(
         if has_golden:
             save_model(score_graph(config), str(draft.folder / "graph_fp16.onnx"))
             make_golden(config, draft.folder / "graph_fp32.onnx").save(draft.folder / "golden.npz")
+        if has_int8:
+            save_model(score_graph(config), str(draft.folder / "graph_int8.onnx"))
         draft.manifest = manifest
     if calibrated:
         calibration = calibrate_stand_in(path, rule, normalisation, n_tiles)

@@ -202,7 +202,8 @@ def test_beyond_the_budget_the_command_fails_in_one_line_that_names_the_images(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--precision", "fp8"], "precision is 'fp8'; use fp32 or fp16"),
+        (["--precision", "fp8"], "precision is 'fp8'; use fp32, fp16 or int8"),
+        (["--precision", "int8"], "has no INT8 graph; run: edgeinspect calibrate"),
         (["--runtime", "gpu"], "there is no runtime 'gpu'"),
         (["--runtime", "tensorrt"], "needs the package tensorrt"),
     ],

@@ -20,6 +20,7 @@ from edgeinspect.bench.roofline import Peak, Roofline, Work, measure_peak, work_
 from edgeinspect.bench.stages import StageTimes, measure_stages
 from edgeinspect.bench.variants import Variant
 from edgeinspect.bundle import Bundle
+from edgeinspect.config import Precision
 from edgeinspect.errors import BundleError
 from edgeinspect.parity import Golden, ParityReport
 from edgeinspect.runtime.proof import prove
@@ -83,6 +84,9 @@ class RowMaker:
 
     def _roofline(self, variant: Variant, call_ms: float) -> Roofline | None:
         key = variant.key
+        if key.precision is Precision.INT8:
+            self._note("there is no roofline of int8: its products are of two types")
+            return None
         work = work_of(self.bundle, key.precision) or _work_by_torch(self.bundle, variant)
         if work is None:
             self._note("there is no roofline: the bundle does not say what its graphs cost")

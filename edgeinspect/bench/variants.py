@@ -88,7 +88,7 @@ def variant_keys(
 
     Args:
         runtimes: by name; None takes all that this machine has, and says what the others lack.
-        precisions: None takes what `run` would.
+        precisions: None takes what `run` would, and INT8 where the bundle has it.
     Raises: EngineError or MissingPackageError if a runtime that was named is not ready here.
     """
     left_out = []
@@ -105,10 +105,16 @@ def variant_keys(
     keys = [
         VariantKey(runtime=name, precision=precision, batch=batch, threads=threads)
         for name in dict.fromkeys(names)
-        for precision in precisions or (pick_precision(bundle, name, None),)
+        for precision in precisions or _usual_precisions(bundle, name)
         for batch in dict.fromkeys(batches)
     ]
     return keys, left_out
+
+
+def _usual_precisions(bundle: Bundle, runtime: str) -> tuple[Precision, ...]:
+    first = pick_precision(bundle, runtime, None)
+    has_int8 = runtime == "onnxruntime" and bundle.has_graph(Precision.INT8)
+    return (first, Precision.INT8) if has_int8 else (first,)
 
 
 def open_variant(

@@ -80,6 +80,12 @@ def plan_job(request: BuildRequest, bundle: Bundle, gpu: Gpu | None) -> Job:
     Raises: EngineError if nothing here can build that, or no GPU could run it;
         MissingPackageError; BundleError if the bundle has no graph of that precision.
     """
+    if request.precision is Precision.INT8:
+        raise EngineError(
+            "there are no engines in int8: only ONNX Runtime's CPU runs it",
+            hint=f"leave out --precision, or run: edgeinspect calibrate {bundle.path} GOOD_DIR"
+            " --int8",
+        )
     tensorrt = find_tensorrt(_pick_runtime(request, gpu))
     target = _target(request, tensorrt, gpu)
     _check_combination(request, tensorrt, target)

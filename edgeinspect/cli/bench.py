@@ -48,7 +48,8 @@ def bench(
         typer.Option(
             "--precision",
             metavar="A,B",
-            help="Of the graph: fp16, fp32.  [default: fp16 on GPUs, fp32 on CPUs]",
+            help="Of the graph: fp16, fp32, int8.  [default: fp16 on GPUs; fp32, and int8 if the"
+            " bundle has it, on CPUs]",
         ),
     ] = None,
     batch: Annotated[

@@ -13,6 +13,7 @@ from edgeinspect.cli.output import show_fields, show_json
 from edgeinspect.config import Normalisation, Rule
 
 if TYPE_CHECKING:
+    from edgeinspect.calibration.int8 import Int8Result
     from edgeinspect.constants import Calibration
 
 __all__ = ["calibrate"]
@@ -53,6 +54,13 @@ def calibrate(
         bool,
         typer.Option("--skip-training-pictures", help="Leave out pictures that trained the model."),
     ] = False,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="Also make an INT8 graph for this machine's CPU, kept if it is faster and close.",
+        ),
+    ] = False,
     seed: Seed = 0,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -62,9 +70,12 @@ def calibrate(
     Example: edgeinspect calibrate part.bundle good_parts --false-reject-rate 0.01
     """
     from edgeinspect.calibration.calibrate import calibrate as calibrate_bundle
+    from edgeinspect.calibration.quantising import require_quantiser
     from edgeinspect.cli.progress import step_bars
     from edgeinspect.data.layout import find_good
 
+    if int8:
+        require_quantiser()
     pictures = find_good(good_dir)
     skipped: list[tuple[Path, str]] = []
     with step_bars() as on_progress:
@@ -85,10 +96,44 @@ def calibrate(
     for _, what in skipped:
         typer.echo(f"warning: skipped: {what}", err=True)
     result = _result(bundle, calibration, n_given=len(pictures), skipped=skipped)
+    if int8:
+        made = _add_int8(
+            bundle,
+            pictures,
+            allow_training_pictures=allow_training_pictures,
+            skip_training_pictures=skip_training_pictures,
+            seed=seed,
+            threads=threads,
+        )
+        result["int8"] = made.plain()
+    elif (stale := _earlier_int8(bundle)) is not None:
+        typer.echo(f"warning: {stale}", err=True)
     if as_json:
         show_json(result)
     else:
         _show(result)
+
+
+def _add_int8(bundle: Path, pictures: list[Path], **how: Any) -> Int8Result:
+    from edgeinspect.bench.racing import race
+    from edgeinspect.calibration.int8 import add_int8
+    from edgeinspect.cli.progress import step_bars
+
+    with step_bars() as on_progress:
+        return add_int8(bundle, pictures, race=race, on_progress=on_progress, **how)
+
+
+def _earlier_int8(bundle: Path) -> str | None:
+    """A sentence about an INT8 graph that was proven under the calibration before this one."""
+    from edgeinspect.bundle import read_bundle
+    from edgeinspect.config import Precision
+
+    if not read_bundle(bundle).has_graph(Precision.INT8):
+        return None
+    return (
+        "the INT8 graph was held to the calibration before this one; add --int8 to make it again,"
+        f" or run: edgeinspect verify {bundle} --precision int8 --images PICTURES"
+    )
 
 
 def _result(
@@ -139,10 +184,23 @@ def _lines(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "false rejects", f"{rate} of good parts (95 %: {interval})"
     yield "rule", f"{result['rule']} of {', '.join(result['measures'])}"
     yield "normalisation", result["normalisation"]
+    if "int8" in result:
+        yield "INT8", _int8(result["int8"])
     if result["skipped"]:
         yield "not readable", f"{len(result['skipped'])} of {result['n_given']} pictures"
     if result["n_training_pictures_left_out"]:
         yield "trained the model", f"{result['n_training_pictures_left_out']} pictures, left out"
+
+
+def _int8(found: dict[str, Any]) -> str:
+    if not found["is_kept"]:
+        return f"not kept: {found['why_not']}"
+    speedup, report = found["speedup"], found["report"]
+    return (
+        f"{', '.join(found['parts'])}: {speedup['value']:.2f} times as fast (95 %:"
+        f" {speedup['low']:.2f} to {speedup['high']:.2f}), scores within"
+        f" {report['score_error']:.2g}; use it with --precision int8"
+    )
 
 
 def _show_selection(selection: dict[str, Any]) -> None:

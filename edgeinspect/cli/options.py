@@ -47,7 +47,9 @@ EncoderWeights = Annotated[
 Precision = Annotated[
     str | None,
     typer.Option(
-        "--precision", help="Of the graph, fp16 or fp32.  [default: fp16 on GPUs, fp32 on CPUs]"
+        "--precision",
+        help="Of the graph: fp32, fp16, or int8 if the bundle has it (calibrate --int8)."
+        "  [default: fp16 on GPUs, fp32 on CPUs]",
     ),
 ]
 Preset = Annotated[

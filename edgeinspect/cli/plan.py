@@ -50,7 +50,11 @@ def plan(
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option("--precision", metavar="A,B", help="[default: fp16 on GPUs, fp32 on CPUs]"),
+        typer.Option(
+            "--precision",
+            metavar="A,B",
+            help="[default: fp16 on GPUs; fp32, and int8 if the bundle has it, on CPUs]",
+        ),
     ] = None,
     batch: Annotated[
         str, typer.Option("--batch", metavar="N,M", help="Tiles in one call, to try.")

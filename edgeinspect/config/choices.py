@@ -52,10 +52,11 @@ class Target(str, enum.Enum):
 
 
 class Precision(str, enum.Enum):
-    """The floating-point type of a graph's matrix products and convolutions."""
+    """The type of a graph's matrix products and convolutions, or of most of them (INT8)."""
 
     FP32 = "fp32"
     FP16 = "fp16"
+    INT8 = "int8"
 
     @classmethod
     def parse(cls, text: str) -> Precision:
@@ -63,8 +64,9 @@ class Precision(str, enum.Enum):
         try:
             return cls(text)
         except ValueError as error:
-            names = " or ".join(p.value for p in cls)
-            raise ConfigError(f"precision is {text!r}", hint=f"use {names}") from error
+            *names, last = (p.value for p in cls)
+            hint = f"use {', '.join(names)} or {last}"
+            raise ConfigError(f"precision is {text!r}", hint=hint) from error
 
 
 class Equalisation(str, enum.Enum):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.bundle import Bundle, read_bundle
-from edgeinspect.config import Measure, Normalisation
+from edgeinspect.config import Measure, Normalisation, Precision
 from edgeinspect.data.tiling import TileGrid, cut_tiles, plan_tiles, stitch_tiles
 from edgeinspect.errors import ImageError
 from edgeinspect.runtime.own_thread import OwnThreadSession
@@ -130,6 +130,7 @@ def open_inspector(
     threads: int | None = None,
     batch: int = 1,
     maps_of_all: bool = True,
+    precision: str | None = None,
 ) -> Inspector:
     """Open a calibrated bundle; `edgeinspect.open` is this function.
 
@@ -138,10 +139,12 @@ def open_inspector(
         threads: of the CPU for one call; None leaves it to the runtime.
         batch: tiles in one call.
         maps_of_all: also of parts that are OK; without, a GPU keeps those, which is faster.
-    Raises: BundleError, NotCalibratedError, EngineError.
+        precision: of the graph, such as "int8"; None is FP16 on GPUs, FP32 on CPUs.
+    Raises: BundleError, ConfigError, NotCalibratedError, EngineError.
     """
+    wanted = None if precision is None else Precision.parse(precision)
     bundle = read_bundle(Path(path))
-    session = open_session(bundle, runtime=runtime, batch=batch, threads=threads)
+    session = open_session(bundle, runtime=runtime, precision=wanted, batch=batch, threads=threads)
     return Inspector(bundle, session, batch=batch, maps_of_all=maps_of_all)
 
 

@@ -59,6 +59,8 @@ def check_runtime(runtime: str) -> None:
 
 def pick_runtime(bundle: Bundle, precision: Precision | None, batch: int) -> str:
     """The runtime that "auto" means; told where a GPU stays idle for want of an engine."""
+    if precision is Precision.INT8:
+        return "onnxruntime"
     gpu = read_gpu()
     reasons = []
     for flavour in installed_flavours() if gpu is not None else ():
@@ -96,6 +98,10 @@ def open_named(
 ) -> Session:
     """Open a session of one of `RUNTIMES` but "auto". See `open_session`."""
     precision = pick_precision(bundle, runtime, precision)
+    if precision is Precision.INT8 and runtime != "onnxruntime":
+        raise EngineError(
+            f"{runtime} has no int8", hint="use --runtime onnxruntime, or --precision fp16"
+        )
     if runtime.startswith("tensorrt"):
         return _open_engine(bundle, runtime, constants, precision, batch)
     graph = bundle.graph_path(precision)

@@ -175,7 +175,8 @@ def open_session(
     Args:
         runtime: one of `RUNTIMES`; "auto" takes an engine that fits this GPU, else CUDA where
             ONNX Runtime offers it, else the CPU.
-        precision: of the graph; None: FP16 on a GPU where the bundle has it, FP32 on a CPU.
+        precision: of the graph; None: FP16 on a GPU where the bundle has it, FP32 on a CPU. INT8,
+            where the bundle has it, is for ONNX Runtime's CPU, which "auto" then takes.
         batch: images that one call will have, for which an engine must have been built.
         threads: of the CPU for one call; None leaves it to the runtime.
         constants: instead of the bundle's calibration, such as `RuleConstants.neutral`.

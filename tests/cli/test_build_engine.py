@@ -69,7 +69,8 @@ def test_a_graph_that_tensorrt_refuses_ends_with_one_line(bundle):
     [
         (("--target", "sm99"), "does not build for sm99"),
         (("--target", "sm75"), "no matrix products in FP32 for sm75"),
-        (("--precision", "fp8"), "precision is 'fp8'; use fp32 or fp16"),
+        (("--precision", "fp8"), "precision is 'fp8'; use fp32, fp16 or int8"),
+        (("--precision", "int8"), "there are no engines in int8"),
         (("--batch", "8,1"), "SMALLEST,TUNED,LARGEST"),
         (("--runtime", "onnxruntime"), "'onnxruntime' has no engines"),
     ],

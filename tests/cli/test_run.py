@@ -62,6 +62,15 @@ def test_the_summary_is_plain_when_piped(tmp_path, bundle, capsys):
     assert "003_broken.png" in printed.err
 
 
+def test_int8_is_run_where_the_bundle_has_it(tmp_path, bundle, capsys):
+    pictures = make_pictures(tmp_path / "in", ["good"])
+    with_int8 = make_bundle(tmp_path, resize=ResizeRule.TILE, has_int8=True)
+    assert run(with_int8, pictures, tmp_path / "a", "--precision", "int8") == 0
+    assert run(bundle, pictures, tmp_path / "b", "--precision", "int8") == 2
+    assert "has no INT8 graph; run: edgeinspect calibrate" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
 def test_json_is_the_only_thing_on_stdout(tmp_path, bundle, capsys):
     pictures = make_pictures(tmp_path / "in", ["bad", "broken"])
     run(bundle, pictures, tmp_path / "out", "--json")

@@ -9,8 +9,8 @@ import pytest
 
 from edgeinspect.config import Form, GeneratorConfig, Precision, Target
 from edgeinspect.export.graph_flops import flops_by_node, flops_by_type
-from edgeinspect.export.onnx_graph import module_of
 from edgeinspect.model.flops import count_flops
+from edgeinspect.node_names import module_of
 
 from .conftest import MERGE, Exported, Exporting
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from edgeinspect.errors import ExportError
-from edgeinspect.export.onnx_graph import GraphIO, cut_part, export_graph, module_of
+from edgeinspect.export.onnx_graph import GraphIO, cut_part, export_graph
+from edgeinspect.node_names import module_of
 
 IO = GraphIO(inputs={"x": torch.zeros(2, 4)}, outputs=("y",), axes={"x": {0: "batch"}})
 

@@ -231,6 +231,15 @@ def test_a_cpu_may_run_the_fp16_graph_when_asked(bundle: Bundle) -> None:
         assert session.infer(IMAGES, TILE).score.shape == (2,)
 
 
+def test_int8_is_for_the_cpu_and_auto_knows_it(tmp_path: Path, machine: Machine) -> None:
+    bundle = read_bundle(make_bundle(tmp_path / "int8", has_golden=True, has_int8=True))
+    with open_session(bundle, precision=Precision.INT8, threads=1) as session:
+        assert session.name == "onnxruntime"
+    for runtime in ("onnxruntime-cuda", "tensorrt"):
+        with pytest.raises(EngineError, match=f"{runtime} has no int8; use --runtime onnxruntime"):
+            open_session(bundle, runtime=runtime, precision=Precision.INT8)
+
+
 def test_what_a_runtime_lacks_is_known_without_a_bundle(machine: Machine) -> None:
     check_runtime("onnxruntime")
     check_runtime("tensorrt")
