@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeinspect.bundle import Bundle, bundle_lock, read_manifest
+from edgeinspect.bundle import Bundle, bundle_lock, read_bundle, read_manifest
 from edgeinspect.config import Precision
 from edgeinspect.engines.receipt import OPEN_TARGET, VERSION_COMPATIBLE, EngineKey, Proof, Receipt
 from edgeinspect.errors import BundleError, EngineError
@@ -181,8 +181,8 @@ def install_engine(bundle: Bundle, plan: bytes, receipt: Receipt) -> Engine:
     """
     engine = _engine_at(bundle.path, receipt)
     with bundle_lock(bundle.path):
-        graph = bundle.graph_path(receipt.key.precision).name
-        if read_manifest(bundle.path).files.get(graph) != bundle.manifest.files[graph]:
+        precision = receipt.key.precision
+        if graph_sha256(read_bundle(bundle.path), precision) != graph_sha256(bundle, precision):
             raise BundleError(
                 f"{bundle.path} was exported anew while the engine was built",
                 hint=f"run: edgeinspect build-engine {bundle.path}",
