@@ -5,11 +5,15 @@
 A generator that has learnt nothing leaves the distance of a token's features to those that are
 usual on good parts; after minutes on a CPU that distance is what finds defects (docs/quality.md).
 So choices about features are made here, in minutes, where training would take hours: the window
-whose mean a feature is, the levels, whitening, a bank of good features in place of their mean,
-normalisation by position. Features of a part's pictures are taken once. Good pictures are divided
-as `fit` divides them; the score is a simple peak rule (the largest token, the mean of the three
-largest, the mean of all, each in units of the good ones' spread). A choice is made by `validation`,
-the mean AUROC of kinds of synthetic defects of good pictures; the test split is reported.
+whose mean a feature is, the levels, their scaling, a memory of good features in place of their mean
+or beside it (then their maps are added), how it is chosen, a linear prediction from visible tokens
+in place of the mean, normalisation by position.
+
+Features of a part's pictures are taken once. Good pictures are divided as `fit` divides them; the
+score is a simple peak rule (the largest token, the mean of the three largest, the mean of all, each
+in units of the good ones' spread). A choice is made by `validation`, the mean AUROC of kinds of
+synthetic defects of good pictures; the test split is reported. What the product's own scoring says
+of some of these is in `ablations.py` (study `memory`).
 
 Results: `feature_choices.json` and `feature_choices.md`.
 """
@@ -17,9 +21,10 @@ Results: `feature_choices.json` and `feature_choices.md`.
 from __future__ import annotations
 
 import argparse
+import enum
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +45,7 @@ from edgeinspect.data.synthetic.pasting import paste_defect
 from edgeinspect.data.tiling import choose_resize, cut_tiles
 from edgeinspect.fitting import split_good
 from edgeinspect.model.backbone import Backbone
+from edgeinspect.model.coreset import greedy_coreset
 from edgeinspect.model.features import Moments, Whitening, window_mean
 from edgeinspect.model.tokens import to_tokens
 from edgeinspect.training.backbone_weights import read_backbone_weights
@@ -51,36 +57,70 @@ HOLDOUT = 0.1
 PASTED = "pasted"
 KINDS = (PASTED, *(kind.value for kind in Disturbance))
 N_TOP = 3  # tokens
-N_FOR_MEANS, N_ROUNDS = 40_000, 5  # of k-means
+MOST_CELLS = 60_000  # that a memory is chosen from
+BLOCKS, RIDGE = (2, 4, 8), 0.1  # of the prediction: sides in tokens
 
 Tiles = NDArray[np.uint8]
 Scores = NDArray[np.float64]
 
 
+class Scaling(enum.Enum):
+    """What features are divided by before they are compared."""
+
+    NONE = enum.auto()
+    CHANNEL = enum.auto()
+    WHITENED = enum.auto()
+
+
+class Usual(enum.Enum):
+    """What features are compared with: one of these of good parts' features."""
+
+    MEAN = enum.auto()
+    COVERING = enum.auto()  # the nearest of those that cover the others best
+    DRAWN = enum.auto()  # the nearest of some drawn by chance
+    PREDICTED = enum.auto()  # by the visible half of the tokens, for each mask scale
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """How tokens are made and compared; the defaults are the product's."""
+    """How tokens are made and compared."""
 
     window: int = 3
     levels: tuple[int, ...] = (0, 1, 2)  # of STRIDES
-    is_whitened: bool = True  # else each channel is divided by its spread
-    n_bank: int = 0  # good features to compare with; 0: their mean
+    scaling: Scaling = Scaling.WHITENED
+    usual: Usual = Usual.MEAN
+    n_remembered: int = 2000
     by_position: bool = True
 
 
-CHOICES = {
-    "as it is": Choice(),
-    "window of 1": Choice(window=1),
-    "window of 5": Choice(window=5),
-    "stride 8 alone": Choice(levels=(0,)),
-    "stride 16 alone": Choice(levels=(1,)),
-    "stride 32 alone": Choice(levels=(2,)),
-    "strides 8 and 16": Choice(levels=(0, 1)),
-    "by channel, not whitened": Choice(is_whitened=False),
-    "by channel, bank of 2048": Choice(is_whitened=False, n_bank=2048),
-    "bank of 2048": Choice(n_bank=2048),
-    "window of 1, bank of 2048": Choice(window=1, n_bank=2048),
-    "not by position": Choice(by_position=False),
+def _memory(usual: Usual = Usual.COVERING, n_remembered: int = 2000, **other: Any) -> Choice:
+    other = {"levels": (0, 1), "scaling": Scaling.NONE, **other}
+    return Choice(usual=usual, n_remembered=n_remembered, **other)
+
+
+# The maps of all choices of a row are added.
+CHOICES: dict[str, tuple[Choice, ...]] = {
+    "mean and memory (default)": (Choice(), _memory()),
+    "mean": (Choice(),),
+    "memory": (_memory(),),
+    "mean, window of 1": (Choice(window=1),),
+    "mean, window of 5": (Choice(window=5),),
+    "mean, stride 8 alone": (Choice(levels=(0,)),),
+    "mean, stride 16 alone": (Choice(levels=(1,)),),
+    "mean, stride 32 alone": (Choice(levels=(2,)),),
+    "mean, strides 8 and 16": (Choice(levels=(0, 1)),),
+    "mean, by channel": (Choice(scaling=Scaling.CHANNEL),),
+    "mean, not by position": (Choice(by_position=False),),
+    "predicted": (Choice(usual=Usual.PREDICTED),),
+    "memory, by channel": (_memory(scaling=Scaling.CHANNEL),),
+    "memory, whitened": (_memory(scaling=Scaling.WHITENED),),
+    "memory, all strides": (_memory(levels=(0, 1, 2)),),
+    "memory, drawn by chance": (_memory(Usual.DRAWN),),
+    "mean and memory of 500": (Choice(), _memory(n_remembered=500)),
+    "mean and memory, by channel": (Choice(), _memory(scaling=Scaling.CHANNEL)),
+    "mean and memory, all strides": (Choice(), _memory(levels=(0, 1, 2))),
+    "mean and memory, drawn by chance": (Choice(), _memory(Usual.DRAWN)),
+    "mean and two memories": (Choice(), _memory(), _memory(levels=(0, 1, 2))),
 }
 
 
@@ -115,8 +155,8 @@ def _measure(part: str, data: Path, backbone: Backbone) -> list[dict[str, Any]]:
     sets = _collect(data, test, backbone)
     labels = [not picture.is_good for picture in test]
     rows = []
-    for name, choice in CHOICES.items():
-        scores = score(choice, sets)
+    for name, choices in CHOICES.items():
+        scores = score(choices, sets)
         found = {kind: _auroc(scores["selection"], scores[kind]) for kind in KINDS}
         auroc = metrics.auroc(list(scores["test"]), labels)
         validation = float(np.mean(list(found.values())))
@@ -179,20 +219,26 @@ def _features(pictures: Iterable[Tiles], backbone: Backbone) -> Pictures:
     return Pictures(levels=[torch.cat(own) for own in levels], picture=np.array(owner))
 
 
-def score(choice: Choice, sets: Mapping[str, Pictures]) -> dict[str, Scores]:
+def score(choices: Sequence[Choice], sets: Mapping[str, Pictures]) -> dict[str, Scores]:
     """A score a picture for every set; what is learnt is learnt from training and calibration."""
-    tokens = {name: _tokens(choice, pictures) for name, pictures in sets.items()}
-    measure = _distance(choice, tokens["training"])
-    maps = {name: measure(own) for name, own in tokens.items()}  # (n, N)
-    if choice.by_position:
-        mean, spread = maps["calibration"].mean(0), maps["calibration"].std(0)
-        maps = {name: (own - mean) / spread for name, own in maps.items()}
-    values = {name: _statistics(own) for name, own in maps.items()}
+    maps = [_maps(choice, sets) for choice in choices]
+    values = {name: _statistics(sum(own[name] for own in maps)) for name in sets}
     mean, spread = values["calibration"].mean(0), values["calibration"].std(0)
     return {
         name: _worst_tile((own - mean).div(spread).amax(dim=1), sets[name].picture)
         for name, own in values.items()
     }
+
+
+def _maps(choice: Choice, sets: Mapping[str, Pictures]) -> dict[str, Tensor]:
+    """(n, N) of every set, against good parts at the same position."""
+    tokens = {name: _tokens(choice, pictures) for name, pictures in sets.items()}
+    measure = _distance(choice, tokens["training"])
+    maps = {name: measure(own) for name, own in tokens.items()}
+    mean, spread = maps["calibration"].mean(0), maps["calibration"].std(0)
+    if not choice.by_position:
+        mean, spread = mean.mean(), maps["calibration"].std()
+    return {name: (own - mean) / spread for name, own in maps.items()}
 
 
 def _tokens(choice: Choice, pictures: Pictures) -> Tensor:
@@ -201,36 +247,58 @@ def _tokens(choice: Choice, pictures: Pictures) -> Tensor:
 
 
 def _distance(choice: Choice, training: Tensor) -> Callable[[Tensor], Tensor]:
-    """Tokens (n, N, C) to mean squared distances (n, N) from what is usual in training."""
+    """Tokens (n, N, C) to distances (n, N) from what is usual in training."""
     cells = training.flatten(0, 1)
-    whiten = Whitening(cells.shape[1])
-    if choice.is_whitened:
+    scale = _scaling(choice.scaling, cells)
+    if choice.usual is Usual.MEAN:
+        return lambda tokens: scale(tokens).square().mean(-1)
+    if choice.usual is Usual.PREDICTED:
+        predict = _prediction(scale(training))
+        return lambda tokens: (scale(tokens) - predict(scale(tokens))).square().mean(dim=(0, -1))
+    cells = scale(cells[:: -(-len(cells) // MOST_CELLS)])
+    if choice.usual is Usual.COVERING:
+        chosen = greedy_coreset(cells, choice.n_remembered, first=0)
+    else:
+        chosen = torch.randperm(len(cells), generator=torch.Generator().manual_seed(0))
+    kept = cells[chosen[: choice.n_remembered]]
+    return lambda tokens: torch.stack([torch.cdist(scale(own), kept).amin(1) for own in tokens])
+
+
+def _scaling(scaling: Scaling, cells: Tensor) -> Whitening:
+    scale = Whitening(cells.shape[1])  # as it is made: none
+    if scaling is Scaling.CHANNEL:
+        scale.mean, scale.matrix = cells.mean(0), torch.diag(1 / cells.std(0))
+    elif scaling is Scaling.WHITENED:
         moments = Moments(cells.shape[1])
         moments.add(cells)
-        whiten.set(moments)
-    else:
-        whiten.mean, whiten.matrix = cells.mean(0), torch.diag(1 / cells.std(0))
-    if not choice.n_bank:
-        return lambda tokens: whiten(tokens).square().mean(-1)
-    bank = _k_means(whiten(cells), choice.n_bank)
-    return lambda tokens: torch.stack([_to_nearest(whiten(own), bank) for own in tokens])
+        scale.set(moments)
+    return scale
 
 
-def _k_means(cells: Tensor, n: int) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    cells = cells[torch.randperm(len(cells), generator=generator)[:N_FOR_MEANS]]
-    means = cells[:n].clone()
-    for _ in range(N_ROUNDS):
-        nearest = torch.cat([torch.cdist(own, means).argmin(1) for own in cells.split(4096)])
-        count = torch.bincount(nearest, minlength=n).clamp(min=1)
-        sums = torch.zeros_like(means).index_add_(0, nearest, cells)
-        is_used = torch.isin(torch.arange(n), nearest)
-        means = torch.where(is_used[:, None], sums / count[:, None], means)
-    return means
+def _prediction(training: Tensor) -> Callable[[Tensor], Tensor]:
+    """Ridge regression of each token on a mean of the visible ones near it and one of all visible.
 
-
-def _to_nearest(tokens: Tensor, bank: Tensor) -> Tensor:
-    return torch.cdist(tokens, bank).amin(dim=1).square() / tokens.shape[1]
+    Tokens (n, N, C) to (I, n, N, C). The most that a generator that sees features could be told:
+    visible features have seen what is removed beside them, as far as the backbone looks.
+    """
+    row, column = (
+        place.flatten() for place in torch.meshgrid(*[torch.arange(N_SIDE)] * 2, indexing="ij")
+    )
+    far = (row[:, None] - row) ** 2 + (column[:, None] - column) ** 2
+    fits: list[tuple[Tensor, Tensor, Tensor]] = []
+    for block in BLOCKS:
+        half = (row // block + column // block) % 2
+        is_seen = (half[:, None] != half).float()
+        near = is_seen * torch.exp(-far / (2 * (0.75 * block) ** 2))
+        near, whole = (w / w.sum(1, keepdim=True) for w in (near, is_seen))
+        given = torch.cat([near @ training, whole @ training], dim=-1).flatten(0, 1).double()
+        products = given.mT @ given / len(given)
+        ridge = RIDGE * products.diagonal().mean() * torch.eye(len(products))
+        wanted = given.mT @ training.flatten(0, 1).double() / len(given)
+        fits.append((near, whole, torch.linalg.solve(products + ridge, wanted).float()))
+    return lambda tokens: torch.stack(
+        [torch.cat([near @ tokens, whole @ tokens], dim=-1) @ fit for near, whole, fit in fits]
+    )
 
 
 def _statistics(maps: Tensor) -> Tensor:
