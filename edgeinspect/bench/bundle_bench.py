@@ -79,7 +79,7 @@ def bench_bundle(
         runtimes=settings.runtimes,
         precisions=settings.precisions,
         batches=settings.batches,
-        threads=settings.threads,
+        threads=(settings.threads,),
     )
     with contextlib.ExitStack() as stack:
         pictures = stack.enter_context(open_pictures(bundle, data))

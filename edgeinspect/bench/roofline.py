@@ -87,8 +87,8 @@ def work_of(bundle: Bundle, precision: Precision) -> Work | None:
 def measure_peak(key: VariantKey) -> Peak | None:
     """Of the box as a variant uses it; None for runtimes that cannot be asked here.
 
-    All are held to what ONNX Runtime reaches on the same CPU or GPU; engines of TensorRT only if its
-    CUDA is there.
+    All are held to what ONNX Runtime reaches on the same CPU or GPU, engines of TensorRT only if
+    its CUDA is there.
     """
     from edgeinspect.runtime.onnxruntime_graph import CPU, CUDA, has_cuda
 

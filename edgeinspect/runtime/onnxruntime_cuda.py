@@ -131,7 +131,8 @@ class OnnxRuntimeCudaSession:
             binding.bind_ortvalue_input(name, value)
         for name in OUTPUTS:
             dtype, shape = graph.tensors.outputs[name]
-            values[name] = graph.on_device(np.zeros((n, *shape[1:]), _DTYPES[dtype]))
+            sides = [int(side) for side in shape[1:]]
+            values[name] = graph.on_device(np.zeros((n, *sides), _DTYPES[dtype]))
             binding.bind_ortvalue_output(name, values[name])
         run_options = graph.ort.RunOptions()
         if self._is_replayed:

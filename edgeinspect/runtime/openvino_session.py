@@ -1,8 +1,8 @@
-"""OpenVINO on a CPU: a second runtime for the same graphs, faster than ONNX Runtime on some CPUs.
+"""OpenVINO on a CPU: a second runtime for the same graphs.
 
-It is never picked by "auto": which of the two is faster differs from CPU to CPU, `plan` measures it.
-Everything is computed in FP32, whatever the CPU offers: OpenVINO takes bfloat16 by itself where the
-CPU has it, whose eight bits are beyond the budget of parity (docs/bench.md).
+It is never picked by "auto": which of the two is faster differs from CPU to CPU, `plan` measures
+it. Everything is computed in FP32, whatever the CPU offers: OpenVINO takes bfloat16 by itself where
+the CPU has it, whose eight bits are beyond the budget of parity (docs/bench.md).
 
 Graphs are compiled for fixed shapes, which run faster than graphs of any batch: one for the batch
 that was asked for, one for single images. Written for OpenVINO 2024.0 to 2026.4.
@@ -98,7 +98,7 @@ class OpenVinoSession:
         return parts[0] if len(parts) == 1 else Scores.join(parts)
 
     def _infer_batch(self, request: Any, images: Images, tile: Ints) -> Scores:
-        """A batch of a size that was compiled. Its answers are copies: the request keeps its own."""
+        """A batch of a size that was compiled; answers are copies, the request keeps its own."""
 
         def run() -> Scores:
             request.set_tensor("image", self._tensor(images))
