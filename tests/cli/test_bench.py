@@ -126,5 +126,6 @@ def test_a_deadline_that_nothing_meets_writes_nothing(
 ) -> None:
     out = tmp_path / "planned.bundle"
     words = ("--deadline-ms", 0.001, "--batch", 1, "--seconds", 0.1, "--out", out)
+    words += ("--runtimes", "onnxruntime")
     assert "the nearest is onnxruntime fp32" in refused(capsys, "plan", bundle, *words)
     assert not out.exists()
