@@ -141,7 +141,7 @@ def _decoder(config: GeneratorConfig, n_first: int, n_last: int) -> int:
 
 
 def _fill(config: GeneratorConfig) -> int:
-    """Two products with neighbours and two inside the block, on three channels; shrinking, enlarging."""
+    """Two products with neighbours, two inside the block, on three channels; sizes changed."""
     total = 0
     for reduce in config.mask_scales:
         side = config.size // reduce

@@ -5,7 +5,8 @@ it. Everything is computed in FP32, whatever the CPU offers: OpenVINO takes bflo
 the CPU has it, whose eight bits are beyond the budget of parity (docs/bench.md).
 
 Graphs are compiled for fixed shapes, which run faster than graphs of any batch: one for the batch
-that was asked for, one for single images. Written for OpenVINO 2024.0 to 2026.4.
+that was asked for, one for single images. Written for OpenVINO 2026.4; of 2025.0, 2025.4 and 2026.0
+each stops in a pass of its own on graphs like these.
 """
 
 from __future__ import annotations
