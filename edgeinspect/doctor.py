@@ -168,6 +168,7 @@ _PACKAGES = (  # (distributions that bring it, purpose, extra or None for the ba
     (("opencv-python-headless", "opencv-python"), "pictures and video", None),
     (("onnxruntime", "onnxruntime-gpu"), "judging on the CPU", None),
     (("onnxruntime-gpu",), "judging on a GPU through ONNX Runtime", "gpu"),
+    (("openvino",), "judging on the CPU, the other way", "openvino"),
     (("torch",), "training", "train"),
     (("timm",), "training", "train"),
     (("lightning-fabric",), "training", "train"),

@@ -138,9 +138,9 @@ class _Typing:
         if left is not None and left.ndim == 2:
             node.input[1] = self._cast(other, self.float)
             nodes, constants = left_product(node, left, self.shapes[other])
-        elif right is not None and right.ndim == 2 and len(self.shapes[other]) == 3:
+        elif right is not None and right.ndim == 2 and len(self.shapes[other]) >= 3:
             node.input[0] = self._cast(other, self.float)
-            nodes, constants = right_product(node, right)
+            nodes, constants = right_product(node, right, self.shapes[other])
         else:
             return False
         self.nodes += nodes

@@ -34,16 +34,29 @@ def left_product(node: Any, matrix: Matrix, shape: Sequence[int]) -> tuple[list[
     return made.nodes, made.constants
 
 
-def right_product(node: Any, matrix: Matrix) -> tuple[list[Any], list[Any]]:
-    """x @ matrix for tokens x: (B, N, n), (n, k) -> (B, N, k), as `left_product`."""
+def right_product(node: Any, matrix: Matrix, shape: Sequence[int]) -> tuple[list[Any], list[Any]]:
+    """x @ matrix: the columns of each of x's matrices are the channels of a convolution.
+
+    Args:
+        node: the MatMul, whose first input is x.
+        matrix: (n, k).
+        shape: of x, (..., N, n), three axes or more; -1 as in `left_product`.
+    Returns: as `left_product`.
+    """
     n_in, n_out = matrix.shape
-    made = _Nodes(node.name)
-    turned = made.add("Transpose", node.input[0], perm=[0, 2, 1])
+    made, x = _Nodes(node.name), node.input[0]
+    if len(shape) > 3:
+        x = made.add("Reshape", x, made.ints(-1, shape[-2], n_in))
+    turned = made.add("Transpose", x, perm=[0, 2, 1])
     image = made.add("Unsqueeze", turned, made.ints(3))
     weight = made.constant(matrix.T.reshape(n_out, n_in, 1, 1))
     product = made.add("Conv", image, weight)
     flat = made.add("Squeeze", product, made.ints(3))
-    made.add("Transpose", flat, out=node.output[0], perm=[0, 2, 1])
+    if len(shape) > 3:
+        tokens = made.add("Transpose", flat, perm=[0, 2, 1])
+        made.add("Reshape", tokens, made.ints(*shape[:-1], n_out), out=node.output[0])
+    else:
+        made.add("Transpose", flat, out=node.output[0], perm=[0, 2, 1])
     return made.nodes, made.constants
 
 

@@ -31,6 +31,7 @@ from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
 from edgeinspect.errors import ConfigError
 from edgeinspect.progress import OnProgress, no_progress
+from edgeinspect.runtime.session import ON_CPU
 
 __all__ = ["BenchSettings", "bench_bundle"]
 
@@ -78,7 +79,7 @@ def bench_bundle(
         runtimes=settings.runtimes,
         precisions=settings.precisions,
         batches=settings.batches,
-        threads=settings.threads,
+        threads=(settings.threads,),
     )
     with contextlib.ExitStack() as stack:
         pictures = stack.enter_context(open_pictures(bundle, data))
@@ -156,7 +157,7 @@ class _Run:
         module = _baseline_module() if self.settings.has_baseline else None
         if module is None:
             return []
-        is_on_gpu = any(v.key.runtime != "onnxruntime" for v in self.variants)
+        is_on_gpu = any(v.key.runtime not in ON_CPU for v in self.variants)
         device = "cuda" if is_on_gpu and module.has_cuda() else "cpu"
         image, tile = self.pictures.batch(1), self.pictures.places(1, 1)
         cases = []

@@ -67,7 +67,10 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        return self.key.name if self.change == AS_IS else f"{self.key.name}, {self.change}"
+        n = self.key.threads
+        on = "" if n is None else f" on {n} thread{'s' if n > 1 else ''}"
+        change = "" if self.change == AS_IS else f", {self.change}"
+        return f"{self.key.name}{on}{change}"
 
     def plain(self) -> dict[str, Any]:
         """JSON types only."""

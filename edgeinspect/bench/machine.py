@@ -28,6 +28,7 @@ PACKAGES = (
     "edgeinspect",
     "onnxruntime",
     "onnxruntime-gpu",
+    "openvino",
     "tensorrt",
     "tensorrt-rtx-cu13",
     "cuda-python",

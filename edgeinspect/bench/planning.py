@@ -47,14 +47,21 @@ WARM_CALLS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSettings:
-    """What to search; None takes all that is ready. `seconds` is what each setting is measured."""
+    """What to search; None takes all that is ready. `seconds` is what each setting is measured.
+
+    `threads` are of the CPU; None takes one and all cores.
+    """
 
     runtimes: tuple[str, ...] | None = None
     precisions: tuple[Precision, ...] | None = None
     batches: tuple[int, ...] = (1, 2, 4, 8)
     merge: tuple[int, ...] = (16,)
-    threads: int | None = None
+    threads: tuple[int, ...] | None = None
     seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and (not self.threads or min(self.threads) < 1):
+            raise ConfigError(f"threads is {self.threads}", hint="write numbers from 1 on, as 1,4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +224,7 @@ class _Search:
             runtimes=self.settings.runtimes,
             precisions=self.settings.precisions,
             batches=self.settings.batches,
-            threads=self.settings.threads,
+            threads=self.settings.threads or (1, read_hardware().n_cores),
         )
 
     def _open(self, bundle: Bundle, change: str, stack: contextlib.ExitStack) -> list[_Open]:

@@ -17,6 +17,7 @@ from edgeinspect.bench.product_graph import copy_graph, product_graph
 from edgeinspect.bench.variants import VariantKey
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
+from edgeinspect.runtime.session import ON_CPU
 
 __all__ = ["Peak", "Roofline", "Work", "measure_peak", "work_of"]
 
@@ -86,11 +87,12 @@ def work_of(bundle: Bundle, precision: Precision) -> Work | None:
 def measure_peak(key: VariantKey) -> Peak | None:
     """Of the box as a variant uses it; None for runtimes that cannot be asked here.
 
-    Engines of TensorRT are held to what ONNX Runtime reaches on the same GPU, if it is there.
+    All are held to what ONNX Runtime reaches on the same CPU or GPU, engines of TensorRT only if
+    its CUDA is there.
     """
     from edgeinspect.runtime.onnxruntime_graph import CPU, CUDA, has_cuda
 
-    is_cpu = key.runtime == "onnxruntime"
+    is_cpu = key.runtime in ON_CPU
     if not is_cpu and not has_cuda():
         return None
     provider = CPU if is_cpu else CUDA

@@ -15,7 +15,7 @@ from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError, MissingPackageError, ParityError
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.opening import check_runtime, pick_precision
-from edgeinspect.runtime.session import RUNTIMES, Scores, Session, open_session
+from edgeinspect.runtime.session import ON_CPU, RUNTIMES, Scores, Session, open_session
 
 __all__ = [
     "LeftOut",
@@ -82,13 +82,14 @@ def variant_keys(
     runtimes: Sequence[str] | None,
     precisions: Sequence[Precision] | None,
     batches: Sequence[int],
-    threads: int | None,
+    threads: Sequence[int | None],
 ) -> tuple[list[VariantKey], list[LeftOut]]:
     """The combinations to measure, batches together.
 
     Args:
         runtimes: by name; None takes all that this machine has, and says what the others lack.
         precisions: None takes what `run` would, and INT8 where the bundle has it.
+        threads: of the CPU, for runtimes that run on one; None leaves them to the runtime.
     Raises: EngineError or MissingPackageError if a runtime that was named is not ready here.
     """
     left_out = []
@@ -103,10 +104,11 @@ def variant_keys(
             continue
         names.append(name)
     keys = [
-        VariantKey(runtime=name, precision=precision, batch=batch, threads=threads)
+        VariantKey(runtime=name, precision=precision, batch=batch, threads=n)
         for name in dict.fromkeys(names)
         for precision in precisions or _usual_precisions(bundle, name)
         for batch in dict.fromkeys(batches)
+        for n in (dict.fromkeys(threads) if name in ON_CPU else (None,))
     ]
     return keys, left_out
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeinspect.cli.bench import read_numbers, read_precisions, read_words
-from edgeinspect.cli.options import AsJson, Threads
+from edgeinspect.cli.options import AsJson
 from edgeinspect.cli.output import show_json, show_table
 
 if TYPE_CHECKING:
@@ -65,7 +65,12 @@ def plan(
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.1, help="How long to measure each setting.")
     ] = 5.0,
-    threads: Threads = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(
+            "--threads", metavar="N,M", help="CPU threads, to try.  [default: 1 and all cores]"
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The copy to write.  [default: BUNDLE with -planned]"),
@@ -94,7 +99,7 @@ def plan(
         precisions=None if precision is None else read_precisions(precision),
         batches=read_numbers(batch, "--batch"),
         merge=read_numbers(merge, "--merge"),
-        threads=threads,
+        threads=None if threads is None else read_numbers(threads, "--threads"),
         seconds=seconds,
     )
     out = out or bundle.with_name(f"{bundle.name.removesuffix('.bundle')}-planned.bundle")

@@ -143,11 +143,11 @@ def _decoder(config: GeneratorConfig, n_first: int, n_last: int) -> int:
 
 
 def _fill(config: GeneratorConfig) -> int:
-    """Two products with neighbours and two inside the block, on three channels; enlarging."""
+    """Two products with neighbours, two inside the block, on three channels; sizes changed."""
     total = 0
     for reduce in config.mask_scales:
         side = config.size // reduce
         total += 12 * config.patch * side**2 * 3
         if reduce > 1:
-            total += 2 * config.patch * config.size * (side + config.size) * 3
+            total += 4 * config.patch * config.size * (side + config.size) * 3
     return total

@@ -6,6 +6,8 @@
     onnxruntime_graph.py    ONNX Runtime, opened on a CPU or on CUDA
     onnxruntime_session.py  sessions on its CPU (the default everywhere)
     onnxruntime_cuda.py     sessions on its CUDA
+    openvino_session.py     sessions on OpenVINO's CPU
+    graph_tensors.py        what goes into an ONNX graph of these, and comes out
     tensorrt.py             sessions on engines of TensorRT and TensorRT-RTX
     engine_io.py            an engine's inputs and outputs
     cuda.py                 the CUDA driver through cuda-python or PyCUDA

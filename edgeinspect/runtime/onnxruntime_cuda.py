@@ -18,7 +18,7 @@ import numpy as np
 
 from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError
-from edgeinspect.runtime.onnxruntime_graph import CUDA, OnnxGraph, check_constants, has_cuda
+from edgeinspect.runtime.onnxruntime_graph import CUDA, OnnxGraph, has_cuda
 from edgeinspect.runtime.session import (
     OUTPUTS,
     DeviceTimes,
@@ -33,7 +33,7 @@ from edgeinspect.runtime.session import (
 __all__ = ["OnnxRuntimeCudaSession", "require_cuda"]
 
 _MAP = "anomaly_map"
-_DTYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
+_DTYPES = {"float": np.float32, "int32": np.int32}
 
 
 def require_cuda(ort: Any = None) -> None:
@@ -81,8 +81,8 @@ class OnnxRuntimeCudaSession:
         self.name = self._graph.name
         self.max_batch: int | None = None
         arrays = constants.as_inputs()
-        self._graph.require(inputs=("image", "tile", *arrays), outputs=OUTPUTS)
-        check_constants(self._graph, arrays)
+        self._graph.tensors.require(inputs=("image", "tile", *arrays), outputs=OUTPUTS)
+        self._graph.tensors.check_constants(arrays)
         self._n_tiles = constants.n_tiles
         self._constants = {n: self._graph.on_device(a) for n, a in arrays.items()}
         self._lanes: dict[int, _Lane] = {}
@@ -90,7 +90,7 @@ class OnnxRuntimeCudaSession:
     def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
         """See `Session.infer`; maps are copied back if one of the batch is wanted."""
         check_thread(self._thread)
-        check_images(images, self._graph.image_size)
+        check_images(images, self._graph.tensors.image_size)
         check_tile(tile, len(images), self._n_tiles)
         lane = self._lanes.get(len(images)) or self._open_lane(len(images))
         _copy_in(lane, images, tile)
@@ -122,7 +122,7 @@ class OnnxRuntimeCudaSession:
     def _open_lane(self, n: int) -> _Lane:
         """Values of the batch's own at addresses that stay, bound in and out."""
         graph, binding = self._graph, self._graph.binding()
-        height, width = graph.image_size
+        height, width = graph.tensors.image_size
         values = {
             "image": graph.on_device(np.zeros((n, height, width, 3), np.uint8)),
             "tile": graph.on_device(np.zeros(n, np.int32)),
@@ -130,8 +130,9 @@ class OnnxRuntimeCudaSession:
         for name, value in {**values, **self._constants}.items():
             binding.bind_ortvalue_input(name, value)
         for name in OUTPUTS:
-            dtype, shape = graph.outputs[name]
-            values[name] = graph.on_device(np.zeros((n, *shape[1:]), _DTYPES[dtype]))
+            dtype, shape = graph.tensors.outputs[name]
+            sides = [int(side) for side in shape[1:]]
+            values[name] = graph.on_device(np.zeros((n, *sides), _DTYPES[dtype]))
             binding.bind_ortvalue_output(name, values[name])
         run_options = graph.ort.RunOptions()
         if self._is_replayed:

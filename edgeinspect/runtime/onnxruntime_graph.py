@@ -15,9 +15,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgeinspect.errors import EngineError
-from edgeinspect.runtime.session import Floats
+from edgeinspect.runtime.graph_tensors import GraphTensors
+from edgeinspect.runtime.session import check_threads
 
-__all__ = ["CPU", "CUDA", "OnnxGraph", "check_constants", "has_cuda"]
+__all__ = ["CPU", "CUDA", "OnnxGraph", "has_cuda"]
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -57,31 +58,15 @@ class OnnxGraph:
         self.provider = provider
         self.ort = ort or _onnxruntime()
         self._session: Any = _open(self.ort, path, (provider, options or {}), threads)
-        self.inputs = {i.name: (str(i.type), tuple(i.shape)) for i in self._session.get_inputs()}
-        self.outputs = {o.name: (str(o.type), tuple(o.shape)) for o in self._session.get_outputs()}
+        self.tensors = GraphTensors(
+            path=path,
+            inputs=_described(self._session.get_inputs()),
+            outputs=_described(self._session.get_outputs()),
+        )
 
     @property
     def name(self) -> str:
         return NAMES[self.provider]
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """(H, W) of the `image` input."""
-        shape = self.inputs["image"][1]
-        return int(shape[1]), int(shape[2])
-
-    def require(self, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """Raise EngineError unless the graph has these inputs and outputs."""
-        lacking = [n for n in inputs if n not in self.inputs]
-        lacking += [n for n in outputs if n not in self.outputs]
-        unknown = [n for n in self.inputs if n not in inputs]
-        if lacking or unknown:
-            raise EngineError(
-                f"{self.path} is not a graph that this version runs: it lacks"
-                f" {', '.join(lacking) or 'nothing'}, has {', '.join(unknown) or 'nothing'}"
-                " besides",
-                hint="export the bundle again with this version",
-            )
 
     def binding(self) -> Any:
         return self._opened().io_binding()
@@ -122,9 +107,8 @@ def _open(ort: Any, path: Path, provider: tuple[str, dict[str, str]], threads: i
     options = ort.SessionOptions()
     options.log_severity_level = LOG_ERRORS_ONLY
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    check_threads(threads)
     if threads is not None:
-        if threads < 1:
-            raise EngineError(f"threads is {threads}: it must be at least 1")
         options.intra_op_num_threads = threads
     name = provider[0]
     if name == CUDA:
@@ -149,17 +133,6 @@ def _load_cuda_libraries(ort: Any) -> None:
             ort.preload_dlls()
 
 
-def check_constants(graph: OnnxGraph, arrays: dict[str, Floats]) -> None:
-    """Each constant must have the graph's dtype and, where that is fixed, its shape."""
-    for name, array in arrays.items():
-        dtype, shape = graph.inputs[name]
-        is_fit = len(shape) == array.ndim and all(
-            not isinstance(want, int) or want == got
-            for want, got in zip(shape, array.shape, strict=False)
-        )
-        if not is_fit or dtype != "tensor(float)":
-            raise EngineError(
-                f"the constant {name} is float32 {array.shape}, {graph.path.name} takes"
-                f" {dtype} {shape}",
-                hint="calibrate the bundle again",
-            )
+def _described(values: Sequence[Any]) -> dict[str, tuple[str, tuple[int | str, ...]]]:
+    """ONNX Runtime calls a type "tensor(float)"."""
+    return {v.name: (v.type[len("tensor(") : -1], tuple(v.shape)) for v in values}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.constants import RuleConstants
-from edgeinspect.runtime.onnxruntime_graph import OnnxGraph, check_constants
+from edgeinspect.runtime.onnxruntime_graph import OnnxGraph
 from edgeinspect.runtime.session import (
     OUTPUTS,
     Floats,
@@ -31,8 +31,8 @@ class OnnxRuntimeSession:
         self.name = self._graph.name
         self.max_batch: int | None = None
         arrays = constants.as_inputs()
-        self._graph.require(inputs=("image", "tile", *arrays), outputs=OUTPUTS)
-        check_constants(self._graph, arrays)
+        self._graph.tensors.require(inputs=("image", "tile", *arrays), outputs=OUTPUTS)
+        self._graph.tensors.check_constants(arrays)
         self._n_tiles = constants.n_tiles
         self._binding = self._graph.binding()
         self._constants = {n: self._graph.on_device(a) for n, a in arrays.items()}
@@ -41,7 +41,7 @@ class OnnxRuntimeSession:
 
     def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
         """See `Session.infer`; maps cost nothing here and are always given."""
-        check_images(images, self._graph.image_size)
+        check_images(images, self._graph.tensors.image_size)
         check_tile(tile, len(images), self._n_tiles)
         self._binding.bind_cpu_input("image", np.ascontiguousarray(images))
         self._binding.bind_cpu_input("tile", np.ascontiguousarray(tile, dtype=np.int32))
@@ -64,7 +64,7 @@ class OnnxRuntimeMaps:
 
     def __init__(self, path: Path, *, threads: int | None) -> None:
         self._graph = OnnxGraph(path, threads=threads)
-        self._graph.require(inputs=("image",), outputs=("error_maps", "reconstructions"))
+        self._graph.tensors.require(inputs=("image",), outputs=("error_maps", "reconstructions"))
         self.name = self._graph.name
 
     def error_maps(self, images: Images) -> Floats:
@@ -77,7 +77,7 @@ class OnnxRuntimeMaps:
         return maps, reconstructions
 
     def _run(self, images: Images, outputs: tuple[str, ...]) -> list[NDArray[Any]]:
-        check_images(images, self._graph.image_size)
+        check_images(images, self._graph.tensors.image_size)
         binding = self._graph.binding()
         binding.bind_cpu_input("image", np.ascontiguousarray(images))
         return self._graph.outputs_of(binding, outputs)

@@ -27,8 +27,9 @@ from edgeinspect.runtime.cuda import open_driver
 from edgeinspect.runtime.onnxruntime_cuda import OnnxRuntimeCudaSession, require_cuda
 from edgeinspect.runtime.onnxruntime_graph import has_cuda
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession
+from edgeinspect.runtime.openvino_session import OpenVinoSession, require_openvino
 from edgeinspect.runtime.proof import proof_of, prove
-from edgeinspect.runtime.session import Session, check_name
+from edgeinspect.runtime.session import ON_CPU, Session, check_name
 from edgeinspect.runtime.tensorrt import TensorRtSession, open_plan
 from edgeinspect.tensorrt_adapter import find_tensorrt, installed_flavours
 
@@ -51,6 +52,8 @@ def check_runtime(runtime: str) -> None:
     check_name(runtime)
     if runtime == "onnxruntime-cuda":
         require_cuda()
+    if runtime == "openvino":
+        require_openvino()
     if runtime.startswith("tensorrt"):
         find_tensorrt(runtime)
         _require_gpu()
@@ -79,7 +82,7 @@ def pick_precision(bundle: Bundle, runtime: str, precision: Precision | None) ->
     """The precision that a runtime uses where none is asked for: FP16 on GPUs."""
     if precision is not None:
         return precision
-    if runtime == "onnxruntime":
+    if runtime in ON_CPU:
         return Precision.FP32
     if runtime == "onnxruntime-cuda" and not bundle.has_graph(Precision.FP16):
         _log.warning("%s has no FP16 graph: FP32 is used, which takes longer", bundle.path)
@@ -107,6 +110,8 @@ def open_named(
     graph = bundle.graph_path(precision)
     if runtime == "onnxruntime-cuda":
         return OnnxRuntimeCudaSession(graph, constants)
+    if runtime == "openvino":
+        return OpenVinoSession(graph, constants, batch=batch, threads=threads)
     return OnnxRuntimeSession(graph, constants, threads=threads)
 
 

@@ -20,6 +20,7 @@ from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError
 
 __all__ = [
+    "ON_CPU",
     "OUTPUTS",
     "RUNTIMES",
     "DeviceTimes",
@@ -33,6 +34,7 @@ __all__ = [
     "check_images",
     "check_name",
     "check_thread",
+    "check_threads",
     "check_tile",
     "infer_all",
     "open_maps",
@@ -40,7 +42,8 @@ __all__ = [
 ]
 
 OUTPUTS = ("score", "local_score", "global_score", "scale", "anomaly_map", "statistics")
-RUNTIMES = ("auto", "onnxruntime", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
+RUNTIMES = ("auto", "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "tensorrt-rtx")
+ON_CPU = ("onnxruntime", "openvino")  # of them, those that run on a CPU
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -174,7 +177,7 @@ def open_session(
 
     Args:
         runtime: one of `RUNTIMES`; "auto" takes an engine that fits this GPU, else CUDA where
-            ONNX Runtime offers it, else the CPU.
+            ONNX Runtime offers it, else its CPU; never OpenVINO, which must be asked for.
         precision: of the graph; None: FP16 on a GPU where the bundle has it, FP32 on a CPU. INT8,
             where the bundle has it, is for ONNX Runtime's CPU, which "auto" then takes.
         batch: images that one call will have, for which an engine must have been built.
@@ -215,6 +218,12 @@ def check_thread(owner: int) -> None:
             "a GPU session is used from another thread than the one that opened it",
             hint="open one session in each thread",
         )
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise EngineError unless it is at least 1, or None."""
+    if threads is not None and threads < 1:
+        raise EngineError(f"threads is {threads}: it must be at least 1")
 
 
 def check_tile(tile: Ints, n_images: int, n_tiles: int) -> None:

@@ -67,6 +67,8 @@ def test_every_batch_has_its_row_with_stages_and_parity(found: BenchReport) -> N
     assert [v.name for v in found.variants] == [
         "onnxruntime fp32 batch 1",
         "onnxruntime fp32 batch 2",
+        "openvino fp32 batch 1",
+        "openvino fp32 batch 2",
     ]
     for one in found.variants:
         assert one.latency.p50_ms > 0
@@ -104,7 +106,7 @@ def test_the_unoptimised_model_is_measured_in_the_same_rounds(
     monkeypatch.setattr(bundle_bench, "measure_rounds", few)
     report = bench_bundle(bundle, dataclasses.replace(QUICK, has_baseline=True))
     assert seen[0] == "unoptimised"
-    assert [v.ratio.value for v in report.variants if v.ratio] == pytest.approx([3.0, 3.0])
+    assert [v.ratio.value for v in report.variants if v.ratio] == pytest.approx([3.0] * 4)
     assert "preset nano" in report.baselines[0].description
 
 

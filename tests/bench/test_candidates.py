@@ -14,9 +14,15 @@ DEMAND = Demand(deadline_ms=50)
 
 
 def candidate(
-    ms: float, *, auroc: float | None = None, batch: int = 1, change: str = AS_IS, **asked: float
+    ms: float,
+    *,
+    auroc: float | None = None,
+    batch: int = 1,
+    threads: int | None = None,
+    change: str = AS_IS,
+    **asked: float,
 ) -> Candidate:
-    key = VariantKey(runtime="onnxruntime", precision=Precision.FP32, batch=batch)
+    key = VariantKey(runtime="onnxruntime", precision=Precision.FP32, batch=batch, threads=threads)
     demand = Demand(deadline_ms=50, **asked)
     times = np.full(40, ms)
     return judge(key, change, times, n_parts=batch, auroc=auroc, demand=demand)
@@ -54,6 +60,7 @@ def test_the_front_has_nothing_that_another_beats_in_both() -> None:
 def test_names_tell_what_was_changed() -> None:
     assert candidate(1).name == "onnxruntime fp32 batch 1"
     assert candidate(1, change="merging 16").name == "onnxruntime fp32 batch 1, merging 16"
+    assert candidate(1, threads=2).name == "onnxruntime fp32 batch 1 on 2 threads"
     assert candidate(1).plain()["precision"] == "fp32"
 
 

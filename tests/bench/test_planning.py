@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
+from edgeinspect.bench import planning
 from edgeinspect.bench.candidates import Demand
 from edgeinspect.bench.planning import PlanSettings, plan_bundle, write_choice
 from edgeinspect.bundle import Bundle, read_bundle
@@ -14,7 +16,7 @@ from edgeinspect.data.images import save_picture
 from edgeinspect.errors import ConfigError, NotCalibratedError
 from tests.bundles import bad_picture, good_picture, make_bundle
 
-QUICK = PlanSettings(batches=(1, 2), threads=1, seconds=0.02)
+QUICK = PlanSettings(runtimes=("onnxruntime",), batches=(1, 2), threads=(1,), seconds=0.02)
 EASY = Demand(deadline_ms=5000)
 
 
@@ -41,6 +43,38 @@ def test_every_setting_is_measured_with_its_auroc(bundle: Bundle, labelled: Path
         assert found.choice.meets
         assert found.front
         assert any(one.name == "scales, merging, tiles" for one in found.left_out)
+
+
+def test_threads_are_searched_and_the_choice_names_them(bundle: Bundle, tmp_path: Path) -> None:
+    settings = dataclasses.replace(QUICK, batches=(1,), threads=(1, 2))
+    with plan_bundle(bundle, EASY, settings) as found:
+        assert [c.key.threads for c in found.candidates] == [1, 2]
+        assert len({c.name for c in found.candidates}) == 2
+        copy = write_choice(found, tmp_path / "planned.bundle")
+    choice = copy.manifest.provenance["plan"]
+    assert choice["threads"] == found.choice.key.threads
+    assert {"runtime", "precision", "batch"} <= choice.keys()
+
+
+def test_one_thread_and_all_cores_are_searched_where_nothing_is_said(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hardware = dataclasses.replace(planning.read_hardware(), n_cores=3)
+    monkeypatch.setattr(planning, "read_hardware", lambda: hardware)
+    settings = dataclasses.replace(QUICK, batches=(1,), threads=None)
+    with plan_bundle(bundle, EASY, settings) as found:
+        assert [c.key.threads for c in found.candidates] == [1, 3]
+
+
+def test_runtimes_of_the_cpu_are_searched_beside_each_other(bundle: Bundle) -> None:
+    settings = dataclasses.replace(QUICK, runtimes=("onnxruntime", "openvino"), batches=(1,))
+    with plan_bundle(bundle, EASY, settings) as found:
+        assert [c.key.runtime for c in found.candidates] == ["onnxruntime", "openvino"]
+
+
+def test_no_threads_at_all_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"threads is \(0,\)"):
+        PlanSettings(threads=(0,))
 
 
 def test_the_choice_is_in_a_copy_that_is_a_bundle(

@@ -55,11 +55,13 @@ def test_bench_prints_tables_and_writes_the_report(bundle: Path, tmp_path: Path)
 def test_plan_prints_the_choice_and_the_next_command(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "planned.bundle"
     words = ("--deadline-ms", 5000, "--batch", 1, "--threads", 1, "--seconds", 0.1, "--out", out)
+    words += ("--runtimes", "onnxruntime")
     done = call("plan", bundle, *words, "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["choice"]["runtime"] == "onnxruntime"
     done = call("plan", bundle, *words, "--force")
     assert f"next: edgeinspect run {out} SOURCE" in done.stdout
+    assert "--runtime onnxruntime --batch 1 --threads 1\n" in done.stdout
     assert "cannot show less than" in done.stderr
 
 
@@ -124,5 +126,6 @@ def test_a_deadline_that_nothing_meets_writes_nothing(
 ) -> None:
     out = tmp_path / "planned.bundle"
     words = ("--deadline-ms", 0.001, "--batch", 1, "--seconds", 0.1, "--out", out)
+    words += ("--runtimes", "onnxruntime")
     assert "the nearest is onnxruntime fp32" in refused(capsys, "plan", bundle, *words)
     assert not out.exists()

@@ -134,11 +134,17 @@ def test_a_tensor_is_cast_once_for_all_that_read_it() -> None:
     assert [n.output[0] for n in half.graph.node if n.op_type == "Cast"] == ["x/fp16", "h/fp32"]
 
 
-def test_an_fp32_product_with_a_matrix_on_its_right_becomes_a_convolution() -> None:
-    model = product_then_scale(OUTSIDE)
+@pytest.mark.parametrize("inner", [(3, 4), (2, 3, 4), (2, 5, 3, 4)], ids=str)
+def test_an_fp32_product_with_a_matrix_on_its_right_becomes_a_convolution(
+    inner: tuple[int, ...],
+) -> None:
+    model = make_model(
+        (OUTSIDE, "MatMul", ["x", "w"], "h", {}), (OUTSIDE, "Abs", ["h"], "y", {}),
+        shape=("b", *inner), w=WEIGHT[:, :3],
+    )  # fmt: skip
     half = half_graph(model, {})
     assert not [n for n in half.graph.node if n.op_type == "MatMul"]
-    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(2, *inner)).astype(np.float32)
     assert run(half, x) == pytest.approx(run(model, x), abs=1e-5)
 
 

@@ -23,11 +23,33 @@ def filled_by_the_definition(image, patch):
     return out
 
 
+def enlarged(rows, patch, factor):
+    """Linear interpolation of every block's rows, which does not look outside the block."""
+    centres = (np.arange(patch * factor) + 0.5) / factor - 0.5
+    blocks = rows.reshape(-1, patch, rows.shape[1])
+    columns = [[np.interp(centres, np.arange(patch), column) for column in b.T] for b in blocks]
+    return np.concatenate([np.array(c).T for c in columns])
+
+
 def test_the_fill_equals_its_definition():
     image = np.random.default_rng(0).random((16, 16)).astype(np.float32)
     fill = SmoothFill(size=16, patch=4, mask_scales=(1,))
     got = fill(torch.from_numpy(image).expand(1, 3, -1, -1))[0, 0, 0].numpy()
     assert np.allclose(got, filled_by_the_definition(image, 4), atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_larger_blocks_are_filled_at_the_resolution_of_a_patch_and_enlarged(scale):
+    patch = 4
+    side = 4 * patch * scale
+    image = np.random.default_rng(0).random((side, side)).astype(np.float32)
+    cells = image.reshape(side // scale, scale, side // scale, scale).mean(axis=(1, 3))
+    expected = enlarged(
+        enlarged(filled_by_the_definition(cells, patch), patch, scale).T, patch, scale
+    ).T
+    fill = SmoothFill(size=side, patch=patch, mask_scales=(scale,))
+    got = fill(torch.from_numpy(image).expand(1, 3, -1, -1))[0, 0, 0].numpy()
+    assert np.allclose(got, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
