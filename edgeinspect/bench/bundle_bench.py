@@ -24,6 +24,7 @@ from edgeinspect.bench.machine import Hardware, Watch, read_hardware, read_versi
 from edgeinspect.bench.measuring import Case, Rounds, measure_rounds
 from edgeinspect.bench.nvml import open_nvml
 from edgeinspect.bench.pictures import BenchPictures, open_pictures
+from edgeinspect.bench.plan_record import read_plan
 from edgeinspect.bench.results import BaselineResult, BenchReport, VariantResult
 from edgeinspect.bench.row import RowMaker
 from edgeinspect.bench.variants import LeftOut, Variant, open_all, variant_keys
@@ -149,6 +150,7 @@ class _Run:
             states=tuple(state.plain() for state in self.watch.states),
             warnings=tuple(self.watch.warnings(self.hardware.n_cores)),
             notes=tuple(self.notes),
+            plan=read_plan(self.bundle),
         )
 
     def _baseline_cases(self) -> list[Case]:
