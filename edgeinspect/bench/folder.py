@@ -40,6 +40,7 @@ class AcceptanceRecord:
     is_doubtful: bool
     facts: tuple[tuple[str, str], ...]
     tables: tuple[Table, ...]
+    wide_charts: tuple[str, ...]
     charts: tuple[str, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -92,7 +93,8 @@ def render_record(report: BenchReport) -> str:
             is_doubtful=bool(report.all_warnings),
             facts=tuple(report_facts(report)),
             tables=tuple(_tables(report)),
-            charts=tuple(_charts(report)),
+            wide_charts=tuple(_time_charts(report)),
+            charts=tuple(_limit_charts(report)),
             warnings=report.all_warnings,
             notes=report.notes,
             left_out=tuple((one["name"], one["why"]) for one in report.left_out),
@@ -116,7 +118,7 @@ def _lead(report: BenchReport) -> str:
     return words
 
 
-def _charts(report: BenchReport) -> list[str]:
+def _time_charts(report: BenchReport) -> list[str]:
     series: dict[str, tuple[float, ...]] = {
         base.name: base.round_ms for base in report.baselines if base.round_ms
     }
@@ -127,9 +129,12 @@ def _charts(report: BenchReport) -> list[str]:
     }
     if stages:
         charts.append(stage_chart(stages))
-    charts += _rooflines(report)
+    return charts
+
+
+def _limit_charts(report: BenchReport) -> list[str]:
     front = None if report.plan is None else front_chart(report.plan)
-    return charts if front is None else [*charts, front]
+    return _rooflines(report) + ([] if front is None else [front])
 
 
 def _rooflines(report: BenchReport) -> list[str]:

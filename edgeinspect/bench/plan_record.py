@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgeinspect.bench.pareto_chart import Setting, pareto_chart
 from edgeinspect.bench.tables import Table, milliseconds
-from edgeinspect.bundle import Bundle, new_bundle, read_bundle
+from edgeinspect.bundle import CARD, Bundle, new_bundle, read_bundle
+from edgeinspect.card import write_card
 from edgeinspect.numbers import percent
 from edgeinspect.writing import write_atomically
 
@@ -32,20 +33,22 @@ def write_choice(plan: Plan, out: Path, *, force: bool = False) -> Bundle:
 
     Raises: OutputError.
     """
-    source = plan.bundle
-    found = plan.plain()
+    source, found = plan.bundle, plan.plain()
+    provenance = {**source.manifest.provenance, "plan": found["choice"]}
+    manifest = dataclasses.replace(source.manifest, name=plan.name, provenance=provenance)
     with new_bundle(out, force=force) as draft:
-        for name in set(source.manifest.files) - {PLAN, CHART}:
+        for name in set(source.manifest.files) - {PLAN, CHART, CARD}:
             shutil.copy2(source.path / name, draft.folder / name)
         if (source.path / "engines").is_dir():
             shutil.copytree(source.path / "engines", draft.folder / "engines")
         text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
         write_atomically(draft.folder / PLAN, f"{text}\n".encode())
+        card = write_card(manifest, source.config, source.calibration)
+        write_atomically(draft.folder / CARD, card.encode())
         chart = front_chart(found)
         if chart is not None:
             write_atomically(draft.folder / CHART, chart.encode())
-        provenance = {**source.manifest.provenance, "plan": found["choice"]}
-        draft.manifest = dataclasses.replace(source.manifest, provenance=provenance)
+        draft.manifest = manifest
     return read_bundle(out)
 
 

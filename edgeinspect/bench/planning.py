@@ -56,6 +56,7 @@ class PlanSettings:
 class Plan:
     """What was found. `choice` is one of `candidates`; `front` names the best trade-offs."""
 
+    name: str  # of the bundle that was planned for
     demand: Demand
     candidates: tuple[Candidate, ...]
     front: tuple[str, ...]
@@ -111,6 +112,7 @@ def plan_bundle(
         candidates = search.measure(bundles, stack)
         choice = pick(candidates, demand)
         yield Plan(
+            name=bundle.name,
             demand=demand,
             candidates=tuple(candidates),
             front=tuple(one.name for one in on_front(candidates)),

@@ -40,6 +40,7 @@ def test_the_choice_is_in_a_copy_that_is_a_bundle(bundle: Bundle, planned: Bundl
     assert plan["choice"]["name"] in {c["name"] for c in plan["candidates"]}
     assert again.manifest.provenance["plan"] == plan["choice"]
     assert (again.path / "plan.svg").exists()
+    assert again.name == bundle.name
     assert "plan" not in bundle.manifest.provenance
     assert read_plan(bundle) is None
 
