@@ -23,7 +23,7 @@ from edgeinspect.bench.candidates import AS_IS, Candidate, Demand, judge, on_fro
 from edgeinspect.bench.machine import read_hardware, read_versions
 from edgeinspect.bench.pictures import BenchPictures, open_pictures
 from edgeinspect.bench.stages import measure_stages
-from edgeinspect.bench.variants import LeftOut, Variant, open_all, variant_keys
+from edgeinspect.bench.variants import LeftOut, Variant, check_batches, open_all, variant_keys
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Precision
 from edgeinspect.data.images import read_picture
@@ -50,6 +50,14 @@ class PlanSettings:
     merge: tuple[int, ...] = (16,)
     threads: int | None = None
     seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_batches(self.batches)
+        if min(self.merge, default=0) < 0:
+            words = ",".join(map(str, self.merge))
+            raise ConfigError(f"merge is {words}", hint="write numbers from 0 on, as 8,16")
+        if not self.seconds > 0:
+            raise ConfigError(f"seconds are {self.seconds}: it must be above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,7 +190,9 @@ def _graphs(report: BenchReport) -> list[tuple[str, str]]:
 def _model(bundle: Mapping[str, Any]) -> str:
     merged = max(bundle["merge"])
     words = [f"{bundle['preset']}, form {bundle['form']}, target {bundle['target']}"]
-    words.append(f"{bundle['size_px']} px, {bundle['n_scales']} scales")
+    words.append(
+        f"{bundle['size_px']} px, {bundle['n_scales']} scale{'s' * (bundle['n_scales'] > 1)}"
+    )
     return ", ".join([*words, f"merging {merged}"] if merged else words)
 
 
