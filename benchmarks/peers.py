@@ -2,11 +2,12 @@
 
     uv venv --python 3.11 VENV
     uv pip install --python VENV/bin/python "anomalib[openvino]==2.7.0" -e ".[train]"
-    VENV/bin/python -m benchmarks.peers               # minutes: see docs/bench.md; 6 GB on disk
+    VENV/bin/python -m benchmarks.peers               # half an hour on an idle core, 6 GB on disk
     python -m benchmarks.peers --rehearse             # `tiny` alone, without anomalib
 
 Speed only: weights and backbones are random or untrained, and nothing is said of what they find.
-Each peer goes through its own export, run by ONNX Runtime and by OpenVINO, on one thread. OpenVINO
+Each peer goes through its own export, run by ONNX Runtime and by OpenVINO, on one thread, in
+interleaved rounds with ours; one peer after the other, since together they take 15 GB. OpenVINO
 stands there twice: at the precision that it chooses (BF16 where the processor has it), and held to
 FP32. Ours run on ONNX Runtime in FP32. `ratio_to_edge` and `ratio_to_tiny` refer to the presets as
 they are (target features), `..._pixels` to those with target pixels. A ratio is the peer's time
@@ -23,10 +24,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import importlib.util
 import json
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,13 +40,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.peer_models import PEERS, export_peer, to_openvino
+from benchmarks.peer_models import PEERS, to_openvino
 from benchmarks.peer_sessions import open_call
 from edgeinspect.bench.baseline import make_generator
-from edgeinspect.bench.latency import Ratio, median_ratio
+from edgeinspect.bench.latency import median_ratio
 from edgeinspect.bench.machine import read_hardware, read_versions
-from edgeinspect.bench.measuring import Case, Rounds, measure_rounds
+from edgeinspect.bench.measuring import Case, measure_rounds
 from edgeinspect.card import markdown_table
 from edgeinspect.config import Target, preset
 from edgeinspect.export.bundling import write_bundle
@@ -69,6 +73,7 @@ GOALS = (  # ours, the peer, and how many times its time is at least to be
     ("edge", "Dinomaly base", 3.0),
 )
 Row = dict[str, Any]
+Medians = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,19 +95,27 @@ class Entry:
 def main() -> None:
     options = _parse()
     with tempfile.TemporaryDirectory() as folder:
-        entries = [
-            _our_entry(*one, Path(folder)) for one in OURS[: 2 if options.rehearse else None]
-        ]
-        failed: list[Row] = []
+        work = Path(folder)
+        ours = [_our_entry(*one, work) for one in OURS[: 2 if options.rehearse else None]]
+        rows: list[Row] = []
+        seen = [_measure(ours, options.rounds)] if options.rehearse else []
         for name in () if options.rehearse else PEERS:
             try:
-                entries += _peer_entries(name, Path(folder))
-            except Exception as error:  # what a peer's export raises is for its row
-                why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"[:300]
-                failed.append({"system": "anomalib", "model": name, "why": why})
-            print("exported", name, flush=True)
-        starts = [_start_s(entry) for entry in entries]
-        rounds = measure_rounds([entry.case() for entry in entries], options.rounds)
+                entries = _peer_entries(name, work)
+                medians = _measure([*ours, *entries], options.rounds)
+            except Exception as error:  # what a peer raises is for its row
+                why = f"{type(error).__name__}: {str(error).strip()}".splitlines()[-1][:300]
+                rows.append({"system": "anomalib", "model": name, "why": why})
+                continue
+            seen.append(medians[: len(ours)])
+            bases = dict(zip([entry.model for entry in ours], seen[-1], strict=True))
+            theirs = zip(entries, medians[len(ours) :], strict=True)
+            rows += [_row(entry, one, bases) for entry, one in theirs]
+            print(rows[-1], flush=True)
+            shutil.rmtree(entries[0].path.parent, ignore_errors=True)
+        pooled = [np.concatenate(one) for one in zip(*seen, strict=True)]
+        bases = dict(zip([entry.model for entry in ours], pooled, strict=True))
+        rows = [_row(*pair, bases) for pair in zip(ours, pooled, strict=True)] + rows
     report = {
         "hardware": dataclasses.asdict(read_hardware()),
         "versions": read_versions() | _versions("anomalib", "openvino", "timm"),
@@ -110,8 +123,8 @@ def main() -> None:
         "threads": 1,
         "size_px": SIZE_PX,
         "is_rehearsal": options.rehearse,
-        "goals": _goals(entries, rounds),
-        "rows": _rows(entries, rounds, starts) + failed,
+        "goals": _goals(rows),
+        "rows": rows,
     }
     write_atomically(options.out, (json.dumps(report, indent=1) + "\n").encode())
     page = render_markdown(report)
@@ -143,9 +156,12 @@ def _our_entry(name: str, target: Target, work: Path) -> Entry:
 
 
 def _peer_entries(name: str, work: Path) -> list[Entry]:
-    """A peer on each runtime that is installed."""
+    """A peer on each runtime that is installed; exported by a process whose memory goes with it."""
     folder = work / name.replace(" ", "-")
-    files = {"onnxruntime": export_peer(PEERS[name], folder, SIZE_PX)}
+    code = f"export_peer(PEERS[{name!r}], Path({str(folder)!r}), {SIZE_PX})"
+    imports = "from pathlib import Path; from benchmarks.peer_models import PEERS, export_peer"
+    _run(f"{imports}; {code}")
+    files = {"onnxruntime": next(folder.rglob("*.onnx"))}
     if importlib.util.find_spec("openvino") is not None:
         files["openvino"] = files["openvino fp32"] = to_openvino(files["onnxruntime"], folder)
     return [
@@ -161,6 +177,18 @@ def _peer_entries(name: str, work: Path) -> list[Entry]:
     ]
 
 
+def _run(code: str) -> None:
+    """Code in a process of its own. Raises: RuntimeError with its last words."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip())
+
+
+def _measure(entries: list[Entry], n_rounds: int) -> list[Medians]:
+    """Medians of the rounds of each, (rounds,), milliseconds."""
+    return [one.medians_ms for one in measure_rounds([e.case() for e in entries], n_rounds)]
+
+
 def _start_s(entry: Entry) -> float:
     """Seconds from a new process to its first answer, the median of a few."""
     call = f"open_call({entry.opener!r}, {str(entry.path)!r}, {SIZE_PX})()"
@@ -168,56 +196,55 @@ def _start_s(entry: Entry) -> float:
     times = []
     for _ in range(N_STARTS):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+        _run(code)
         times.append(time.perf_counter() - start)
     return float(np.median(times))
 
 
-def _rows(entries: list[Entry], rounds: list[Rounds], starts: list[float]) -> list[Row]:
-    ours = _ours(entries, rounds)
-    costs = {system: _cost_of(system) for system in {entry.system for entry in entries}}
-    rows = []
-    for entry, one, start in zip(entries, rounds, starts, strict=True):
-        row: Row = {
-            "system": entry.system,
-            "model": entry.model,
-            "runtime": entry.runtime,
-            "p50_ms": round(float(np.median(one.times_ms)), 3),
-            "images_per_s": round(1e3 / float(np.median(one.times_ms)), 2),
-        }
-        for name, base in ours.items():
-            ratio = median_ratio(one.medians_ms, base.medians_ms)
-            row |= _named(f"ratio_to_{name.replace(' ', '_')}", ratio)
-        row |= {"model_mb": round(entry.n_bytes / 1e6, 1), **costs[entry.system]}
-        row |= {"start_s": round(start, 2)}
-        rows.append(row | {"round_ms": [round(float(t), 3) for t in one.medians_ms]})
-    return rows
+def _row(entry: Entry, medians: Medians, bases: dict[str, Medians]) -> Row:
+    """`bases`: of ours in the same rounds."""
+    p50 = float(np.median(medians))
+    row: Row = {
+        "system": entry.system,
+        "model": entry.model,
+        "runtime": entry.runtime,
+        "p50_ms": round(p50, 3),
+        "images_per_s": round(1e3 / p50, 2),
+    }
+    for name, base in bases.items():
+        ratio = median_ratio(medians, base)
+        key = f"ratio_to_{name.replace(' ', '_')}"
+        row[key] = round(ratio.value, 3)
+        row[f"{key}_ci95"] = [round(ratio.low, 3), round(ratio.high, 3)]
+    row |= {"model_mb": round(entry.n_bytes / 1e6, 1), **_cost_of(entry.system)}
+    row |= {"start_s": round(_start_s(entry), 2)}
+    return row | {"round_ms": [round(float(t), 3) for t in medians]}
 
 
-def _ours(entries: list[Entry], rounds: list[Rounds]) -> dict[str, Rounds]:
-    pairs = zip(entries, rounds, strict=True)
-    return {entry.model: one for entry, one in pairs if entry.system == "edgeinspect"}
-
-
-def _named(key: str, ratio: Ratio) -> Row:
-    interval = [round(ratio.low, 3), round(ratio.high, 3)]
-    return {key: round(ratio.value, 3), f"{key}_ci95": interval}
-
-
-def _goals(entries: list[Entry], rounds: list[Rounds]) -> list[Row]:
+def _goals(rows: list[Row]) -> list[Row]:
     """Whether each holds, against the peer's best runtime; nothing of peers not measured."""
     found = []
     for name, peer, least in GOALS:
-        pairs = [p for p in zip(entries, rounds, strict=True) if p[0].model == peer]
-        if not pairs:
+        theirs = [row for row in rows if row["model"] == peer and "why" not in row]
+        if not theirs:
             continue
-        entry, best = min(pairs, key=lambda pair: float(np.median(pair[1].medians_ms)))
-        ratio = median_ratio(best.medians_ms, _ours(entries, rounds)[name].medians_ms)
-        goal: Row = {"ours": name, "peer": peer, "runtime": entry.runtime, "at_least": least}
-        found.append(goal | _named("ratio", ratio) | {"holds": ratio.value >= least})
+        best = min(theirs, key=lambda row: float(row["p50_ms"]))
+        key = f"ratio_to_{name}"
+        found.append(
+            {
+                "ours": name,
+                "peer": peer,
+                "runtime": best["runtime"],
+                "at_least": least,
+                "ratio": best[key],
+                "ratio_ci95": best[f"{key}_ci95"],
+                "holds": best[key] >= least,
+            }
+        )
     return found
 
 
+@functools.cache
 def _cost_of(system: str) -> dict[str, float]:
     """Megabytes of the distributions that running takes, and CPU seconds to import them."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
