@@ -1,12 +1,15 @@
 """What latency and memory cost against batch, image size, tiles, width, depth and merging.
 
-    python -m benchmarks.cost_curves                    # preset tiny, form cross, one core
+    python -m benchmarks.cost_curves                    # tiny, form cross, one core: 15 minutes
+    python -m benchmarks.cost_curves --target features  # as the preset is; sizes from 256 px on
     python -m benchmarks.cost_curves --runtime onnxruntime-cuda
-    python -m benchmarks.cost_curves --rehearse         # toy sizes, seconds
+    python -m benchmarks.cost_curves --rehearse         # toy sizes, a minute
 
 Each point is a process of its own (its peak of memory, above that of the imports), with weights by
-seed; speed does not depend on them. `exponent` is the slope of log time over log value: 1 is in
-proportion. Points are written after each, into `benchmarks/results/cost_curves.json`.
+seed; speed does not depend on them. `tiles` is a part of that many, one call a tile; `merge` is r
+in each encoder block. `exponent` is the slope of log time over log value, `memory_exponent` that of
+the peak: 1 is in proportion. What a setting refuses is a point with the reason. Points are written
+after each, into `benchmarks/results/cost_curves.json`, and as tables into `cost_curves.md`.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from typing import Any
 import numpy as np
 
 from edgeinspect.bench.machine import read_hardware, read_versions
+from edgeinspect.card import markdown_table
+from edgeinspect.config import Precision, RunConfig, Target, from_dict, preset, to_dict
+from edgeinspect.errors import ConfigError
 from edgeinspect.writing import write_atomically
 
 ROOT = Path(__file__).parents[1]
@@ -50,128 +56,183 @@ def main() -> None:
         "hardware": dataclasses.asdict(read_hardware()),
         "versions": read_versions(),
         "preset": options.preset,
+        "target": options.target,
         "runtime": options.runtime,
         "threads": 1,
         "is_rehearsal": options.rehearse,
         "curves": {},
     }
-    for name, values in (TOY_CURVES if options.rehearse else CURVES).items():
-        points: list[dict[str, Any]] = []
-        for value in values:
-            points.append(_in_a_process(name, value, options))
-            report["curves"][name] = {"points": points, "exponent": exponent(points)}
+    curves = TOY_CURVES if options.rehearse else CURVES
+    curves = {name: curves[name] for name in options.curves or curves}
+    with tempfile.TemporaryDirectory() as folder:
+        bundles = _Bundles(Path(folder), options)
+        for name, value in [(name, v) for name, values in curves.items() for v in values]:
+            curve = report["curves"].setdefault(name, {"points": []})
+            curve["points"].append({"value": value, **_point(name, value, bundles, options)})
+            curve["exponent"] = exponent(curve["points"], "p50_ms")
+            curve["memory_exponent"] = exponent(curve["points"], "peak_mib")
             write_atomically(options.out, (json.dumps(report, indent=1) + "\n").encode())
-            print(name, points[-1], flush=True)
+            page = render_markdown(report).encode()
+            write_atomically(options.out.with_suffix(".md"), page)
+            print(name, curve["points"][-1], flush=True)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--target", default="pixels", help="or features, both")
     parser.add_argument("--runtime", default="onnxruntime", help="or onnxruntime-cuda")
-    parser.add_argument("--rehearse", action="store_true", help="toy sizes, for seconds")
+    parser.add_argument("--curves", nargs="*", choices=list(CURVES), help="of these alone")
+    parser.add_argument("--rehearse", action="store_true", help="toy sizes, for a minute")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--point", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _in_a_process(name: str, value: int, options: argparse.Namespace) -> dict[str, Any]:
-    what = {
-        "curve": name,
-        "value": value,
-        "preset": options.preset,
-        "runtime": options.runtime,
-        "is_toy": options.rehearse,
-    }
-    command = [sys.executable, "-m", "benchmarks.cost_curves", "--point", json.dumps(what)]
+class _Bundles:
+    """The preset with one thing changed, exported once for all points that share it."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+        self._folder, self._options = folder, options
+        self._made: dict[str, Path] = {}
+
+    def find(self, curve: str, value: int) -> Path:
+        """Raises: ConfigError for settings there are not; _ProcessError."""
+        config = self._config(curve, value)
+        key = repr(config)
+        if key not in self._made:
+            path = self._folder / f"{len(self._made)}.bundle"
+            config_file = path.with_suffix(".json")
+            config_file.write_text(json.dumps(to_dict(config)))
+            code = "from benchmarks.cost_curves import export"
+            _run(["-c", f"{code}; export({str(config_file)!r}, {str(path)!r})"])
+            self._made[key] = path
+        return self._made[key]
+
+    def _config(self, curve: str, value: int) -> RunConfig:
+        config = preset(self._options.preset, Target(self._options.target))
+        changes: dict[str, Any] = {"size": 128, "depth": 1} if self._options.rehearse else {}
+        if curve in ("size", "width", "depth", "merge"):
+            changes[curve] = value
+        generator = dataclasses.replace(config.generator, **changes)
+        preprocess = dataclasses.replace(config.preprocess, size=generator.size)
+        return dataclasses.replace(config, generator=generator, preprocess=preprocess)
+
+
+def export(config_file: str, path: str) -> None:
+    """Settings, as a bundle with weights by seed; in a process of its own, since it takes torch."""
+    from edgeinspect.bench.baseline import make_generator
+    from edgeinspect.export.bundling import write_bundle
+
+    config = from_dict(RunConfig, json.loads(Path(config_file).read_text()))
+    write_bundle(make_generator(config.generator), config, Path(path))
+
+
+class _ProcessError(Exception):
+    """A process that failed, by its last word."""
+
+
+def _run(arguments: list[str]) -> str:
+    """What a process of this Python prints. Raises: _ProcessError."""
+    command = [sys.executable, *arguments]
     try:
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False
         )
-    except subprocess.TimeoutExpired:
-        return {"value": value, "why": f"not done after {LIMIT_S} s"}
+    except subprocess.TimeoutExpired as error:
+        raise _ProcessError(f"not done after {LIMIT_S} s") from error
     if done.returncode:
-        return {"value": value, "why": (done.stderr.strip().splitlines() or ["no word"])[-1][:300]}
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        raise _ProcessError((done.stderr.strip().splitlines() or ["no word"])[-1][:300])
+    return done.stdout
+
+
+def _point(
+    curve: str, value: int, bundles: _Bundles, options: argparse.Namespace
+) -> dict[str, Any]:
+    try:
+        what = {
+            "bundle": str(bundles.find(curve, value)),
+            "runtime": options.runtime,
+            "batch": value if curve == "batch" else 1,
+            "n_calls": value if curve == "tiles" else 1,
+        }
+        answer = _run(["-m", "benchmarks.cost_curves", "--point", json.dumps(what)])
+    except (_ProcessError, ConfigError) as error:
+        return {"why": str(error)}
+    found: dict[str, Any] = json.loads(answer.splitlines()[-1])
     return found
 
 
 def measure(what: dict[str, Any]) -> dict[str, Any]:
-    """One point: milliseconds a part, and peak memory above the imports and the weights' export.
-
-    The graph is exported by a process of its own first, so that it is not in the peak.
-    """
+    """One point: milliseconds a part, and peak memory above that of imports and manifest."""
     from edgeinspect.bench.measuring import Case, measure_rounds
     from edgeinspect.bundle import read_bundle
-    from edgeinspect.config import Precision
     from edgeinspect.parity import Golden
     from edgeinspect.runtime.session import open_session
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "point.bundle"
-        code = f"from benchmarks.cost_curves import export; export({what!r}, {str(path)!r})"
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
-        bundle = read_bundle(path)
-        golden = Golden.load(bundle.golden_path)
-        n = what["value"] if what["curve"] in ("batch", "tiles") else 1
-        batch, n_calls = (1, n) if what["curve"] == "tiles" else (n, 1)
-        images = np.ascontiguousarray(golden.images[np.arange(batch) % len(golden.images)])
-        tile = np.zeros(batch, np.int32)
-        before = _peak_mib()
-        precision = Precision.FP32 if what["runtime"] == "onnxruntime" else Precision.FP16
-        with open_session(
-            bundle,
-            runtime=what["runtime"],
-            precision=precision,
-            batch=batch,
-            threads=1,
-            constants=golden.constants,
-        ) as session:
+    bundle = read_bundle(Path(what["bundle"]))
+    golden = Golden.load(bundle.golden_path)
+    batch, n_calls = what["batch"], what["n_calls"]
+    images = np.ascontiguousarray(golden.images[np.arange(batch) % len(golden.images)])
+    tile = np.zeros(batch, np.int32)
+    before = _peak_mib()
+    precision = Precision.FP32 if what["runtime"] == "onnxruntime" else Precision.FP16
+    with open_session(
+        bundle,
+        runtime=what["runtime"],
+        precision=precision,
+        batch=batch,
+        threads=1,
+        constants=golden.constants,
+    ) as session:
 
-            def run() -> None:
-                for _ in range(n_calls):
-                    session.infer(images, tile)
+        def run() -> None:
+            for _ in range(n_calls):
+                session.infer(images, tile)
 
-            (rounds,) = measure_rounds([Case(name="point", batch=batch, run=run)], N_ROUNDS)
-        work = bundle.manifest.graph["work"][precision.value]
-        return {
-            "value": what["value"],
-            "p50_ms": round(float(np.median(rounds.times_ms)), 3),
-            "round_ms": [round(float(t), 3) for t in rounds.medians_ms],
-            "peak_mib": round(_peak_mib() - before, 1),
-            "gflop": round(work["flop_per_image"] * n / 1e9, 3),
-        }
+        (rounds,) = measure_rounds([Case(name="point", batch=batch, run=run)], N_ROUNDS)
+    work = bundle.manifest.graph["work"][precision.value]
+    return {
+        "p50_ms": round(float(np.median(rounds.times_ms)), 3),
+        "round_ms": [round(float(t), 3) for t in rounds.medians_ms],
+        "peak_mib": round(_peak_mib() - before, 1),
+        "gflop": round(work["flop_per_image"] * batch * n_calls / 1e9, 3),
+    }
 
 
-def export(what: dict[str, Any], path: str) -> None:
-    """The preset with one thing changed, as a bundle."""
-    from edgeinspect.bench.baseline import make_generator
-    from edgeinspect.config import PreprocessConfig, Target, preset
-    from edgeinspect.export.bundling import write_bundle
-
-    config = preset(what["preset"], Target.PIXELS)
-    value, curve = what["value"], what["curve"]
-    size = value if curve == "size" else 128 if what["is_toy"] else config.generator.size
-    changes: dict[str, Any] = {"size": size}
-    if curve in ("width", "depth", "merge"):
-        changes[curve] = value
-    if what["is_toy"]:
-        changes.setdefault("depth", 1)
-    preprocess = PreprocessConfig(size=size)
-    config = dataclasses.replace(
-        config,
-        generator=dataclasses.replace(config.generator, **changes),
-        preprocess=preprocess,
-    )
-    write_bundle(make_generator(config.generator), config, Path(path))
-
-
-def exponent(points: list[dict[str, Any]]) -> float | None:
-    """Slope of log time over log value, where both are above 0; None for fewer than two."""
-    known = [(p["value"], p["p50_ms"]) for p in points if p["value"] > 0 and "p50_ms" in p]
+def exponent(points: list[dict[str, Any]], key: str) -> float | None:
+    """Slope of log cost over log value, where both are above 0; None for fewer than two."""
+    known = [(p["value"], p[key]) for p in points if p["value"] > 0 and p.get(key, 0) > 0]
     if len(known) < 2:
         return None
-    values, times = np.log(np.array(known)).T
-    return round(float(np.polyfit(values, times, 1)[0]), 3)
+    values, costs = np.log(np.array(known)).T
+    return round(float(np.polyfit(values, costs, 1)[0]), 3)
+
+
+def render_markdown(report: dict[str, Any]) -> str:
+    """A table a curve."""
+    parts = [
+        "# What latency and memory cost\n\n",
+        f"Preset `{report['preset']}`, target {report['target']}, form cross, {report['runtime']},"
+        f" one thread, {report['hardware']['cpu']}; one thing changed at a time. An exponent of 1"
+        " is in proportion.\n",
+    ]
+    for name, curve in report["curves"].items():
+        lines = [_line(point) for point in curve["points"]]
+        parts += [f"\n## {name}\n\n", markdown_table((name, "ms", "GFLOP", "peak MiB"), lines)]
+        time, memory = (_word(curve[key]) for key in ("exponent", "memory_exponent"))
+        parts.append(f"\nExponent of time {time}, of memory {memory}.\n")
+    return "".join(parts)
+
+
+def _line(point: dict[str, Any]) -> tuple[str, ...]:
+    if "why" in point:
+        return str(point["value"]), point["why"], "-", "-"
+    return tuple(f"{point[key]:g}" for key in ("value", "p50_ms", "gflop", "peak_mib"))
+
+
+def _word(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _peak_mib() -> float:

@@ -1,192 +1,258 @@
-"""How fast anomalib's models are beside ours: same core, same images, same rounds.
+"""How fast anomalib's models are beside ours: same core, same size of picture, same rounds.
 
-    python3 -m venv VENV
-    VENV/bin/pip install "anomalib[openvino]==2.7.0" -e ".[train]"
-    VENV/bin/python -m benchmarks.peers
-    python -m benchmarks.peers --rehearse          # ours alone at toy size, without anomalib
+    uv venv --python 3.11 VENV
+    uv pip install --python VENV/bin/python "anomalib[openvino]==2.7.0" -e ".[train]"
+    VENV/bin/python -m benchmarks.peers               # half an hour on an idle core, 6 GB on disk
+    python -m benchmarks.peers --rehearse             # `tiny` alone, without anomalib
 
 Speed only: weights and backbones are random or untrained, and nothing is said of what they find.
-Each peer goes through its own export to ONNX, run by ONNX Runtime, and by OpenVINO where that is
-installed, on one thread. A ratio is the peer's time over ours: above 1 ours is faster. What cannot
-be built or exported is a row with the reason. Results: `benchmarks/results/peers.json`.
+Each peer goes through its own export, run by ONNX Runtime and by OpenVINO, on one thread, in
+interleaved rounds with ours; one peer after the other, since together they take 15 GB. OpenVINO
+stands there twice: at the precision that it chooses (BF16 where the processor has it), and held to
+FP32. Ours run on ONNX Runtime in FP32. `ratio_to_edge` and `ratio_to_tiny` refer to the presets as
+they are (target features), `..._pixels` to those with target pixels. A ratio is the peer's time
+over ours: above 1 ours is faster. `goals` takes each peer at its best runtime. What cannot be built
+or exported is a row with the reason.
+
+`install_mb`: distributions that the library requires. `import_s`: CPU seconds to import what it
+judges pictures with. `start_s`: from a new process to its first answer, with the runtime alone:
+of a peer neither anomalib nor torch is imported for it. Results: `benchmarks/results/peers.json`,
+and `peers.md` beside it.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
+import functools
 import importlib.util
 import json
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmarks.peer_models import PEERS, to_openvino
+from benchmarks.peer_sessions import open_call
 from edgeinspect.bench.baseline import make_generator
 from edgeinspect.bench.latency import median_ratio
 from edgeinspect.bench.machine import read_hardware, read_versions
-from edgeinspect.bench.measuring import Case, Rounds, measure_rounds
-from edgeinspect.bundle import Bundle
-from edgeinspect.config import PreprocessConfig, Target, preset
+from edgeinspect.bench.measuring import Case, measure_rounds
+from edgeinspect.card import markdown_table
+from edgeinspect.config import Target, preset
 from edgeinspect.export.bundling import write_bundle
-from edgeinspect.parity import Golden
-from edgeinspect.runtime.session import open_session
 from edgeinspect.writing import write_atomically
 
-OUT = Path(__file__).parent / "results/peers.json"
-OURS = ("edge", "tiny")
-SIZE, TOY_SIZE = 256, 128
-BANK = 20_480
-N_FITTED = 8  # pictures that statistics are taken of; how many changes no time
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "benchmarks/results/peers.json"
+OURS = (
+    ("tiny", Target.FEATURES),
+    ("tiny", Target.PIXELS),
+    ("edge", Target.FEATURES),
+    ("edge", Target.PIXELS),
+)
+OUR_FILES = ("graph_fp32.onnx", "weights_fp32.bin")
+SIZE_PX = 256
+N_STARTS = 3
+# What is imported to judge pictures.
+IMPORTS = {"edgeinspect": "edgeinspect.runtime.inspector", "anomalib": "anomalib.deploy"}
+GOALS = (  # ours, the peer, and how many times its time is at least to be
+    ("tiny", "PaDiM ResNet-18", 1.0),
+    ("edge", "EfficientAD-S", 3.0),
+    ("edge", "PatchCore WideResNet-50", 3.0),
+    ("edge", "Dinomaly base", 3.0),
+)
+Row = dict[str, Any]
+Medians = NDArray[np.float64]
 
-# name: class in anomalib.models, its arguments
-PEERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "PatchCore WideResNet-50": ("Patchcore", {"backbone": "wide_resnet50_2", "pre_trained": False}),
-    "PatchCore ResNet-18": ("Patchcore", {"backbone": "resnet18", "pre_trained": False}),
-    "PaDiM ResNet-18": ("Padim", {"backbone": "resnet18", "pre_trained": False}),
-    "FastFlow ResNet-18": ("Fastflow", {"backbone": "resnet18", "pre_trained": False}),
-    "EfficientAD-S": ("EfficientAd", {"model_size": "small"}),
-    "GANomaly": ("Ganomaly", {}),
-    "DRAEM": ("Draem", {}),
-    "Dinomaly base": ("Dinomaly", {"encoder_name": "dinov2reg_vit_base_14"}),
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A model on a runtime: its file, or bundle, and how a call of it is opened."""
+
+    system: str
+    model: str
+    runtime: str
+    opener: str
+    path: Path
+    n_bytes: int
+
+    def case(self) -> Case:
+        call = open_call(self.opener, str(self.path), SIZE_PX)
+        return Case(name=f"{self.model} on {self.runtime}", batch=1, run=call)
 
 
 def main() -> None:
     options = _parse()
-    names = [] if options.rehearse else list(PEERS)
-    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        size = TOY_SIZE if options.rehearse else SIZE
-        cases = [_our_case(name, work, size) for name in (OURS[1:] if options.rehearse else OURS)]
-        image = np.random.default_rng(0).random((1, 3, size, size), dtype=np.float32)
-        for name in names:
+        ours = [_our_entry(*one, work) for one in OURS[: 2 if options.rehearse else None]]
+        rows: list[Row] = []
+        seen = [_measure(ours, options.rounds)] if options.rehearse else []
+        for name in () if options.rehearse else PEERS:
             try:
-                cases += _peer_cases(name, work, image)
-            except Exception as error:  # what a peer's export raises is for its row
-                why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"[:300]
+                entries = _peer_entries(name, work)
+                medians = _measure([*ours, *entries], options.rounds)
+            except Exception as error:  # what a peer raises is for its row
+                why = f"{type(error).__name__}: {str(error).strip()}".splitlines()[-1][:300]
                 rows.append({"system": "anomalib", "model": name, "why": why})
-        rows += _rows(measure_rounds(cases, options.rounds))
+                continue
+            seen.append(medians[: len(ours)])
+            bases = dict(zip([entry.model for entry in ours], seen[-1], strict=True))
+            theirs = zip(entries, medians[len(ours) :], strict=True)
+            rows += [_row(entry, one, bases) for entry, one in theirs]
+            print(rows[-1], flush=True)
+            shutil.rmtree(entries[0].path.parent, ignore_errors=True)
+        pooled = [np.concatenate(one) for one in zip(*seen, strict=True)]
+        bases = dict(zip([entry.model for entry in ours], pooled, strict=True))
+        rows = [_row(*pair, bases) for pair in zip(ours, pooled, strict=True)] + rows
     report = {
         "hardware": dataclasses.asdict(read_hardware()),
-        "versions": read_versions() | _versions("anomalib", "openvino"),
+        "versions": read_versions() | _versions("anomalib", "openvino", "timm"),
         "rounds": options.rounds,
         "threads": 1,
+        "size_px": SIZE_PX,
         "is_rehearsal": options.rehearse,
+        "goals": _goals(rows),
         "rows": rows,
     }
     write_atomically(options.out, (json.dumps(report, indent=1) + "\n").encode())
-    for row in rows:
-        print(row)
+    page = render_markdown(report)
+    write_atomically(options.out.with_suffix(".md"), page.encode())
+    print(page)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--rehearse", action="store_true", help="ours alone, toy size, seconds")
+    parser.add_argument("--rehearse", action="store_true", help="`tiny` alone, for seconds")
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
 
 
-def _our_case(name: str, work: Path, size: int) -> Case:
-    """A preset in its default form, target pixels, on ONNX Runtime's CPU."""
-    config = preset(name, Target.PIXELS)
-    generator = dataclasses.replace(config.generator, size=size)
-    preprocess = PreprocessConfig(size=size)
-    config = dataclasses.replace(config, generator=generator, preprocess=preprocess)
-    bundle = write_bundle(make_generator(generator), config, work / f"{name}.bundle")
-    return Case(name=f"edgeinspect|{name}|onnxruntime", batch=1, run=_session(bundle))
+def _our_entry(name: str, target: Target, work: Path) -> Entry:
+    """A preset in its default form."""
+    config = preset(name, target)
+    model = name if target is Target.FEATURES else f"{name} {target.value}"
+    bundle = write_bundle(make_generator(config.generator), config, work / f"{model}.bundle")
+    return Entry(
+        system="edgeinspect",
+        model=model,
+        runtime="onnxruntime",
+        opener="edgeinspect",
+        path=bundle.path,
+        n_bytes=sum((bundle.path / name).stat().st_size for name in OUR_FILES),
+    )
 
 
-def _session(bundle: Bundle) -> Callable[[], object]:
-    golden = Golden.load(bundle.golden_path)
-    session = open_session(bundle, runtime="onnxruntime", threads=1, constants=golden.constants)
-    image, tile = golden.images[:1], np.zeros(1, np.int32)
-    return lambda: session.infer(image, tile)
-
-
-def _peer_cases(name: str, work: Path, image: np.ndarray) -> list[Case]:
-    """A peer through its own export, on each runtime that is installed."""
-    import onnxruntime as ort
-
-    kind, arguments = PEERS[name]
-    model = getattr(importlib.import_module("anomalib.models"), kind)(**arguments)
-    _fit(kind, model, image)
-    path = model.to_onnx(work / kind / name.replace(" ", "-"), input_size=image.shape[-2:])
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feeds = {session.get_inputs()[0].name: image}
-    cases = [
-        Case(name=f"anomalib|{name}|onnxruntime", batch=1, run=lambda: session.run(None, feeds))
-    ]
+def _peer_entries(name: str, work: Path) -> list[Entry]:
+    """A peer on each runtime that is installed; exported by a process whose memory goes with it."""
+    folder = work / name.replace(" ", "-")
+    code = f"export_peer(PEERS[{name!r}], Path({str(folder)!r}), {SIZE_PX})"
+    imports = "from pathlib import Path; from benchmarks.peer_models import PEERS, export_peer"
+    _run(f"{imports}; {code}")
+    files = {"onnxruntime": next(folder.rglob("*.onnx"))}
     if importlib.util.find_spec("openvino") is not None:
-        openvino: Any = importlib.import_module("openvino")
-        settings = {"INFERENCE_NUM_THREADS": 1}
-        compiled = openvino.Core().compile_model(openvino.convert_model(path), "CPU", settings)
-        cases.append(Case(name=f"anomalib|{name}|openvino", batch=1, run=lambda: compiled([image])))
-    return cases
+        files["openvino"] = files["openvino fp32"] = to_openvino(files["onnxruntime"], folder)
+    return [
+        Entry(
+            system="anomalib",
+            model=name,
+            runtime=runtime,
+            opener=runtime,
+            path=path,
+            n_bytes=sum(one.stat().st_size for one in path.parent.glob(f"{path.stem}.*")),
+        )
+        for runtime, path in files.items()
+    ]
 
 
-def _fit(kind: str, model: Any, image: np.ndarray) -> None:
-    """Statistics of noise for those that need some before they can be exported."""
-    import torch
-
-    core = model.model
-    if kind in ("Patchcore", "Padim"):
-        core.train()
-        with torch.no_grad():
-            seen = core(torch.rand(N_FITTED, *image.shape[1:]))
-        if kind == "Padim":
-            core.fit()
-        else:
-            core.memory_bank = torch.rand(BANK, seen.shape[-1])
-    model.eval()
+def _run(code: str) -> None:
+    """Code in a process of its own. Raises: RuntimeError with its last words."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip())
 
 
-def _rows(rounds: list[Rounds]) -> list[dict[str, Any]]:
-    ours = {one.case.name.split("|")[1]: one for one in rounds if "edgeinspect" in one.case.name}
-    rows = []
-    for one in rounds:
-        system, model, runtime = one.case.name.split("|")
-        row: dict[str, Any] = {
-            "system": system,
-            "model": model,
-            "runtime": runtime,
-            "p50_ms": round(float(np.median(one.times_ms)), 3),
-            "images_per_s": round(1e3 / float(np.median(one.times_ms)), 2),
-        }
-        for name, base in ours.items():
-            ratio = median_ratio(one.medians_ms, base.medians_ms)
-            row[f"ratio_to_{name}"] = round(ratio.value, 3)
-            row[f"ratio_to_{name}_ci95"] = [round(ratio.low, 3), round(ratio.high, 3)]
-        row |= _cost_of(system)
-        rows.append(row)
-    return rows
+def _measure(entries: list[Entry], n_rounds: int) -> list[Medians]:
+    """Medians of the rounds of each, (rounds,), milliseconds."""
+    return [one.medians_ms for one in measure_rounds([e.case() for e in entries], n_rounds)]
 
 
+def _start_s(entry: Entry) -> float:
+    """Seconds from a new process to its first answer, the median of a few."""
+    call = f"open_call({entry.opener!r}, {str(entry.path)!r}, {SIZE_PX})()"
+    code = f"from benchmarks.peer_sessions import open_call; {call}"
+    times = []
+    for _ in range(N_STARTS):
+        start = time.perf_counter()
+        _run(code)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def _row(entry: Entry, medians: Medians, bases: dict[str, Medians]) -> Row:
+    """`bases`: of ours in the same rounds."""
+    p50 = float(np.median(medians))
+    row: Row = {
+        "system": entry.system,
+        "model": entry.model,
+        "runtime": entry.runtime,
+        "p50_ms": round(p50, 3),
+        "images_per_s": round(1e3 / p50, 2),
+    }
+    for name, base in bases.items():
+        ratio = median_ratio(medians, base)
+        key = f"ratio_to_{name.replace(' ', '_')}"
+        row[key] = round(ratio.value, 3)
+        row[f"{key}_ci95"] = [round(ratio.low, 3), round(ratio.high, 3)]
+    row |= {"model_mb": round(entry.n_bytes / 1e6, 1), **_cost_of(entry.system)}
+    row |= {"start_s": round(_start_s(entry), 2)}
+    return row | {"round_ms": [round(float(t), 3) for t in medians]}
+
+
+def _goals(rows: list[Row]) -> list[Row]:
+    """Whether each holds, against the peer's best runtime; nothing of peers not measured."""
+    found = []
+    for name, peer, least in GOALS:
+        theirs = [row for row in rows if row["model"] == peer and "why" not in row]
+        if not theirs:
+            continue
+        best = min(theirs, key=lambda row: float(row["p50_ms"]))
+        key = f"ratio_to_{name}"
+        found.append(
+            {
+                "ours": name,
+                "peer": peer,
+                "runtime": best["runtime"],
+                "at_least": least,
+                "ratio": best[key],
+                "ratio_ci95": best[f"{key}_ci95"],
+                "holds": best[key] >= least,
+            }
+        )
+    return found
+
+
+@functools.cache
 def _cost_of(system: str) -> dict[str, float]:
     """Megabytes of the distributions that running takes, and CPU seconds to import them."""
-    name = "edgeinspect" if system == "edgeinspect" else "anomalib"
-    code = (
-        "import edgeinspect.runtime.inspector"
-        if name == "edgeinspect"
-        else "import anomalib.models"
-    )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code = f"import {IMPORTS[system]}"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"install_mb": round(_megabytes(name), 1), "import_s": round(seconds, 2)}
+    return {"install_mb": round(_megabytes(system), 1), "import_s": round(seconds, 2)}
 
 
 def _megabytes(root: str) -> float:
@@ -211,6 +277,37 @@ def _megabytes(root: str) -> float:
 
 def _versions(*names: str) -> dict[str, str]:
     return {n: metadata.version(n) for n in names if importlib.util.find_spec(n) is not None}
+
+
+def render_markdown(report: Row) -> str:
+    """The table for people, fastest first, then what was not measured."""
+    measured = sorted((r for r in report["rows"] if "why" not in r), key=lambda r: r["p50_ms"])
+    keys = [key for key in measured[0] if not key.endswith("_ci95") and key != "round_ms"]
+    header = tuple(key.removeprefix("ratio_").replace("_", " ") for key in keys)
+    lines = [tuple(_cell(row[key]) for key in keys) for row in measured]
+    hardware, versions = report["hardware"], report["versions"]
+    parts = [
+        "# anomalib's models beside ours, on one core\n\n",
+        f"{hardware['cpu']}, {report['rounds']} interleaved rounds, pictures of"
+        f" {report['size_px']} px;",
+        f" {', '.join(f'{name} {version}' for name, version in versions.items())}.",
+        " Backbones are untrained and weights random: speed alone, nothing of what is found.",
+        " `to ...` is the row's time over ours: above 1 ours is faster.\n\n",
+        markdown_table(header, lines),
+    ]
+    for goal in report["goals"]:
+        low, high = goal["ratio_ci95"]
+        words = "holds" if goal["holds"] else "does not hold"
+        parts.append(
+            f"\n`{goal['ours']}` at least {goal['at_least']:g} times as fast as {goal['peer']}"
+            f" ({goal['runtime']}): {goal['ratio']:.2f} ({low:.2f} to {high:.2f}), {words}.\n"
+        )
+    parts += [f"\nNot measured: {r['model']}: {r['why']}\n" for r in report["rows"] if "why" in r]
+    return "".join(parts)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from edgeinspect.config import (
     to_dict,
 )
 from edgeinspect.constants import Calibration, RuleConstants, Threshold, one_hot
+from edgeinspect.data.images import save_picture
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession
 from edgeinspect.runtime.session import OUTPUTS, open_session
@@ -108,6 +109,16 @@ def stand_in_config(*, size: int, n_scales: int, resize: ResizeRule) -> RunConfi
         ),
         preprocess=PreprocessConfig(size=size, resize=resize, overlap_px=size // 4),
     )
+
+
+def make_labelled(folder: Path) -> Path:
+    """Three good and three bad pictures of the part, as test/good and test/bright."""
+    for label, draw in (("good", good_picture), ("bright", bad_picture)):
+        place = folder / "test" / label
+        place.mkdir(parents=True)
+        for i in range(3):
+            save_picture(place / f"{i}.png", draw(i))
+    return folder
 
 
 def good_picture(seed: int, shape: tuple[int, int] = (64, 64)) -> NDArray[np.uint8]:

@@ -24,9 +24,10 @@ from edgeinspect.bench.machine import Hardware, Watch, read_hardware, read_versi
 from edgeinspect.bench.measuring import Case, Rounds, measure_rounds
 from edgeinspect.bench.nvml import open_nvml
 from edgeinspect.bench.pictures import BenchPictures, open_pictures
+from edgeinspect.bench.plan_record import read_plan
 from edgeinspect.bench.results import BaselineResult, BenchReport, VariantResult
 from edgeinspect.bench.row import RowMaker
-from edgeinspect.bench.variants import LeftOut, Variant, open_all, variant_keys
+from edgeinspect.bench.variants import LeftOut, Variant, check_batches, open_all, variant_keys
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
 from edgeinspect.errors import ConfigError
@@ -52,8 +53,7 @@ class BenchSettings:
     has_baseline: bool = True
 
     def __post_init__(self) -> None:
-        if not self.batches or min(self.batches) < 1:
-            raise ConfigError(f"batch is {self.batches}", hint="write numbers from 1 on, as 1,8")
+        check_batches(self.batches)
         if not 2 <= self.rounds <= MOST_ROUNDS:
             raise ConfigError(
                 f"rounds is {self.rounds}: there is no interval below 2", hint="20 is usual"
@@ -150,6 +150,7 @@ class _Run:
             states=tuple(state.plain() for state in self.watch.states),
             warnings=tuple(self.watch.warnings(self.hardware.n_cores)),
             notes=tuple(self.notes),
+            plan=read_plan(self.bundle),
         )
 
     def _baseline_cases(self) -> list[Case]:

@@ -1,4 +1,4 @@
-"""Charts of a bench: latency distributions, stages, roofline, and latency against AUROC."""
+"""Charts of a bench: latency distributions, stages and roofline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgeinspect.report.svg import (
     text,
 )
 
-__all__ = ["Point", "latency_chart", "pareto_chart", "roofline_chart", "stage_chart"]
+__all__ = ["Point", "latency_chart", "roofline_chart", "stage_chart"]
 
 BLUE, ORANGE = "#2f6f9f", "#cf5f34"
 STAGE_COLOURS = {
@@ -150,36 +150,6 @@ def roofline_chart(
     parts.append(text(350, 336, "FLOP a byte", anchor="middle"))
     parts.append(text(18, 175, "GFLOP/s", anchor="middle", turn=-90))
     return svg(650, 350, parts, title)
-
-
-def pareto_chart(
-    points: Sequence[Point], *, deadline_ms: float, title: str = "Latency against AUROC"
-) -> str:
-    """Candidates by p99 latency (ms) and AUROC, with the deadline; main points are the front."""
-    high = 1.1 * max([p.x for p in points] + [deadline_ms])
-    ys = [p.y for p in points]
-    bottom, top = min(ys) - 0.02, max(ys) + 0.02
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return 70 + 560 * x / high, 290 - 240 * (y - bottom) / (top - bottom)
-
-    parts = [text(16, 24, title, size=TITLE_PX, weight=600)]
-    for value in nice_ticks(0, high):
-        x, _ = place(value, bottom)
-        parts += [line(x, 50, x, 290, GRID)]
-        parts += [text(x, 306, f"{value:g}", anchor="middle", colour=MUTED, size=SMALL_PX)]
-    for value in nice_ticks(bottom, top, 4):
-        _, y = place(0, value)
-        parts += [line(70, y, 630, y, GRID)]
-        parts += [text(64, y + 4, f"{value:.3f}", anchor="end", colour=MUTED, size=SMALL_PX)]
-    x, _ = place(deadline_ms, bottom)
-    parts.append(line(x, 44, x, 290, ORANGE, width=1.6, dash="5 3"))
-    parts.append(text(x, 40, "deadline", anchor="middle", size=SMALL_PX))
-    front = sorted((p.x, p.y) for p in points if p.is_main)
-    parts.append(polyline([place(*p) for p in front], BLUE, width=1.6))
-    parts += _labelled(points, place)
-    parts.append(text(350, 328, "end to end, p99, ms", anchor="middle"))
-    return svg(650, 342, parts, title)
 
 
 def _labelled(

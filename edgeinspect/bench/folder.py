@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinspect.bench.charts import Point, latency_chart, roofline_chart, stage_chart
+from edgeinspect.bench.plan_record import front_chart, front_table
 from edgeinspect.bench.results import BenchReport
 from edgeinspect.bench.tables import Table, report_facts, report_tables
 from edgeinspect.card import markdown_table
@@ -39,6 +40,7 @@ class AcceptanceRecord:
     is_doubtful: bool
     facts: tuple[tuple[str, str], ...]
     tables: tuple[Table, ...]
+    wide_charts: tuple[str, ...]
     charts: tuple[str, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -62,7 +64,7 @@ def write_bench(report: BenchReport, out: Path, *, force: bool = False) -> None:
 def render_markdown(report: BenchReport) -> str:
     """Tables, then what to beware of, then what was run on what."""
     parts = [f"# Speed of {report.bundle['name']}\n\n"]
-    for table in report_tables(report):
+    for table in _tables(report):
         parts.append(f"## {table.title}\n\n{markdown_table(table.header, table.lines)}\n")
         parts.append(f"{table.note}\n\n")
     parts.append(_bullets("Beware", report.all_warnings))
@@ -90,13 +92,18 @@ def render_record(report: BenchReport) -> str:
             lead=_lead(report),
             is_doubtful=bool(report.all_warnings),
             facts=tuple(report_facts(report)),
-            tables=tuple(report_tables(report)),
-            charts=tuple(_charts(report)),
+            tables=tuple(_tables(report)),
+            wide_charts=tuple(_time_charts(report)),
+            charts=tuple(_limit_charts(report)),
             warnings=report.all_warnings,
             notes=report.notes,
             left_out=tuple((one["name"], one["why"]) for one in report.left_out),
         ),
     )
+
+
+def _tables(report: BenchReport) -> list[Table]:
+    return report_tables(report) + ([] if report.plan is None else [front_table(report.plan)])
 
 
 def _lead(report: BenchReport) -> str:
@@ -111,7 +118,7 @@ def _lead(report: BenchReport) -> str:
     return words
 
 
-def _charts(report: BenchReport) -> list[str]:
+def _time_charts(report: BenchReport) -> list[str]:
     series: dict[str, tuple[float, ...]] = {
         base.name: base.round_ms for base in report.baselines if base.round_ms
     }
@@ -122,7 +129,12 @@ def _charts(report: BenchReport) -> list[str]:
     }
     if stages:
         charts.append(stage_chart(stages))
-    return charts + _rooflines(report)
+    return charts
+
+
+def _limit_charts(report: BenchReport) -> list[str]:
+    front = None if report.plan is None else front_chart(report.plan)
+    return _rooflines(report) + ([] if front is None else [front])
 
 
 def _rooflines(report: BenchReport) -> list[str]:

@@ -62,13 +62,18 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineState:
-    """One look at the box; None for what it does not tell."""
+    """One look at the box; None for what it does not tell.
+
+    `cpu_governor` is how cpufreq chooses clocks, such as "performance".
+    """
 
     cpu_mhz: float | None
     cpu_temperature_c: float | None
     load: float
+    cpu_governor: str | None = None
     gpu_mhz: int | None = None
     gpu_temperature_c: int | None = None
+    gpu_power_limit_w: float | None = None
     throttled_by: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
@@ -118,8 +123,10 @@ class Watch:
                 cpu_mhz=_cpu_mhz(self._root),
                 cpu_temperature_c=_cpu_temperature_c(self._root),
                 load=os.getloadavg()[0],
+                cpu_governor=_cpu_governor(self._root),
                 gpu_mhz=None if gpu is None else gpu.clock_mhz,
                 gpu_temperature_c=None if gpu is None else gpu.temperature_c,
+                gpu_power_limit_w=None if gpu is None else gpu.power_limit_w,
                 throttled_by=() if gpu is None else gpu.throttled_by,
             )
         )
@@ -164,6 +171,12 @@ def _cpu_mhz(root: Path) -> float | None:
             float(v) for v in re.findall(r"cpu MHz\s*: ([\d.]+)", _text(root / "proc/cpuinfo"))
         ]
     return float(np.mean(clocks)) if clocks else None
+
+
+def _cpu_governor(root: Path) -> str | None:
+    """That of all cores, joined where they differ."""
+    files = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
+    return " and ".join(sorted({_text(file).strip() for file in files} - {""})) or None
 
 
 def _cpu_temperature_c(root: Path) -> float | None:

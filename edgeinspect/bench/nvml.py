@@ -31,6 +31,7 @@ class GpuState:
 
     clock_mhz: int | None
     temperature_c: int | None
+    power_limit_w: float | None
     throttled_by: tuple[str, ...]
 
 
@@ -43,10 +44,12 @@ class Nvml:
         library.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(self._device))
 
     def state(self) -> GpuState:
+        milliwatts = self._read("nvmlDeviceGetEnforcedPowerLimit", ctypes.c_uint())
         reasons = self._read("nvmlDeviceGetCurrentClocksThrottleReasons", ctypes.c_ulonglong())
         return GpuState(
             clock_mhz=self._read("nvmlDeviceGetClockInfo", ctypes.c_uint(), _SM_CLOCK),
             temperature_c=self._read("nvmlDeviceGetTemperature", ctypes.c_uint(), _GPU_TEMPERATURE),
+            power_limit_w=None if milliwatts is None else milliwatts / 1e3,
             throttled_by=tuple(word for bit, word in _REASONS.items() if (reasons or 0) & bit),
         )
 

@@ -7,9 +7,7 @@ from file to record -> AUROC on labelled pictures -> Pareto front -> the choice,
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib
-import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,13 +20,11 @@ from typing import Any
 import numpy as np
 
 from edgeinspect.bench.candidates import AS_IS, Candidate, Demand, judge, on_front, pick
-from edgeinspect.bench.charts import Point, pareto_chart
-from edgeinspect.bench.comparison import SAME_BOX
 from edgeinspect.bench.machine import read_hardware, read_versions
 from edgeinspect.bench.pictures import BenchPictures, open_pictures
 from edgeinspect.bench.stages import measure_stages
-from edgeinspect.bench.variants import LeftOut, Variant, open_all, variant_keys
-from edgeinspect.bundle import Bundle, new_bundle, read_bundle
+from edgeinspect.bench.variants import LeftOut, Variant, check_batches, open_all, variant_keys
+from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Precision
 from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import LabelledPicture, find_test
@@ -37,9 +33,8 @@ from edgeinspect.metrics import auroc
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.opening import find_engine_here, pick_precision
-from edgeinspect.writing import write_atomically
 
-__all__ = ["Plan", "PlanSettings", "plan_bundle", "write_choice"]
+__all__ = ["Plan", "PlanSettings", "plan_bundle"]
 
 N_TURNS = 4
 WARM_CALLS = 3
@@ -62,12 +57,19 @@ class PlanSettings:
     def __post_init__(self) -> None:
         if self.threads is not None and (not self.threads or min(self.threads) < 1):
             raise ConfigError(f"threads is {self.threads}", hint="write numbers from 1 on, as 1,4")
+        check_batches(self.batches)
+        if min(self.merge, default=0) < 0:
+            words = ",".join(map(str, self.merge))
+            raise ConfigError(f"merge is {words}", hint="write numbers from 0 on, as 8,16")
+        if not self.seconds > 0:
+            raise ConfigError(f"seconds are {self.seconds}: it must be above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What was found. `choice` is one of `candidates`; `front` names the best trade-offs."""
 
+    name: str  # of the bundle that was planned for
     demand: Demand
     candidates: tuple[Candidate, ...]
     front: tuple[str, ...]
@@ -123,6 +125,7 @@ def plan_bundle(
         candidates = search.measure(bundles, stack)
         choice = pick(candidates, demand)
         yield Plan(
+            name=bundle.name,
             demand=demand,
             candidates=tuple(candidates),
             front=tuple(one.name for one in on_front(candidates)),
@@ -290,37 +293,3 @@ def _has_engine(bundle: Bundle, runtime: str, settings: PlanSettings) -> bool:
     except (EngineError, MissingPackageError):
         return False
     return True
-
-
-def write_choice(plan: Plan, out: Path, *, force: bool = False) -> Bundle:
-    """A copy of the bundle with the choice in its manifest, all candidates and their chart beside.
-
-    Raises: OutputError.
-    """
-    source = plan.bundle
-    found = plan.plain()
-    with new_bundle(out, force=force) as draft:
-        for name in source.manifest.files:
-            shutil.copy2(source.path / name, draft.folder / name)
-        if (source.path / "engines").is_dir():
-            shutil.copytree(source.path / "engines", draft.folder / "engines")
-        text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
-        write_atomically(draft.folder / "plan.json", f"{text}\n".encode())
-        chart = _chart(plan)
-        if chart is not None:
-            write_atomically(draft.folder / "plan.svg", chart.encode())
-        hardware = {key: found["hardware"][key] for key in SAME_BOX}
-        chosen = {**found["choice"], "hardware": hardware}
-        provenance = {**source.manifest.provenance, "plan": chosen}
-        draft.manifest = dataclasses.replace(source.manifest, provenance=provenance)
-    return read_bundle(out)
-
-
-def _chart(plan: Plan) -> str | None:
-    """Latency against AUROC, where that was measured."""
-    points = [
-        Point(label=c.name, x=c.end_to_end.p99_ms, y=c.auroc, is_main=c.name in plan.front)
-        for c in plan.candidates
-        if c.auroc is not None
-    ]
-    return pareto_chart(points, deadline_ms=plan.demand.deadline_ms) if points else None

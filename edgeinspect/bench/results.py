@@ -87,6 +87,7 @@ class BenchReport:
         baselines: the unoptimised model; the first is what ratios refer to.
         left_out: names and reasons.
         warnings: about the whole run. notes: what could not be said, and why.
+        plan: what `edgeinspect plan` left in the bundle, or None.
     """
 
     schema: int = SCHEMA
@@ -102,6 +103,7 @@ class BenchReport:
     states: tuple[Mapping[str, Any], ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    plan: Mapping[str, Any] | None = None
 
     def plain(self) -> dict[str, Any]:
         """JSON types only; numbers that are not finite become null."""

@@ -19,6 +19,7 @@ STAGE_WORDS = {
     "post_process": "post-process",
     "end_to_end": "end to end",
 }
+UNTOLD = "not told by this machine"
 N_DIGITS = 16  # of a hash, for people
 
 
@@ -43,6 +44,7 @@ def report_facts(report: BenchReport) -> list[tuple[str, str]]:
     bundle, hardware, pictures = report.bundle, report.hardware, report.pictures
     facts = [
         ("bundle", f"{bundle['name']}, manifest sha256 {bundle['manifest_sha256'][:N_DIGITS]}"),
+        *_graphs(report),
         ("model", _model(bundle)),
         ("training pictures", _counted(bundle["n_training_pictures"], bundle)),
         *_calibration(bundle["calibration"]),
@@ -54,7 +56,8 @@ def report_facts(report: BenchReport) -> list[tuple[str, str]]:
         ),
         ("processor", f"{hardware['cpu']}, {hardware['n_cores']} cores"),
         ("GPU", hardware["gpu"] or "none"),
-        *((name, hardware[name]) for name in ("jetson", "power") if hardware[name]),
+        *([("Jetson", hardware["jetson"])] if hardware["jetson"] else []),
+        ("power mode", _power(report)),
         ("clocks", _clocks(report.states)),
         ("system", hardware["system"]),
         ("versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())),
@@ -177,10 +180,19 @@ def _parity(report: BenchReport) -> Table:
     )
 
 
+def _graphs(report: BenchReport) -> list[tuple[str, str]]:
+    """The graphs that ONNX Runtime ran, or an engine was built from, by their hash."""
+    names = dict.fromkeys(f"graph_{v.precision}.onnx" for v in report.variants)
+    files = report.bundle["files"]
+    return [(name, f"sha256 {files[name][:N_DIGITS]}") for name in names if name in files]
+
+
 def _model(bundle: Mapping[str, Any]) -> str:
     merged = max(bundle["merge"])
     words = [f"{bundle['preset']}, form {bundle['form']}, target {bundle['target']}"]
-    words.append(f"{bundle['size_px']} px, {bundle['n_scales']} scales")
+    words.append(
+        f"{bundle['size_px']} px, {bundle['n_scales']} scale{'s' * (bundle['n_scales'] > 1)}"
+    )
     return ", ".join([*words, f"merging {merged}"] if merged else words)
 
 
@@ -200,7 +212,7 @@ def _calibration(facts: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         ("calibration", f"{facts['file']}, rule {facts['rule']}, {facts['n_good']} good parts"),
         ("threshold", f"{facts['threshold']:.4g} (95 %: {low:.4g} to {high:.4g})"),
         (
-            "good parts rejected",
+            "expected false-reject rate",
             f"{rate} asked for; 95 %: {percent_range(facts['false_reject_rate_ci95'])}",
         ),
     ]
@@ -210,6 +222,15 @@ def _engine(facts: Mapping[str, Any] | None) -> str:
     assert facts is not None
     proven = "proven on this GPU" if facts["is_proven"] else "not proven"
     return f"{facts['fingerprint']}, {facts['version']}, {facts['target']}, {proven}"
+
+
+def _power(report: BenchReport) -> str:
+    """A Jetson's mode, the CPU's governor and the GPU's limit, as the last round met them."""
+    state = report.states[-1]
+    words = [report.hardware["power"] or ""]
+    words += [f"CPU governor {state['cpu_governor']}" if state["cpu_governor"] else ""]
+    words += [f"GPU up to {state['gpu_power_limit_w']:.0f} W" if state["gpu_power_limit_w"] else ""]
+    return ", ".join(filter(None, words)) or UNTOLD
 
 
 def _clocks(states: tuple[Mapping[str, Any], ...]) -> str:
@@ -224,4 +245,4 @@ def _clocks(states: tuple[Mapping[str, Any], ...]) -> str:
         values = [state[key] for state in states if state[key] is not None]
         if values:
             words.append(f"{name} {min(values):.0f} to {max(values):.0f} {unit}")
-    return ", ".join(words) or "not told by this machine"
+    return ", ".join(words) or UNTOLD

@@ -12,7 +12,7 @@ from edgeinspect.bench.pictures import BenchPictures
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
-from edgeinspect.errors import EngineError, MissingPackageError, ParityError
+from edgeinspect.errors import ConfigError, EngineError, MissingPackageError, ParityError
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.opening import check_runtime, pick_precision
 from edgeinspect.runtime.session import ON_CPU, RUNTIMES, Scores, Session, open_session
@@ -22,6 +22,7 @@ __all__ = [
     "Variant",
     "VariantKey",
     "bench_constants",
+    "check_batches",
     "open_all",
     "open_variant",
     "variant_keys",
@@ -76,6 +77,13 @@ class Variant:
         return self.session.infer(self._images, self._tile, map_above=self._map_above)
 
 
+def check_batches(batches: Sequence[int]) -> None:
+    """Raise ConfigError unless all are numbers of images."""
+    if not batches or min(batches) < 1:
+        words = ",".join(map(str, batches)) or "empty"
+        raise ConfigError(f"batch is {words}", hint="write numbers from 1 on, as 1,8")
+
+
 def variant_keys(
     bundle: Bundle,
     *,
@@ -90,8 +98,14 @@ def variant_keys(
         runtimes: by name; None takes all that this machine has, and says what the others lack.
         precisions: None takes what `run` would, and INT8 where the bundle has it.
         threads: of the CPU, for runtimes that run on one; None leaves them to the runtime.
-    Raises: EngineError or MissingPackageError if a runtime that was named is not ready here.
+    Raises: EngineError or MissingPackageError if a runtime that was named is not ready here;
+        ConfigError for "auto", which would leave open what was measured.
     """
+    if runtimes is not None and AUTO in runtimes:
+        raise ConfigError(
+            f"runtimes are measured by their names, and {AUTO!r} is none",
+            hint="without --runtimes all that are ready are measured",
+        )
     left_out = []
     names: list[str] = []
     for name in runtimes or [r for r in RUNTIMES if r != AUTO]:

@@ -89,6 +89,11 @@ def bench(
     from edgeinspect.cli.progress import step_bars
     from edgeinspect.errors import ConfigError
 
+    if compare is not None and bundle is not None:
+        raise ConfigError(
+            f"--compare reads two reports and does not measure {bundle}",
+            hint="leave one of them out",
+        )
     if compare is not None:
         raise typer.Exit(_compare(compare, allow_other_hardware, as_json=as_json))
     if bundle is None:

@@ -85,7 +85,8 @@ def plan(
     Example: edgeinspect plan part.bundle --deadline-ms 50 --data parts
     """
     from edgeinspect.bench.candidates import Demand
-    from edgeinspect.bench.planning import PlanSettings, plan_bundle, write_choice
+    from edgeinspect.bench.plan_record import write_choice
+    from edgeinspect.bench.planning import PlanSettings, plan_bundle
     from edgeinspect.bundle import check_target, read_bundle
     from edgeinspect.cli.progress import step_bars
 

@@ -66,6 +66,7 @@ def report(*variants: VariantResult, **changes: Any) -> BenchReport:
         "bundle": {
             "name": "part",
             "manifest_sha256": "a" * 64,
+            "files": {"graph_fp32.onnx": "d" * 64},
             "preset": "tiny",
             "form": "cross",
             "target": "pixels",
@@ -105,6 +106,8 @@ def report(*variants: VariantResult, **changes: Any) -> BenchReport:
                 "cpu_mhz": 3000.0,
                 "cpu_temperature_c": None,
                 "load": 0.1,
+                "cpu_governor": "performance",
+                "gpu_power_limit_w": None,
                 "gpu_mhz": None,
                 "gpu_temperature_c": None,
                 "throttled_by": [],

@@ -57,7 +57,8 @@ def found(bundle: Bundle, pictures: Path, quick_peak: None) -> BenchReport:
 
 def test_int8_is_measured_beside_fp32_where_the_bundle_has_it(tmp_path: Path) -> None:
     bundle = read_bundle(make_bundle(tmp_path, has_golden=True, has_int8=True))
-    found = bench_bundle(bundle, dataclasses.replace(QUICK, batches=(1,)))
+    settings = dataclasses.replace(QUICK, runtimes=("onnxruntime",), batches=(1,))
+    found = bench_bundle(bundle, settings)
     assert [v.precision for v in found.variants] == ["fp32", "int8"]
     assert found.variants[1].roofline is None
     assert "there is no roofline of int8: its products are of two types" in found.notes

@@ -9,7 +9,6 @@ import pytest
 from edgeinspect.bench.charts import (
     Point,
     latency_chart,
-    pareto_chart,
     roofline_chart,
     stage_chart,
 )
@@ -42,10 +41,3 @@ def test_points_stand_under_the_roof() -> None:
     top = min(float(p.split(",")[1]) for p in roof.attrib["points"].split())
     assert all(float(c.attrib["cy"]) > top for c in circles)
     assert float(circles[0].attrib["cx"]) < float(circles[1].attrib["cx"])
-
-
-def test_equal_areas_under_the_curve_can_be_drawn() -> None:
-    points = [Point(label="a", x=10, y=0.9, is_main=True), Point(label="b", x=20, y=0.9)]
-    text = pareto_chart(points, deadline_ms=15)
-    assert {"a", "b", "deadline"} <= set(words(text))
-    assert "nan" not in text

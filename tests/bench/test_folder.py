@@ -9,6 +9,7 @@ import pytest
 
 from edgeinspect.bench.folder import render_markdown, render_record, write_bench
 from edgeinspect.bench.results import BaselineResult, read_report
+from edgeinspect.bench.tables import report_facts
 from edgeinspect.errors import DataError, OutputError
 from tests.bench.reports import report, variant
 from tests.chromium import look_at
@@ -71,7 +72,22 @@ def test_markdown_has_ratios_with_their_interval_and_what_to_beware_of() -> None
     assert "2.50 (2.40 to 2.60)" in text
     assert "- onnxruntime fp32 batch 1: noisy" in text
     assert "- tensorrt: there is no GPU" in text
-    assert "2 % asked for; 95 %: 1 to 5 %" in text
+    assert "| expected false-reject rate | 2 % asked for; 95 %: 1 to 5 % |" in text
+
+
+def test_what_a_signature_vouches_for_is_named() -> None:
+    facts = dict(report_facts(report()))
+    assert facts["bundle"] == f"part, manifest sha256 {'a' * 16}"
+    assert facts["graph_fp32.onnx"] == f"sha256 {'d' * 16}"
+    assert facts["judged pictures"] == f"8 of parts (8 images), sha256 {'c' * 16}"
+    assert facts["power mode"] == "CPU governor performance"
+    assert facts["clocks"] == "CPU 3000 to 3000 MHz"
+
+
+def test_a_power_mode_that_the_box_keeps_to_itself_is_said_to_be_unknown() -> None:
+    state = {**report().states[0], "cpu_governor": None}
+    facts = dict(report_facts(report(states=(state,))))
+    assert facts["power mode"] == "not told by this machine"
 
 
 def test_without_torch_the_reference_is_named_and_no_ratio_given() -> None:

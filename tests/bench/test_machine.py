@@ -58,3 +58,11 @@ def test_hardware_and_versions_name_this_box() -> None:
     assert hardware.n_cores >= 1
     assert hardware.cpu in str(hardware)
     assert {"python", "onnxruntime", "numpy"} <= set(read_versions())
+
+
+def test_how_cores_choose_their_clock_is_told(tmp_path: Path) -> None:
+    for core, governor in enumerate(("performance", "powersave", "performance")):
+        folder = tmp_path / f"sys/devices/system/cpu/cpu{core}/cpufreq"
+        folder.mkdir(parents=True)
+        (folder / "scaling_governor").write_text(f"{governor}\n")
+    assert Watch(None, tmp_path).states[0].cpu_governor == "performance and powersave"

@@ -26,6 +26,7 @@ class FakeLibrary:
             "nvmlDeviceGetHandleByIndex_v2": 7,
             "nvmlDeviceGetClockInfo": 1410,
             "nvmlDeviceGetTemperature": 61,
+            "nvmlDeviceGetEnforcedPowerLimit": 350_000,
             "nvmlDeviceGetCurrentClocksThrottleReasons": 0x1 | 0x4 | 0x20,
             "nvmlDeviceGetTotalEnergyConsumption": 2500,
         }
@@ -43,7 +44,7 @@ def test_clock_temperature_reasons_and_energy_are_read() -> None:
     with open_nvml(lambda: library) as nvml:
         assert nvml is not None
         state = nvml.state()
-        assert (state.clock_mhz, state.temperature_c) == (1410, 61)
+        assert (state.clock_mhz, state.temperature_c, state.power_limit_w) == (1410, 61, 350.0)
         assert state.throttled_by == ("power limit", "temperature")
         assert nvml.energy_joules() == 2.5
         assert library.is_open

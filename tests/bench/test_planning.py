@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
 
 from edgeinspect.bench import planning
 from edgeinspect.bench.candidates import Demand
-from edgeinspect.bench.planning import PlanSettings, plan_bundle, write_choice
+from edgeinspect.bench.plan_record import write_choice
+from edgeinspect.bench.planning import PlanSettings, plan_bundle
 from edgeinspect.bundle import Bundle, read_bundle
-from edgeinspect.data.images import save_picture
 from edgeinspect.errors import ConfigError, NotCalibratedError
-from tests.bundles import bad_picture, good_picture, make_bundle
+from tests.bundles import make_bundle, make_labelled
 
 QUICK = PlanSettings(runtimes=("onnxruntime",), batches=(1, 2), threads=(1,), seconds=0.02)
 EASY = Demand(deadline_ms=5000)
@@ -27,13 +26,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("parts")
-    for label, draw in (("good", good_picture), ("bright", bad_picture)):
-        place = folder / "test" / label
-        place.mkdir(parents=True)
-        for i in range(3):
-            save_picture(place / f"{i}.png", draw(i))
-    return folder
+    return make_labelled(tmp_path_factory.mktemp("parts"))
 
 
 def test_every_setting_is_measured_with_its_auroc(bundle: Bundle, labelled: Path) -> None:
@@ -75,20 +68,6 @@ def test_runtimes_of_the_cpu_are_searched_beside_each_other(bundle: Bundle) -> N
 def test_no_threads_at_all_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"threads is \(0,\)"):
         PlanSettings(threads=(0,))
-
-
-def test_the_choice_is_in_a_copy_that_is_a_bundle(
-    bundle: Bundle, labelled: Path, tmp_path: Path
-) -> None:
-    with plan_bundle(bundle, EASY, QUICK, data=labelled) as found:
-        copy = write_choice(found, tmp_path / "planned.bundle")
-        assert copy.manifest.provenance["plan"]["batch"] == found.choice.key.batch
-    again = read_bundle(tmp_path / "planned.bundle")
-    assert again.calibration is not None
-    assert "plan" not in bundle.manifest.provenance
-    plain = json.loads((copy.path / "plan.json").read_text())
-    assert plain["choice"]["name"] in {c["name"] for c in plain["candidates"]}
-    assert (copy.path / "plan.svg").exists()
 
 
 def test_a_deadline_that_nothing_meets_names_the_nearest(bundle: Bundle) -> None:

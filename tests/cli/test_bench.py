@@ -61,7 +61,6 @@ def test_plan_prints_the_choice_and_the_next_command(bundle: Path, tmp_path: Pat
     assert json.loads(done.stdout)["choice"]["runtime"] == "onnxruntime"
     done = call("plan", bundle, *words, "--force")
     assert f"next: edgeinspect run {out} SOURCE" in done.stdout
-    assert "--runtime onnxruntime --batch 1 --threads 1\n" in done.stdout
     assert "cannot show less than" in done.stderr
 
 
@@ -89,10 +88,12 @@ def test_compare_refuses_another_box(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--batch", "0"], "batch is (0,)"),
+        (["--batch", "0"], "batch is 0; write numbers from 1 on"),
         (["--batch", "one"], "--batch is 'one'"),
         (["--rounds", "1"], "rounds is 1"),
         (["--runtimes", "tensorrt"], "tensorrt"),
+        (["--runtimes", "auto"], "'auto' is none"),
+        (["--compare", "a.json", "b.json"], "--compare reads two reports and does not measure"),
         (["--runtimes", "a,,b"], "--runtimes is 'a,,b'"),
         (["--precision", "fp64"], "precision is 'fp64'"),
         (["--data", "nowhere"], "there is no folder nowhere"),
@@ -107,6 +108,31 @@ def test_bad_input_of_bench_gets_one_line_and_nothing_is_written(
 ) -> None:
     out = tmp_path / "out"
     assert line in refused(capsys, "bench", bundle, "--out", out, "--no-baseline", *words)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--batch", "0"], "batch is 0; write numbers from 1 on"),
+        (["--merge", "-1"], "merge is -1; write numbers from 0 on"),
+        (["--runtimes", "auto"], "'auto' is none"),
+        (["--runtimes", "tensorrt"], "tensorrt"),
+        (["--data", "nowhere"], "there is no folder nowhere"),
+        (["--run", "run"], "one of --run and --good was given"),
+        (["--deadline-ms", "0"], "it must be above 0"),
+        (["--miss-probability", "2"], "it must lie in 0 to 1"),
+    ],
+)
+def test_bad_input_of_plan_gets_one_line_and_nothing_is_written(
+    bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    line: str,
+) -> None:
+    out = tmp_path / "planned.bundle"
+    assert line in refused(capsys, "plan", bundle, "--deadline-ms", 50, "--out", out, *words)
     assert not out.exists()
 
 
