@@ -71,10 +71,10 @@ def _losses(*settings: str) -> Variant:
 
 STUDIES: dict[str, dict[str, Variant]] = {
     "memory": {
-        "2000 features (default)": _variant(steps=1),
+        "8000 features (default)": _variant(steps=1),
         "none": _variant("feature_memory=0", steps=1),
         "500 features": _variant("feature_memory=500", steps=1),
-        "8000 features": _variant("feature_memory=8000", steps=1),
+        "2000 features": _variant("feature_memory=2000", steps=1),
         "without a window": _variant("feature_window=1", steps=1),
         "without stride 32": _variant("feature_strides=8,16", steps=1),
         "patch 16": _variant("patch=16", steps=1),

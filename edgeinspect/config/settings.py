@@ -59,7 +59,7 @@ class GeneratorConfig:
     backbone: str = "tf_efficientnet_lite0"
     feature_strides: tuple[int, ...] = (8, 16, 32)
     feature_window: int = 3
-    feature_memory: int = 2000
+    feature_memory: int = 8000
     width: int = 384
     depth: int = 6
     mlp_ratio: float = 4.0
