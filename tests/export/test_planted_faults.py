@@ -14,7 +14,6 @@ from edgeinspect.verification import Verification, verify_bundle
 from tests.export.conftest import Exported
 from tests.planted_faults import Edit, change_one_weight, overflow, plant, swap_colours, wrong_mask
 
-
 EXPORTED = (Precision.FP32, Precision.FP16)  # INT8 is made on the box
 
 
