@@ -16,7 +16,7 @@ medians to the study's first variant. What WORK holds is not made again.
   loss, merged tokens in the discriminator, the weight of the consistency loss.
 - `pixels`: prior, augmentation, image size and length.
 
-Results: `ablations.json` and `ablations.md`.
+Results: `ablations_STUDY.json` and `.md`.
 """
 
 from __future__ import annotations
@@ -166,17 +166,22 @@ def _measure_speed(cases: list[Case]) -> None:
 
 
 def write_report(work: Path, out: Path) -> None:
-    """ablations.json and ablations.md, of all that `work` holds."""
-    rows = [row for study in STUDIES for row in _rows(work, study)]
+    """ablations_STUDY.json and .md, of every study that `work` holds."""
     out.mkdir(parents=True, exist_ok=True)
-    report = {"hardware": hardware(), "rows": rows}
-    text = json.dumps(report, indent=1, ensure_ascii=False)
-    write_atomically(out / "ablations.json", text.encode() + b"\n")
-    lines = ["# One change at a time", "", __doc__.split("\n\n")[2].replace("\n", " "), ""]
     for study in STUDIES:
-        of_study = [row for row in rows if row["study"] == study]
-        lines += _study_table(study, of_study) if of_study else []
-    write_atomically(out / "ablations.md", "\n".join(lines).encode())
+        rows = _rows(work, study)
+        if not rows:
+            continue
+        report = {"hardware": hardware(), "study": study, "rows": rows}
+        text = json.dumps(report, indent=1, ensure_ascii=False)
+        write_atomically(out / f"ablations_{study}.json", text.encode() + b"\n")
+        lines = [f"# One change at a time: {study}", "", _words(), ""]
+        write_atomically(out / f"ablations_{study}.md", "\n".join(lines + _table(rows)).encode())
+
+
+def _words() -> str:
+    assert __doc__ is not None
+    return __doc__.split("\n\n")[2].replace("\n", " ")
 
 
 def _rows(work: Path, study: str) -> list[dict[str, Any]]:
@@ -216,12 +221,12 @@ def _figures(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _study_table(study: str, rows: list[dict[str, Any]]) -> list[str]:
+def _table(rows: list[dict[str, Any]]) -> list[str]:
     head = (
         "| part | variant | steps | minutes | error held out (without) | validation"
         " | AUROC [95 %] | pixel AUROC | AUPRO | GFLOP | latency |"
     )
-    return ["", f"## {study}", "", *table(head, [_cells(row) for row in rows]), ""]
+    return [*table(head, [_cells(row) for row in rows]), ""]
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
