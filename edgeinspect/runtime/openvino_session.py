@@ -30,6 +30,7 @@ from edgeinspect.runtime.session import (
     check_threads,
     check_tile,
 )
+from edgeinspect.runtime.signal_stack import drop_alternate_stack
 
 __all__ = ["NAME", "OpenVinoSession", "require_openvino"]
 
@@ -81,6 +82,7 @@ class OpenVinoSession:
         self.tensors.require(inputs=(*BATCHED, *self._constants), outputs=OUTPUTS)
         self.tensors.check_constants(self._constants)
         self._requests: dict[int, Any] | None = {n: self._compile(n) for n in {1, batch}}
+        drop_alternate_stack()
 
     def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
         """See `Session.infer`; maps cost nothing here and are always given."""

@@ -62,7 +62,7 @@ def make_generator(config: RunConfig) -> Generator:
         torch.nn.init.normal_(generator.head.weight, std=0.02)
     if config.generator.target.has_features:
         torch.nn.init.normal_(generator.feature_head.weight, std=0.02)
-        generator.targets.fit(torch.rand(8, 3, SIZE, SIZE).split(4))
+        generator.targets.fit(torch.rand(8, 3, SIZE, SIZE).split(4), [torch.rand(4, 3, SIZE, SIZE)])
     return generator
 
 

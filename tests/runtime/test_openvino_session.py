@@ -19,6 +19,7 @@ from edgeinspect.runtime.opening import check_runtime, pick_precision
 from edgeinspect.runtime.openvino_session import OpenVinoSession
 from edgeinspect.runtime.proof import prove
 from edgeinspect.runtime.session import OUTPUTS, Scores, open_session
+from edgeinspect.runtime.signal_stack import alternate_stack_bytes
 from tests.bundles import bad_picture, good_picture, make_bundle, neutral_constants
 
 IMAGES = np.stack([good_picture(0), bad_picture(1), good_picture(2), bad_picture(3)])
@@ -89,6 +90,11 @@ def test_its_precision_is_fp32_unless_asked_for(bundle: Bundle) -> None:
     assert pick_precision(bundle, "openvino", None) is Precision.FP32
     with open_session(bundle, runtime="openvino", precision=Precision.FP16, threads=1) as session:
         assert session.infer(IMAGES, TILE).score.shape == (4,)
+
+
+def test_python_handles_signals_on_a_stack_that_is_large_enough(bundle: Bundle) -> None:
+    with open_session(bundle, runtime="openvino", constants=neutral_constants(bundle.config)):
+        assert alternate_stack_bytes() == 0
 
 
 def test_auto_does_not_pick_it(bundle: Bundle) -> None:
