@@ -35,7 +35,7 @@ from edgeinspect.bench.measuring import Case, measure_rounds
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision, PreprocessConfig, RunConfig, Target, preset
 from edgeinspect.export.bundling import write_bundle
-from edgeinspect.export.onnx_graph import module_of
+from edgeinspect.node_names import module_of
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.session import OUTPUTS, open_session
 from edgeinspect.writing import write_atomically
