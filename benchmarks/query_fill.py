@@ -54,7 +54,7 @@ def _learn(config: RunConfig, images: GoodImages, keep_fill: bool) -> list[dict[
     for step in range(N_STEPS + 1):
         batch = torch.stack([images[BATCH * step + i] for i in range(BATCH)])
         scales = torch.randint(0, 2, (BATCH,), generator=random)
-        fused, _ = reconstructor(batch, scales, False)
+        fused = reconstructor(batch, scales, False).images
         optimiser.zero_grad()
         (20 * sum(loss(batch, fused).values())).backward()
         torch.nn.utils.clip_grad_norm_(reconstructor.parameters(), 1.0)

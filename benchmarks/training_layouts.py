@@ -109,7 +109,7 @@ def _step_seconds(*, keep: bool) -> float:
     seconds = []
     for _ in range(N_ROUNDS):
         started = time.perf_counter()
-        fused, _ = reconstructor(images, scales, False)
+        fused = reconstructor(images, scales, False).images
         mover.zero_grad()
         torch.stack(list(loss(images, fused).values())).sum().backward()
         mover.step()
