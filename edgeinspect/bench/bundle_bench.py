@@ -154,17 +154,22 @@ class _Run:
         )
 
     def _baseline_cases(self) -> list[Case]:
-        """The unoptimised model on one image: on the GPU where one is measured, else on the CPU."""
+        """The unoptimised model on one image: on the GPU where one is measured, else on the CPU.
+
+        It has as many threads as the runtimes take by themselves: torch's own number may be that of
+        an environment variable which they do not read, and the ratio would be of unlike things.
+        """
         module = _baseline_module() if self.settings.has_baseline else None
         if module is None:
             return []
         is_on_gpu = any(v.key.runtime not in ON_CPU for v in self.variants)
         device = "cuda" if is_on_gpu and module.has_cuda() else "cpu"
         image, tile = self.pictures.batch(1), self.pictures.places(1, 1)
+        threads = self.settings.threads or self.hardware.n_cores
         cases = []
         for is_tf32 in (False, True) if device == "cuda" else (False,):
             model = module.Baseline(
-                self.bundle.config, device=device, is_tf32=is_tf32, threads=self.settings.threads
+                self.bundle.config, device=device, is_tf32=is_tf32, threads=threads
             )
             infer = functools.partial(model.infer, image, tile)
             cases.append(Case(name=model.name, batch=1, run=infer))

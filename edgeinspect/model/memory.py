@@ -22,7 +22,7 @@ __all__ = ["FeatureMemory"]
 DEEPEST_STRIDE = 16  # px; deeper features are those of things, not of surfaces
 MOST_CELLS = 100_000  # that a memory is chosen from
 LEAST_SPREAD = 1e-6  # of distances on good parts
-WEIGHT = 2.0  # beside the other distance; synthetic defects prefer it to 1 and to none
+WEIGHT = 2.0  # beside the other distance (docs/decisions/0014)
 
 
 class FeatureMemory(nn.Module):

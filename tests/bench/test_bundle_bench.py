@@ -6,12 +6,14 @@ import dataclasses
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edgeinspect.bench import bundle_bench, row
+from edgeinspect.bench import baseline, bundle_bench, row
 from edgeinspect.bench.bundle_bench import BenchSettings, bench_bundle
+from edgeinspect.bench.machine import read_hardware
 from edgeinspect.bench.measuring import Case, Rounds, WarmUp
 from edgeinspect.bench.pictures import open_pictures
 from edgeinspect.bench.results import BenchReport
@@ -109,6 +111,23 @@ def test_the_unoptimised_model_is_measured_in_the_same_rounds(
     assert seen[0] == "unoptimised"
     assert [v.ratio.value for v in report.variants if v.ratio] == pytest.approx([3.0] * 4)
     assert "preset nano" in report.baselines[0].description
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, read_hardware().n_cores), (1, 1)])
+def test_the_unoptimised_model_has_as_many_threads_as_the_variants(
+    monkeypatch: pytest.MonkeyPatch, bundle: Bundle, asked: int | None, given: int
+) -> None:
+    seen: list[int] = []
+
+    class Counted(baseline.Baseline):
+        def __init__(self, *args: Any, threads: int, **rest: Any) -> None:
+            seen.append(threads)
+            super().__init__(*args, threads=threads, **rest)
+
+    monkeypatch.setattr(baseline, "Baseline", Counted)
+    settings = dataclasses.replace(QUICK, runtimes=("onnxruntime",), batches=(1,))
+    bench_bundle(bundle, dataclasses.replace(settings, has_baseline=True, threads=asked))
+    assert seen == [given]
 
 
 def test_without_torch_the_reference_is_named_and_the_ratio_left_out(
