@@ -314,6 +314,7 @@ def _worst_tile(scores: Tensor, picture: NDArray[np.int64]) -> Scores:
 
 def _write(rows: list[dict[str, Any]], out: Path) -> None:
     report = {"hardware": hardware(), "rows": rows}
+    out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, ensure_ascii=False)
     write_atomically(out / "feature_choices.json", text.encode() + b"\n")
     parts = list(dict.fromkeys(row["part"] for row in rows))
