@@ -118,6 +118,7 @@ def prefer_normalisation(block: CrossFit, pixel: CrossFit, scoring: ScoringConfi
     pays for its rougher estimates.
     """
     ratio = visible_increment(pixel, scoring) / visible_increment(block, scoring)
+    ratio = ratio[: scoring.n_placed]  # wholes have one value a tile, whatever the place
     is_better = float(np.log(ratio).mean()) < -MARGIN
     return Normalisation.PIXEL if is_better else Normalisation.BLOCK
 

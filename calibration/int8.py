@@ -166,11 +166,14 @@ class _Proof:
             self._answers(graph, self._proof, self._constants),
             self._constants,
             BUDGET,
+            n_placed=golden.n_placed,
             units=self._units,
             names=self._proof.names,
         )
         answers = self._answers(graph, golden, golden.constants)
-        images += compare_images(golden, answers, golden.constants, BUDGET, names=golden.names)
+        images += compare_images(
+            golden, answers, golden.constants, BUDGET, n_placed=golden.n_placed, names=golden.names
+        )
         return ParityReport.of(images, BUDGET)
 
     def _answers(self, graph: Path, asked: Int8Images | Golden, constants: RuleConstants) -> Scores:

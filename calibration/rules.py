@@ -61,7 +61,8 @@ class TileScores(NamedTuple):
     """Scores of n images, (n,) each.
 
     `scale` is the mask scale and `winner` the statistic (0 to S - 1) that the anomaly map belongs
-    to: `winner // len(config.statistics)` is its map, counted measure by measure, then scale.
+    to: `winner // len(config.statistics)` is its map, counted measure by measure, then scale. Maps
+    that say where are shown alone.
     """
 
     local: Doubles
@@ -104,7 +105,8 @@ def score(
     distance = np.sqrt(np.maximum(0, np.einsum("ns,st,nt->n", z, constants.precision, z)))
     paper, paper_winner = _paper(exact, constants, config, n_scales)
     local = peaks.max(axis=1)
-    winner = paper_winner if constants.rule[0] else peaks.argmax(axis=1)
+    n_shown = config.n_placed * n_scales * len(config.statistics)
+    winner = paper_winner if constants.rule[0] else peaks[:, :n_shown].argmax(axis=1)
     return TileScores(
         local=local,
         global_=distance,

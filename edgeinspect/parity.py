@@ -183,12 +183,14 @@ class Golden:
     Attributes:
         images: (B, H, W, 3) uint8 RGB. tile: (B,) int32.
         names: (B) where each image comes from, for people.
+        n_placed: how many measures, the first ones, have maps that say where (`ScoringConfig`).
         score, ...: as `runtime.session.Scores`.
     """
 
     images: NDArray[np.uint8]
     tile: Ints
     names: tuple[str, ...]
+    n_placed: int
     constants: RuleConstants
     score: Floats
     local_score: Floats
@@ -221,7 +223,8 @@ class Golden:
             constants = RuleConstants(**{k.removeprefix(prefix): v for k, v in given.items()})
             names = tuple(str(name) for name in arrays["names"])
             rest = {k: v for k, v in arrays.items() if k not in given and k != "names"}
-            return cls(constants=constants, names=names, **rest)
+            n_placed = int(rest.pop("n_placed", constants.map_mean.shape[1]))
+            return cls(constants=constants, names=names, n_placed=n_placed, **rest)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise BundleError(
                 f"{path} cannot be read as golden outputs", hint="copy the bundle again"
@@ -234,11 +237,14 @@ def compare_outputs(
     constants: RuleConstants,
     budget: Budget,
     *,
+    n_placed: int,
     units: ScoreUnits | None = None,
     names: Sequence[str] | None = None,
 ) -> ParityReport:
     """Hold a runtime's outputs to PyTorch's. See `compare_images`."""
-    images = compare_images(expected, actual, constants, budget, units=units, names=names)
+    images = compare_images(
+        expected, actual, constants, budget, n_placed=n_placed, units=units, names=names
+    )
     return ParityReport.of(images, budget)
 
 
@@ -248,12 +254,14 @@ def compare_images(
     constants: RuleConstants,
     budget: Budget,
     *,
+    n_placed: int,
     units: ScoreUnits | None = None,
     names: Sequence[str] | None = None,
 ) -> list[ImageParity]:
     """Compare outputs image by image, under the constants that both used.
 
     Args:
+        n_placed: how many measures, the first ones, have maps to pick from (`ScoringConfig`).
         units: of the scores under those constants; None before calibration.
         names: of the images, for people; default their numbers.
     """
@@ -266,7 +274,7 @@ def compare_images(
     is_alike = (correlations >= budget.map_correlation) & (expected.scale == actual.scale)
     if budget.map_error is not None:
         is_alike &= map_errors <= budget.map_error
-    is_tie = _ties(expected.statistics, constants, budget.tie) & ~is_alike
+    is_tie = _ties(expected.statistics, constants, n_placed, budget.tie) & ~is_alike
     return [
         ImageParity(
             name=f"image {i + 1}" if names is None else names[i],
@@ -357,17 +365,20 @@ def _correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> float
     return float((left * right).sum()) / sizes if sizes else 0.0
 
 
-def _ties(statistics: Floats, constants: RuleConstants, share: float) -> NDArray[np.bool_]:
+def _ties(
+    statistics: Floats, constants: RuleConstants, n_placed: int, share: float
+) -> NDArray[np.bool_]:
     """Which images (B,) have two maps whose peaks differ by less than `share` of the larger.
 
     The choice of map is the peak's (rules `peak` and `mahalanobis`).
     """
     assert not constants.rule[list(Rule).index(Rule.PAPER)], "the paper's rule picks otherwise"
-    n_maps = constants.map_mean.shape[1] * constants.map_mean.shape[2]
+    n_measures, n_scales = constants.map_mean.shape[1:3]
     z = (statistics.astype(np.float64) - constants.stat_mean) * constants.stat_inv_std
     peaks = np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
-    by_map: NDArray[np.float64] = np.sort(peaks.reshape(len(peaks), n_maps, -1).max(axis=2), axis=1)
-    if n_maps == 1:
+    by_map = peaks.reshape(len(peaks), n_measures * n_scales, -1).max(axis=2)
+    by_map = np.sort(by_map[:, : n_placed * n_scales], axis=1)
+    if by_map.shape[1] == 1:
         return np.zeros(len(peaks), np.bool_)
     best, second = by_map[:, -1], by_map[:, -2]
     is_tie: NDArray[np.bool_] = best - second <= share * np.maximum(abs(best), abs(second))

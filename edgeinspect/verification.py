@@ -280,7 +280,13 @@ class _Comparison:
         name = f"{picture.path.parent.name}/{picture.path.name}"
         names = [name] * len(left.score)
         return compare_images(
-            left, right, self._constants, self._budget, units=self._units, names=names
+            left,
+            right,
+            self._constants,
+            self._budget,
+            n_placed=self._bundle.config.scoring.n_placed,
+            units=self._units,
+            names=names,
         )
 
     def _flips(self) -> tuple[str, ...] | None:

@@ -191,7 +191,9 @@ def _check_graphs(golden: Golden, error_maps: Floats, folder: Path) -> ParityRep
 def _check_scores(golden: Golden, path: Path, budget: Budget) -> ParityReport:
     with OnnxRuntimeSession(path, golden.constants, threads=None) as session:
         outputs = session.infer(golden.images, golden.tile)
-    report = compare_outputs(golden, outputs, golden.constants, budget, names=golden.names)
+    report = compare_outputs(
+        golden, outputs, golden.constants, budget, n_placed=golden.n_placed, names=golden.names
+    )
     _require(report, path.name)
     return report
 

@@ -47,7 +47,14 @@ def make_golden(
         outputs = graph(*inputs, *RuleInputs.from_constants(constants))
     arrays = {n: v.numpy() for n, v in zip(SCORE_OUTPUTS + MAPS_OUTPUTS, outputs, strict=True)}
     scores = {name: arrays[name] for name in SCORE_OUTPUTS}
-    golden = Golden(images=images, tile=tile, names=tuple(names), constants=constants, **scores)
+    golden = Golden(
+        images=images,
+        tile=tile,
+        names=tuple(names),
+        n_placed=config.scoring.n_placed,
+        constants=constants,
+        **scores,
+    )
     return golden, arrays["error_maps"]
 
 

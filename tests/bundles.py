@@ -87,7 +87,14 @@ def make_golden(config: RunConfig, graph: Path) -> Golden:
         scores = session.infer(images, tile)
     answers = {name: getattr(scores, name) for name in OUTPUTS}
     names = ("good.png", "bad.png", "noise")
-    return Golden(images=images, tile=tile, names=names, constants=constants, **answers)
+    return Golden(
+        images=images,
+        tile=tile,
+        names=names,
+        n_placed=config.scoring.n_placed,
+        constants=constants,
+        **answers,
+    )
 
 
 def neutral_constants(config: RunConfig, n_tiles: int = 1) -> RuleConstants:

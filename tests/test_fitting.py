@@ -73,8 +73,8 @@ def test_targets_with_features_are_calibrated_by_all_their_measures(fitted_featu
     target = bundle.config.generator.target
     assert target.value == fitted_features.parent.name.rstrip("0123456789")
     assert bundle.calibration is not None
-    assert bundle.calibration.measures[-1] == "features"
-    assert len(bundle.calibration.measures) == (4 if target.has_pixels else 1)
+    of_pixels = ("l1", "ssim", "msgms") if target.has_pixels else ()
+    assert bundle.calibration.measures == (*of_pixels, "features", "whole")
 
 
 def test_a_bundle_of_features_judges(good, fitted_features):

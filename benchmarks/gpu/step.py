@@ -136,7 +136,9 @@ def _parity(session: Session, golden: Golden) -> dict[str, Any]:
 
 def _compared(golden: Golden, scores: Scores, *, is_half: bool) -> dict[str, Any]:
     budget = FP16_BUDGET if is_half else FP32_BUDGET
-    report = compare_outputs(golden, scores, golden.constants, budget, names=golden.names)
+    report = compare_outputs(
+        golden, scores, golden.constants, budget, n_placed=golden.n_placed, names=golden.names
+    )
     return {
         "score_error": report.score_error,
         "map_error": report.map_error,

@@ -84,7 +84,9 @@ class ResizeRule(str, enum.Enum):
 
 
 class Measure(str, enum.Enum):
-    """How reconstruction and image are compared: pixel by pixel, or token by token in features."""
+    """How reconstruction and image are compared: pixel by pixel, token by token in features, or
+    as wholes: the mean of an image's features against those of good parts.
+    """
 
     L1 = "l1"
     L2 = "l2"
@@ -92,10 +94,16 @@ class Measure(str, enum.Enum):
     SSIM = "ssim"
     MSGMS = "msgms"
     FEATURES = "features"
+    WHOLE = "whole"
 
     @property
     def is_of_features(self) -> bool:
-        return self is Measure.FEATURES
+        return self in (Measure.FEATURES, Measure.WHOLE)
+
+    @property
+    def has_places(self) -> bool:
+        """Whether its map says where; else it is the same all over the image."""
+        return self is not Measure.WHOLE
 
 
 class Statistic(str, enum.Enum):

@@ -298,6 +298,11 @@ class ScoringConfig:
     def n_statistics(self, n_scales: int) -> int:
         return len(self.measures) * n_scales * len(self.statistics)
 
+    @property
+    def n_placed(self) -> int:
+        """How many measures, the first ones, have maps that say where."""
+        return sum(measure.has_places for measure in self.measures)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
@@ -335,7 +340,7 @@ class RunConfig:
                 "scoring.measures names none of pixels, which the target has",
                 hint="name some, such as l1,ssim,msgms (--target chooses them by itself)",
             )
-        of_features = (Measure.FEATURES,) if target.has_features else ()
+        of_features = (Measure.FEATURES, Measure.WHOLE) if target.has_features else ()
         return (of_pixels if target.has_pixels else ()) + of_features
 
 

@@ -1,11 +1,9 @@
 """What a generator reconstructs under target `features`: whitened features, token by token.
 
 backbone -> levels of features, each the mean of a small window, brought to the token grid -> one
-vector a token -> whitened by their statistics on good pictures. Whitened, a squared distance is a
-Mahalanobis distance: a direction in which good parts never differ counts as much as a loud one. On
-real parts it is worth far more than dividing each channel by its own spread (docs/decisions/0006).
-To it comes the distance to the nearest features that good parts are remembered by
-(docs/decisions/0014).
+vector a token -> whitened by their statistics on good pictures (`model.whitening`). To its distance
+comes that to the nearest features that good parts are remembered by (docs/decisions/0014), and
+beside both, one number for the whole image (docs/decisions/0015).
 """
 
 from __future__ import annotations
@@ -21,15 +19,10 @@ from edgeinspect.config import GeneratorConfig
 from edgeinspect.model.backbone import Backbone
 from edgeinspect.model.memory import FeatureMemory
 from edgeinspect.model.tokens import to_tokens
+from edgeinspect.model.whitening import Moments, Whitening
+from edgeinspect.model.whole import WholePart
 
-__all__ = ["FeatureTargets", "Moments", "Whitening", "window_mean"]
-
-# Of the mean variance, added to each direction's: those that are constant on good pictures, up to
-# rounding, must not outweigh all others.
-VARIANCE_FLOOR_SHARE = 0.003
-# Likewise the least variance of a channel, before correlations are taken: far below what channels
-# of one layer differ by. The second counts where all are constant.
-CHANNEL_FLOOR_SHARE, CHANNEL_FLOOR = 1e-4, 1e-12
+__all__ = ["FeatureTargets", "window_mean"]
 
 
 class FeatureTargets(nn.Module):
@@ -43,40 +36,46 @@ class FeatureTargets(nn.Module):
         self.width = sum(self.backbone.channels)
         self.whiten = Whitening(self.width)
         self.memory = FeatureMemory(config, self.backbone.channels)
+        self.whole = WholePart(self.width)
 
     def forward(self, images: Tensor) -> Tensor:
         return self._whitened(self._levels(images))
 
     def fit(self, batches: Iterable[Tensor], held_out: Iterable[Tensor]) -> None:
-        """Take whitening and memory from good images, batches of (B, 3, H, W).
+        """Take whitenings and memory from good images, batches of (B, 3, H, W).
 
         Args:
             held_out: others, which say how much the distance to the memory varies on good parts.
         """
-        moments, cells = Moments(self.width), []
+        moments, cells, means = Moments(self.width), [], []
         with torch.no_grad():
             for images in batches:
                 levels = self._levels(images)
                 moments.add(self._tokens(levels).flatten(0, 1))
                 cells.append(self.memory.cells_of(levels).flatten(0, 1))
-            self.whiten.set(moments)
+                means.append(self.whole.means_of(levels).flatten(0, 1))
+            self.whiten.set(moments.mean(), moments.covariance())
             self.memory.remember(torch.cat(cells))
+            self.whole.set(torch.cat(means))
             levels = [torch.cat(parts) for parts in zip(*map(self._levels, held_out), strict=True)]
             self.memory.scale(levels, like=self._whitened(levels).square().mean(dim=-1))
 
     def error_maps(self, images: Tensor, recons: Tensor) -> Tensor:
-        """Mean squared distance of each token to its reconstruction, and to the memory.
+        """What the measures of features say of images, `features` and `whole`.
 
         Args:
             images: (B, 3, H, W).
             recons: (B, I, N, D), each token from the pass that did not see it.
-        Returns: (B, 1, I, H, W), the sum of both; the former is 1 on average where good parts
-            differ from their own mean.
+        Returns: (B, 2, I, H, W). First the mean squared distance of each token to its
+            reconstruction, 1 on average where good parts differ from their own mean, and to it
+            that to the memory; then the distance of the whole image, the same everywhere.
         """
         levels = self._levels(images)
         differences = recons - self._whitened(levels).unsqueeze(1)
         maps = self._enlarged(differences.square().mean(dim=-1))  # (B, I, H, W)
-        return (maps + self._enlarged(self.memory(levels).unsqueeze(1))).unsqueeze(1)
+        maps = maps + self._enlarged(self.memory(levels).unsqueeze(1))
+        whole = self.whole(levels)[:, None, None, None].expand_as(maps)
+        return torch.stack([maps, whole], dim=1)
 
     def _levels(self, images: Tensor) -> list[Tensor]:
         return [window_mean(level, self.window) for level in self.backbone(images)]
@@ -94,56 +93,6 @@ class FeatureTargets(nn.Module):
         grid = cells.unflatten(-1, (side, side))
         size = (self.size, self.size)
         return F.interpolate(grid, size=size, mode="bilinear", align_corners=False)
-
-
-class Whitening(nn.Module):
-    """(f - mean) @ matrix: on good pictures mean 0, and variance 1 in every direction."""
-
-    mean: Tensor
-    matrix: Tensor
-
-    def __init__(self, n_channels: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(n_channels))
-        self.register_buffer("matrix", torch.eye(n_channels))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(..., C) -> (..., C)."""
-        return (features - self.mean) @ self.matrix
-
-    def set(self, moments: Moments) -> None:
-        """From the statistics of good features, along the directions of their correlation."""
-        covariance = moments.covariance()
-        variances = covariance.diagonal()  # a view
-        variances.clamp_(min=max(CHANNEL_FLOOR_SHARE * float(variances.mean()), CHANNEL_FLOOR))
-        spread = variances.sqrt()
-        variance, directions = torch.linalg.eigh(covariance / spread[:, None] / spread)
-        variance = variance.clamp(min=0) + VARIANCE_FLOOR_SHARE * variance.mean()
-        self.mean.copy_(moments.mean())
-        self.matrix.copy_(directions / spread[:, None] * variance.rsqrt())
-
-
-class Moments:
-    """Sums of feature vectors and of their products, in float64."""
-
-    def __init__(self, n_channels: int) -> None:
-        self.count = 0
-        self.total = torch.zeros(n_channels, dtype=torch.float64)
-        self.products = torch.zeros(n_channels, n_channels, dtype=torch.float64)
-
-    def add(self, features: Tensor) -> None:
-        """Features (n, C)."""
-        exact = features.double().cpu()
-        self.count += len(exact)
-        self.total += exact.sum(dim=0)
-        self.products += exact.mT @ exact
-
-    def mean(self) -> Tensor:
-        return self.total / self.count
-
-    def covariance(self) -> Tensor:
-        mean = self.mean()
-        return self.products / self.count - mean[:, None] * mean
 
 
 def window_mean(level: Tensor, window: int) -> Tensor:

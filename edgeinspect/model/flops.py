@@ -70,7 +70,7 @@ class _TargetFlops(NamedTuple):
     """Of features: how many there are a token, and what an image's own cost."""
 
     width: int
-    comparing: int  # whitening, and the search in the memory
+    comparing: int  # whitenings, and the search in the memory
     backbone: int
 
 
@@ -81,10 +81,11 @@ def _of_targets(config: GeneratorConfig) -> _TargetFlops:
         targets = FeatureTargets(config)
         targets.backbone(torch.empty(1, 3, config.size, config.size))
     memory = targets.memory
-    search = 2 * memory.n_side**2 * memory.width * memory.n_remembered
+    n_whitened = config.n_tokens + 1  # the image's mean as well
+    per_cell = memory.width * (memory.width + memory.n_remembered) if memory.n_remembered else 0
     return _TargetFlops(
         width=targets.width,
-        comparing=2 * config.n_tokens * targets.width**2 + search,
+        comparing=2 * (n_whitened * targets.width**2 + memory.n_side**2 * per_cell),
         backbone=int(counter.get_total_flops()),
     )
 

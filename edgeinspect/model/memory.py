@@ -1,9 +1,10 @@
 """Features that good parts are remembered by, and how far others are from the nearest of them.
 
-PatchCore's (arXiv 2106.08265): the middle levels of the backbone as they are, on one grid; of all
-good features those that cover the others best. Where good parts are of several kinds, such as a
-thread at every turn, their mean lies between them all, and the nearest of them does not. Beside
-what the generator reconstructs it finds more than either alone (docs/decisions/0014).
+PatchCore's (arXiv 2106.08265): the middle levels of the backbone on one grid; of all good features
+those that cover the others best. Where good parts are of several kinds, such as a thread at every
+turn, their mean lies between them all, and the nearest of them does not. Half whitened: as they
+are, few loud directions decide what is near, whitened the noise of quiet ones
+(docs/decisions/0014, 0015).
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from torch import Tensor, nn
 from edgeinspect.config import GeneratorConfig
 from edgeinspect.model.coreset import greedy_coreset
 from edgeinspect.model.tokens import to_tokens
+from edgeinspect.model.whitening import Moments, Whitening
 
 __all__ = ["FeatureMemory"]
 
 DEEPEST_STRIDE = 16  # px; deeper features are those of things, not of surfaces
 MOST_CELLS = 100_000  # that a memory is chosen from
 LEAST_SPREAD = 1e-6  # of distances on good parts
-WEIGHT = 2.0  # beside the other distance (docs/decisions/0014)
+WEIGHT = 4.0  # beside the other distance
+WHITENED_SHARE = 0.5
 
 
 class FeatureMemory(nn.Module):
@@ -42,28 +45,33 @@ class FeatureMemory(nn.Module):
         self.n_side = config.size // max(middle)
         self.width = sum(channels[place] for place in self.places)
         self.n_remembered = config.feature_memory
+        self.whiten = Whitening(self.width)
         self.register_buffer("cells", torch.zeros(self.n_remembered, self.width))
         self.register_buffer("unit", torch.ones(()))
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """In units such that they vary on good parts `WEIGHT` times as much as what `scale` saw."""
         cells = self.cells_of(levels)  # (B, M, C)
-        squares = cells.square().sum(dim=-1)
         if not self.n_remembered:
-            return torch.zeros_like(squares)
+            return torch.zeros_like(cells[..., 0])
+        cells = self.whiten(cells)
+        squares = cells.square().sum(dim=-1)
         nearness = cells @ self.cells.mT - self.cells.square().sum(dim=-1) / 2
         return (squares - 2 * nearness.amax(dim=-1)).clamp(min=0).sqrt() / self.unit
 
     def cells_of(self, levels: Sequence[Tensor]) -> Tensor:
-        """The features that are remembered and compared: (B, M, C)."""
+        """The features that are compared, as the backbone gives them: (B, M, C)."""
         return torch.cat([to_tokens(levels[place], self.n_side) for place in self.places], dim=-1)
 
     def remember(self, cells: Tensor) -> None:
         """Those of good parts' features (n, C) that cover them best; few are repeated."""
         if not self.n_remembered:
             return
+        moments = Moments(self.width)
+        moments.add(cells)
+        self.whiten.set(moments.mean(), moments.covariance(), share=WHITENED_SHARE)
         step = -(-len(cells) // MOST_CELLS)
-        cells = cells[::step]
+        cells = self.whiten(cells[::step])
         chosen = greedy_coreset(cells, min(self.n_remembered, len(cells)), first=0)
         self.cells.copy_(
             cells[chosen.repeat(-(-self.n_remembered // len(chosen)))][: len(self.cells)]

@@ -160,7 +160,7 @@ class Inspector:
         self._map_above = None if maps_of_all else bundle.require_calibration().threshold.value
         self._session = session
         self._calibration = bundle.require_calibration()
-        self._levels = MapLevels(self._calibration, bundle.config.scoring.statistics)
+        self._levels = MapLevels(self._calibration, bundle.config.scoring)
 
     @property
     def runtime(self) -> str:

@@ -26,7 +26,9 @@ def prove(session: Session, golden: Golden, precision: Precision) -> ParityRepor
     """
     found = infer_all(session, golden.images, golden.tile)
     budget = budget_of(precision)
-    return compare_outputs(golden, found, golden.constants, budget, names=golden.names)
+    return compare_outputs(
+        golden, found, golden.constants, budget, n_placed=golden.n_placed, names=golden.names
+    )
 
 
 def proof_of(report: ParityReport, gpu: Gpu) -> Proof:

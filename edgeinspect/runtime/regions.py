@@ -4,8 +4,8 @@ The map's level is taken from the verdict itself. Under the `peak` rule a tile i
 z of one statistic lies above the threshold. Brought back from z to the map, the threshold of the
 winning map's `max` is the level at which one pixel alone rejects. A faint, broad defect may be
 NG by the mean of its largest pixels without one such pixel: then the level is that of the
-statistic that won, which the map's maximum always reaches. The other rules do not point at
-pixels: there the level is half of the map's maximum.
+statistic that won, which the map's maximum reaches unless the part is NG as a whole (measure
+`whole`). The other rules do not point at pixels: there the level is half of the map's maximum.
 
 A region is what is connected above a share of that level and reaches it somewhere, so that a
 scratch is one region from end to end. Tiles that are OK by themselves add none.
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.config import Rule, Statistic
+from edgeinspect.config import Rule, ScoringConfig, Statistic
 from edgeinspect.constants import Calibration
 from edgeinspect.data.tiling import TileGrid, stitch_tiles
 from edgeinspect.runtime.session import Scores
@@ -52,10 +52,12 @@ class Region:
 class MapLevels:
     """The level of each tile's map from which it speaks for NG."""
 
-    def __init__(self, calibration: Calibration, statistics: tuple[Statistic, ...]) -> None:
-        """`statistics` are those of one map, in their order."""
+    def __init__(self, calibration: Calibration, scoring: ScoringConfig) -> None:
         self._calibration = calibration
-        self._statistics = statistics
+        self._statistics = scoring.statistics
+        n_scales = calibration.constants.map_mean.shape[2]
+        self._n_of_measure = n_scales * len(scoring.statistics)
+        self._n_shown = scoring.n_placed * self._n_of_measure
 
     def of(self, scores: Scores) -> Floats:
         """Levels (B,) in the units of `scores.anomaly_map`, none above its map's maximum."""
@@ -66,23 +68,21 @@ class MapLevels:
             return self._of_peak(scores)
 
     def measures(self, scores: Scores) -> NDArray[np.int64]:
-        """Which error measure (B,) each map shows: that of the peak, the first under `paper`."""
+        """Which error measure (B,) stands out most: that of the peak, the first under `paper`."""
         if self._calibration.rule is Rule.PAPER:
             return np.zeros(len(scores.score), np.int64)
-        n_maps = self._calibration.constants.map_mean.shape[1:3]  # (K, I)
-        return np.asarray(self._winner(scores) // (n_maps[1] * len(self._statistics)))
+        return np.asarray(self._peaks(scores).argmax(axis=1) // self._n_of_measure)
 
-    def _winner(self, scores: Scores) -> NDArray[np.int64]:
-        """The statistic (B,) with the largest z."""
+    def _peaks(self, scores: Scores) -> NDArray[np.float64]:
+        """Weighted z (B, S) of the statistics that the peak rule reads."""
         constants = self._calibration.constants
         with np.errstate(all="ignore"):
             z = (scores.statistics - constants.stat_mean) * constants.stat_inv_std
-            weighted = np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
-        return np.asarray(weighted.argmax(axis=1))
+            return np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
 
     def _of_peak(self, scores: Scores) -> Floats:
         constants = self._calibration.constants
-        winner = self._winner(scores)
+        winner = self._peaks(scores)[:, : self._n_shown].argmax(axis=1)
         level = self._level(winner, constants.stat_weight[winner])
         if Statistic.MAX not in self._statistics:
             return level

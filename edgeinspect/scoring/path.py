@@ -82,6 +82,7 @@ class ScoringPath(nn.Module):
         decision = decide(
             statistics,
             n_measures=len(self.measures),
+            n_placed=sum(measure.has_places for measure in self.measures),
             n_scales=maps.shape[2],
             mean_index=self.statistics.index(Statistic.MEAN),
             stat_mean=constants.stat_mean,

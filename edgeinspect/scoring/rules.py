@@ -45,6 +45,7 @@ def decide(
     statistics: Tensor,
     *,
     n_measures: int,
+    n_placed: int,
     n_scales: int,
     mean_index: int,
     stat_mean: Tensor,
@@ -59,6 +60,7 @@ def decide(
 
     Args:
         statistics: (B, S), S = K * I * n, ordered as by `map_statistics`.
+        n_placed: measures, the first of K, whose maps say where; only these are picked.
         mean_index: which of a map's n statistics is the mean.
         stat_mean, stat_inv_std, stat_weight: (S,). precision: (S, S).
         rule: (3,), one-hot in the order of `config.Rule`.
@@ -78,7 +80,9 @@ def decide(
     score = torch.where(rule > 0, scores, torch.zeros_like(scores)).sum(dim=1)
 
     index = torch.arange(n_maps * n_each, device=z.device)
-    peak_map = (index // n_each).index_select(0, peak_statistic(z, stat_weight))
+    n_shown = n_placed * n_scales * n_each
+    peak = peak_statistic(z[:, :n_shown], stat_weight[:n_shown])
+    peak_map = (index // n_each).index_select(0, peak)
     chosen = torch.where(rule[_RULES.index(Rule.PAPER)] > 0, paper_scale, peak_map)
     scale_of_map = (index[:n_maps] % n_scales).int()
     return Decision(

@@ -93,8 +93,8 @@ def test_a_combination_that_cannot_be_is_refused(
     ("target", "measures"),
     [
         ("pixels", ("l1", "ssim")),
-        ("features", ("features",)),
-        ("both", ("l1", "ssim", "features")),
+        ("features", ("features", "whole")),
+        ("both", ("l1", "ssim", "features", "whole")),
     ],
 )
 def test_the_measures_follow_from_the_target(target: str, measures: tuple[str, ...]) -> None:

@@ -82,7 +82,9 @@ def in_onnxruntime(made: Exported, n: int, constants: RuleConstants) -> Scores:
 def test_each_form_computes_what_pytorch_does_at_any_batch(each_exported: Exported, n: int) -> None:
     constants = make_constants(Rule.PEAK)
     found, expected = (run(each_exported, n, constants) for run in (in_onnxruntime, in_torch))
-    report = compare_outputs(expected, found, constants, FP32_BUDGET)
+    report = compare_outputs(
+        expected, found, constants, FP32_BUDGET, n_placed=CONFIG.scoring.n_placed
+    )
     assert report.problems == ()
     assert (report.n_images, report.n_ties) == (n, 0)
 
@@ -94,7 +96,9 @@ def test_features_are_computed_as_pytorch_does_at_any_batch(
     constants = make_constants(rule, of_features.config)
     for n in (1, 3):
         found, expected = (run(of_features, n, constants) for run in (in_onnxruntime, in_torch))
-        report = compare_outputs(expected, found, constants, FP32_BUDGET)
+        report = compare_outputs(
+            expected, found, constants, FP32_BUDGET, n_placed=of_features.config.scoring.n_placed
+        )
         assert report.problems == ()
 
 
@@ -103,7 +107,8 @@ def test_the_maps_of_a_bundle_with_features_are_those_its_manifest_measures(
 ) -> None:
     target = of_features.config.generator.target
     measures = [measure.value for measure in of_features.bundle.config.scoring.measures]
-    assert measures == (["l1", "ssim", "msgms"] if target.has_pixels else []) + ["features"]
+    of_pixels = ["l1", "ssim", "msgms"] if target.has_pixels else []
+    assert measures == [*of_pixels, "features", "whole"]
     assert of_features.bundle.manifest.config["scoring"]["measures"] == measures
     shape = of_features.bundle.manifest.graph["maps"]["outputs"]["error_maps"]["shape"]
     assert shape == ["batch", len(measures), 2, SIZE, SIZE]
@@ -190,7 +195,9 @@ def test_the_golden_outputs_of_a_bundle_hold_for_its_session(exported: Exported)
     golden = Golden.load(exported.bundle.path / "golden.npz")
     with open_session(exported.bundle, constants=golden.constants, threads=1) as session:
         outputs = session.infer(golden.images, golden.tile)
-    assert compare_outputs(golden, outputs, golden.constants, FP32_BUDGET).is_within
+    assert compare_outputs(
+        golden, outputs, golden.constants, FP32_BUDGET, n_placed=golden.n_placed
+    ).is_within
     assert golden.names[-1] == "noise"
 
 

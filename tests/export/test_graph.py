@@ -48,14 +48,14 @@ def look(target: Target) -> tuple[torch.Tensor, ...]:
 
 def test_maps_of_features_stand_behind_those_of_pixels() -> None:
     of_pixels, of_features, _, errors, _ = look(Target.BOTH)
-    assert errors.shape == (2, 3 + 1, 2, SIZE, SIZE)
+    assert errors.shape == (2, 3 + 2, 2, SIZE, SIZE)
     assert torch.allclose(errors[:, :3], of_pixels, atol=1e-5)
     assert torch.allclose(errors[:, 3:], of_features, rtol=1e-4, atol=1e-5)
 
 
-def test_features_alone_have_one_map_a_scale() -> None:
+def test_features_alone_have_a_map_of_places_and_one_of_the_whole() -> None:
     _, of_features, _, errors, _ = look(Target.FEATURES)
-    assert errors.shape == (2, 1, 2, SIZE, SIZE)
+    assert errors.shape == (2, 2, 2, SIZE, SIZE)
     assert torch.allclose(errors, of_features, rtol=1e-4, atol=1e-5)
 
 

@@ -28,7 +28,9 @@ def parity_problems(made: Exported, precision: Precision, budget: Budget) -> tup
     path = made.bundle.graph_path(precision)
     with OnnxRuntimeSession(path, golden.constants, threads=1) as session:
         found = session.infer(golden.images, golden.tile)
-    return compare_outputs(golden, found, golden.constants, budget).problems
+    return compare_outputs(
+        golden, found, golden.constants, budget, n_placed=golden.n_placed
+    ).problems
 
 
 @pytest.mark.parametrize("precision", list(BUDGETS))

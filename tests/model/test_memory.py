@@ -34,7 +34,7 @@ def levels(n: int = 4, seed: int = 0, sides: tuple[int, ...] = (8, 4)) -> list[t
 def test_a_distance_is_that_to_the_nearest_remembered_feature(n_cells, seed):
     found = memory()
     found.remember(torch.randn(n_cells, 5, generator=torch.Generator().manual_seed(seed)))
-    cells = found.cells_of(levels(seed=seed))
+    cells = found.whiten(found.cells_of(levels(seed=seed)))
     expected = torch.cdist(cells, found.cells[None], compute_mode="donot_use_mm_for_euclid_dist")
     assert found(levels(seed=seed)) == pytest.approx(expected.amin(dim=-1), abs=1e-2, rel=ROUNDING)
 
@@ -48,14 +48,24 @@ def test_what_is_remembered_is_no_distance_away():
 def test_few_features_are_all_remembered():
     found, cells = memory(n=20), torch.randn(6, 5)
     found.remember(cells)
-    assert {tuple(row) for row in found.cells.tolist()} == {tuple(row) for row in cells.tolist()}
+    kept, given = ({tuple(row) for row in c.tolist()} for c in (found.cells, found.whiten(cells)))
+    assert kept == given
 
 
 def test_of_many_the_rare_ones_are_remembered():
     cells = torch.cat([torch.randn(5000, 5) * 0.1, torch.full((1, 5), 9.0)])
     found = memory(n=4)
     found.remember(cells)
-    assert (found.cells == 9.0).all(dim=1).any()
+    assert (found.cells == found.whiten(cells[-1])).all(dim=1).any()
+
+
+def test_a_loud_direction_does_not_decide_alone_what_is_near():
+    cells = torch.randn(2000, 5, generator=torch.Generator().manual_seed(0))
+    cells[:, 0] *= 100
+    found = memory(n=20)
+    found.remember(cells)
+    spread = found.cells.std(dim=0)
+    assert spread.max() < 2 * spread.min()
 
 
 def test_the_middle_levels_are_compared_on_the_grid_of_the_deeper_one():

@@ -14,12 +14,12 @@ from edgeinspect.constants import one_hot
 from edgeinspect.scoring import Decision, decide, global_score, local_score
 
 CONFIG = ScoringConfig(
-    measures=(Measure.L1, Measure.SSIM),
+    measures=(Measure.L1, Measure.SSIM, Measure.WHOLE),
     statistics=(Statistic.MAX, Statistic.MEAN, Statistic.TOP_01_PERCENT),
 )
-N_SCALES, N_MEASURES, N_EACH = 3, 2, 3
+N_SCALES, N_MEASURES, N_EACH = 3, 3, 3
 S = N_MEASURES * N_SCALES * N_EACH
-TOLERANCE = 1e-4  # float32 sums of 324 products against float64
+TOLERANCE = 1e-4  # float32 sums of 729 products against float64
 
 
 def make_statistics(seed: int = 0, n: int = 12) -> np.ndarray:
@@ -37,6 +37,7 @@ def apply(statistics: np.ndarray, constants: StatisticConstants) -> Decision:
     return decide(
         torch.from_numpy(statistics),
         n_measures=N_MEASURES,
+        n_placed=CONFIG.n_placed,
         n_scales=N_SCALES,
         mean_index=CONFIG.statistics.index(Statistic.MEAN),
         **given,
@@ -57,6 +58,17 @@ def test_scores_scale_and_map_agree_with_those_of_calibration(rule: Rule, seed: 
     assert found.global_score.numpy() == pytest.approx(expected.global_, rel=TOLERANCE)
     assert found.scale.tolist() == expected.scale.tolist()
     assert found.picked.tolist() == (expected.winner // N_EACH).tolist()
+
+
+def test_a_measure_of_wholes_counts_in_the_score_and_is_never_shown() -> None:
+    constants = make_constants(Rule.PEAK)
+    constants = with_weight(constants, np.ones(S))
+    statistics = make_statistics(3)
+    usual = apply(statistics, constants)
+    statistics[:, CONFIG.n_placed * N_SCALES * N_EACH :] *= 100
+    found = apply(statistics, constants)
+    assert (found.local_score > 10 * usual.local_score.abs()).all()
+    assert found.picked.tolist() == usual.picked.tolist()
 
 
 def test_local_score_leaves_out_what_has_no_weight() -> None:
