@@ -37,6 +37,7 @@ class Frame:
         reason: why it must not be judged although it may have a picture: overload, frozen.
         time_s: seconds since the epoch at delivery; `started_s`: the same on `perf_counter`.
         decode_ms: from delivery to pixels.
+        notices: what was told between the frame before and this one; the run fills them in.
     """
 
     seq: int = 0
@@ -48,6 +49,7 @@ class Frame:
     time_s: float
     started_s: float
     decode_ms: float = 0.0
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from edgeinspect.bundle import CARD, MANIFEST, Manifest, read_manifest
 from edgeinspect.errors import EdgeInspectError
 from edgeinspect.runtime.inspector import Inspector
+from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.notices import Notice, NoticeKind
 
 __all__ = ["Inspectors"]
@@ -93,7 +94,7 @@ class Inspectors:
             inspector.restart()
         except EdgeInspectError as second:
             return second
-        self._say(NoticeKind.ENGINE, "the session was opened again")
+        self._say(NoticeKind.ENGINE, "the session was opened again", judge=inspector)
         return None
 
     def _load(self) -> None:
@@ -113,13 +114,13 @@ class Inspectors:
         self._say(
             NoticeKind.BUNDLE,
             f"parts are judged by the changed bundle, threshold {new.threshold:.4g}",
-            bundle=new.bundle.name,
-            calibration=new.bundle.manifest.calibration or "",
-            runtime=new.runtime,
+            judge=new,
         )
 
-    def _say(self, kind: NoticeKind, text: str, **values: str) -> None:
+    def _say(self, kind: NoticeKind, text: str, *, judge: Inspector | None = None) -> None:
+        """`judge` is what judges from now on, where that changed."""
         _log.warning("%s", text)
+        values = {} if judge is None else Judge.of(judge).to_plain()
         self.note(Notice.now(kind, text, values=values))
 
     def __enter__(self) -> Inspectors:

@@ -7,6 +7,7 @@ import pytest
 
 from edgeinspect.bundle import read_bundle
 from edgeinspect.errors import ConfigError, MissingPackageError
+from edgeinspect.stream.notices import Notice
 from edgeinspect.stream.outlets import open_outlets
 from tests.bundles import make_bundle
 from tests.stream.made_records import ABOUT, made_record, wait_until
@@ -17,8 +18,11 @@ def calibration(tmp_path_factory):
     return read_bundle(make_bundle(tmp_path_factory.mktemp("bundle"))).require_calibration()
 
 
+def ignore(notice: Notice) -> None: ...
+
+
 def test_a_run_without_sinks_still_keeps_its_notices(tmp_path, calibration):
-    with open_outlets(tmp_path, ABOUT, calibration) as outlets:
+    with open_outlets(tmp_path, ABOUT, calibration, note=ignore) as outlets:
         outlets.put(made_record(0))
     lines = (tmp_path / "notices.jsonl").read_text().splitlines()
     assert [json.loads(line)["kind"] for line in lines] == ["started", "ended"]
@@ -32,7 +36,7 @@ def test_every_record_reaches_the_page(tmp_path, calibration, monkeypatch):
     monkeypatch.setattr(
         ViewState, "open", lambda self, about: (states.append(self), opened(self, about))[1]
     )
-    with open_outlets(tmp_path, ABOUT, calibration, view="127.0.0.1:0") as outlets:
+    with open_outlets(tmp_path, ABOUT, calibration, note=ignore, view="127.0.0.1:0") as outlets:
         for seq in range(200):
             outlets.put(made_record(seq))
         wait_until(lambda: states and json.loads(states[0].to_json())["counts"]["OK"] == 200)
@@ -40,7 +44,9 @@ def test_every_record_reaches_the_page(tmp_path, calibration, monkeypatch):
 
 def test_a_wrong_address_stops_the_run_before_it_starts(tmp_path, calibration):
     with pytest.raises(ConfigError, match="no sink is called carrier://"):
-        open_outlets(tmp_path, ABOUT, calibration, urls=["carrier://pigeon"]).__enter__()
+        open_outlets(
+            tmp_path, ABOUT, calibration, note=ignore, urls=["carrier://pigeon"]
+        ).__enter__()
 
 
 def test_the_page_names_its_extra_where_the_server_is_missing(tmp_path, calibration, monkeypatch):
@@ -48,4 +54,4 @@ def test_the_page_names_its_extra_where_the_server_is_missing(tmp_path, calibrat
     for name in [name for name in sys.modules if name.startswith("edgeinspect.stream.view")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(MissingPackageError, match=r"--view needs .*edgeinspect\[stream\]"):
-        open_outlets(tmp_path, ABOUT, calibration, view="127.0.0.1:0").__enter__()
+        open_outlets(tmp_path, ABOUT, calibration, note=ignore, view="127.0.0.1:0").__enter__()

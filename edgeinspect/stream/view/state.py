@@ -105,7 +105,7 @@ class ViewState(Sink):
                 "since_last_s": None if last is None else time.monotonic() - self._last_at,
             }
         if about is not None:
-            plain["bundle"] = about.bundle
+            plain["bundle"] = about.judge.bundle
             plain["away"] = [state.name for state in about.sink_states() if state.is_away]
         return json.dumps(plain, ensure_ascii=False)
 
