@@ -12,6 +12,7 @@ from edgeinspect.constants import Threshold
 from edgeinspect.errors import ParityError
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.stream.inspectors import Inspectors
+from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.notices import Notice
 from edgeinspect.stream.opening import InspectorSettings, open_inspector_for_stream
 from edgeinspect.stream.run import run_stream
@@ -59,7 +60,18 @@ def test_a_bundle_that_was_calibrated_again_is_taken(how):
         settle(inspectors)
         assert inspectors.current.threshold == 99.0
         assert inspectors.current.bundle.short_id != first.bundle.short_id
-    assert [notice.kind.value for notice in notices] == ["bundle"]
+        judge = Judge.of(inspectors.current)
+    assert [(notice.kind.value, notice.values) for notice in notices] == [
+        ("bundle", judge.to_plain())
+    ]
+
+
+def test_what_judges_has_the_hash_of_records_and_the_precision_that_runs(how):
+    with opened(how) as inspector:
+        judge = Judge.of(inspector)
+    assert (judge.runtime, judge.precision, judge.engine) == ("onnxruntime", "fp32", "")
+    assert judge.bundle_hash == inspector.bundle.short_id
+    assert judge.calibration in inspector.bundle.manifest.files
 
 
 def test_a_damaged_bundle_is_refused_and_the_old_one_stays(how):

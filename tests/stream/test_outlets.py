@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from edgeinspect.bundle import read_bundle
 from edgeinspect.errors import ConfigError, MissingPackageError
-from edgeinspect.stream.notices import Notice
+from edgeinspect.stream.drift import WINDOW
+from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.outlets import open_outlets
 from tests.bundles import make_bundle
 from tests.stream.made_records import ABOUT, made_record, wait_until
@@ -40,6 +43,23 @@ def test_every_record_reaches_the_page(tmp_path, calibration, monkeypatch):
         for seq in range(200):
             outlets.put(made_record(seq))
         wait_until(lambda: states and json.loads(states[0].to_json())["counts"]["OK"] == 200)
+
+
+def test_drift_is_handed_to_the_run_for_the_records(tmp_path, calibration):
+    many = dataclasses.replace(
+        calibration,
+        good_scores=np.linspace(0.0, 0.1, 50),
+        good_local=np.linspace(0.0, 0.1, 50),
+        good_global=np.linspace(0.0, 0.1, 50),
+        good_names=tuple(map(str, range(50))),
+        good_appearance=np.zeros((0, 3)),
+        threshold=dataclasses.replace(calibration.threshold, value=2.0),
+    )
+    told: list[Notice] = []
+    with open_outlets(tmp_path, ABOUT, many, note=told.append) as outlets:
+        for seq in range(2 * WINDOW):
+            outlets.drift.put(made_record(seq, score=1.5))
+    assert [notice.kind for notice in told] == [NoticeKind.DRIFT]
 
 
 def test_a_wrong_address_stops_the_run_before_it_starts(tmp_path, calibration):
