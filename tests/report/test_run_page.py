@@ -124,6 +124,15 @@ def test_an_outage_that_is_not_over_lasts_until_the_last_record(folder):
     assert interval.length == "8 s, not over"
 
 
+def test_an_outage_in_which_the_run_ended_is_drawn_to_its_end(folder):
+    write(folder, MIXED)
+    note(folder, "outage", 110)
+    note(folder, "outage", 330, seconds=220.0)
+    page = make_run_report(folder.path)
+    band, _in_the_legend = re.findall(r'<rect [^>]*width="([\d.]+)"[^>]*#f3d9a4', page.charts[1])
+    assert float(band) > 350  # of 560
+
+
 def test_the_gallery_does_without_pictures_that_went(folder):
     write(folder, MIXED)
     for path in folder.path.glob("overlays/*"):
