@@ -99,11 +99,25 @@ def test_a_bundle_that_does_not_compute_what_was_trained_is_refused(how, monkeyp
         how.reopen()
 
 
-def test_a_bundle_that_was_only_touched_is_not_opened_again(how):
+def test_a_bundle_that_was_only_touched_is_not_opened_again(how, caplog):
+    caplog.set_level("INFO")
     with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
         inspectors.ask()
         settle(inspectors)
         assert inspectors.current is first
+    assert "is the bundle in use: nothing changes" in caplog.text
+
+
+def test_who_asks_is_told_of_a_damaged_file_that_the_manifest_does_not_know_of(how):
+    notices: list[Notice] = []
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        inspectors.note = notices.append
+        (how.path / "graph_fp32.onnx").write_bytes(b"damaged")
+        inspectors.ask()
+        settle(inspectors)
+        assert inspectors.current is first
+    assert "the old one stays" in notices[0].text
+    assert "graph_fp32.onnx is damaged" in notices[0].text
 
 
 def test_while_the_bundle_is_being_replaced_nothing_happens(how):
