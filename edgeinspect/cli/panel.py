@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from edgeinspect.runtime.inspector import Reason, Verdict
+from edgeinspect.stream.frames import printable
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -18,10 +21,13 @@ if TYPE_CHECKING:
 
     from edgeinspect.stream.records import Record
     from edgeinspect.stream.run import Run
+    from edgeinspect.stream.summary import Tally
 
 __all__ = ["Watcher", "show_progress"]
 
 REFRESH_S = 0.25
+RATE_S = 5.0  # parts a second over this time
+WIDTH = 100  # columns at most: a panel that changes its width flickers
 # Said of every part: what is wrong with a file. Of the others only the first is told.
 TOLD_EACH = frozenset({Reason.UNREADABLE, Reason.SIZE, Reason.NON_FINITE})
 
@@ -64,7 +70,7 @@ class _LivePanel(_Lines):
         self._live = live
         self._last_ng: Record | None = None
         self._next_s = 0.0
-        self._before = (time.perf_counter(), 0)
+        self._counts = deque([(time.perf_counter(), 0)])  # (time, parts) of the last seconds
 
     def add(self, record: Record) -> None:
         super().add(record)
@@ -76,38 +82,65 @@ class _LivePanel(_Lines):
         if now_s < self._next_s:
             return
         self._next_s = now_s + REFRESH_S
-        (then_s, then_n), n = self._before, run.tally.n_records
-        self._before = (now_s, n)
-        rate_per_s = (n - then_n) / (now_s - then_s)
-        self._live.update(_panel(run, rate_per_s, self._last_ng), refresh=True)
+        rate_per_s, width = self._rate_per_s(now_s, run), self._live.console.width
+        self._live.update(_panel(run, rate_per_s, self._last_ng, width), refresh=True)
+
+    def _rate_per_s(self, now_s: float, run: Run) -> float:
+        self._counts.append((now_s, run.tally.n_records))
+        while now_s - self._counts[0][0] > RATE_S and len(self._counts) > 2:
+            self._counts.popleft()
+        (then_s, then_n), (_, n) = self._counts[0], self._counts[-1]
+        return (n - then_n) / max(1e-6, now_s - then_s)
 
     def _say(self, line: str) -> None:
         self._live.console.print(line, markup=False, highlight=False)
 
 
-def _panel(run: Run, rate_per_s: float, last_ng: Record | None) -> Panel:
+def _panel(run: Run, rate_per_s: float, last_ng: Record | None, console_width: int) -> Panel:
     from rich.panel import Panel
     from rich.table import Table
+    from rich.text import Text
 
     from edgeinspect.cli.run_summary import VERDICT_STYLES
 
     rows = Table.grid(padding=(0, 2))
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
     tally = run.tally
     of_all = "" if run.n_expected is None else f" of {run.n_expected}"
     rows.add_row("parts", f"{tally.n_records}{of_all}, {rate_per_s:.1f} a second")
     for verdict, n in tally.verdicts.items():
-        rows.add_row(verdict.value, str(n), style=VERDICT_STYLES[verdict] if n else "dim")
-    if tally.reasons:
-        rows.add_row("", ", ".join(f"{r.value} {n}" for r, n in list(tally.reasons.items())))
+        why = _reasons(tally) if verdict is Verdict.NOT_INSPECTED else ""
+        style = VERDICT_STYLES[verdict] if n else "dim"
+        rows.add_row(verdict.value, f"{n}  {why}".rstrip(), style=style)
     quantiles = tally.quantiles_ms().items()
     rows.add_row("latency", ", ".join(f"{name} {ms:.1f} ms" for name, ms in quantiles))
     rows.add_row("waiting", str(run.intake.n_waiting + run.pipeline.n_waiting))
     if last_ng is not None:
-        score = last_ng.inspection.score
-        rows.add_row("last NG", f"{last_ng.frame.source}  score {score:.4g}", style="red")
-    if run.last_notice is not None:
-        rows.add_row("notice", run.last_notice.text, style="yellow")
-    return Panel(rows, title="edgeinspect run", title_align="left", expand=False)
+        rows.add_row("last NG", Text(_one_line(last_ng)), style="red")
+    notice = run.last_notice
+    if notice is not None:
+        rows.add_row("notice", Text(f"{_clock(notice.time_s)}  {notice.text}"), style="yellow")
+    width = min(WIDTH, console_width)
+    return Panel(rows, title="edgeinspect run", title_align="left", width=width)
+
+
+def _reasons(tally: Tally) -> str:
+    return ", ".join(f"{reason.value} {n}" for reason, n in list(tally.reasons.items()))
+
+
+def _one_line(record: Record) -> str:
+    """When a part came, how far above the threshold it is, and which it is."""
+    frame, found = record.frame, record.inspection
+    assert found.score is not None, "an NG part has a score"
+    stream = "" if frame.stream is None else f"{frame.stream} "
+    name = Path(printable(frame.source)).name
+    score = f"score {found.score:.3g}, limit {found.threshold:.3g}"
+    return f"{_clock(frame.time_s)}  {score}  {stream}{name}"
+
+
+def _clock(time_s: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(time_s))
 
 
 @contextlib.contextmanager

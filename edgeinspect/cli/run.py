@@ -207,7 +207,12 @@ def run(
             settings,
             stop=interruption.event,
             connect=lambda run: open_outlets(
-                run.folder.path, run.about(), run.calibration, urls=sink or (), view=view
+                run.folder.path,
+                run.about(),
+                run.calibration,
+                note=run.note,
+                urls=sink or (),
+                view=view,
             ),
             on_record=progress.add,
             on_tick=on_tick,

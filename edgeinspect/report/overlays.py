@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.runtime.inspector import Inspection, Region, Verdict
 
-__all__ = ["blend_heat", "draw_overlay", "encode_jpeg", "encode_map", "heat_strength"]
+__all__ = ["blend_heat", "draw_overlay", "draw_part", "encode_jpeg", "encode_map", "heat_strength"]
 
 Picture = NDArray[np.uint8]
 
@@ -80,6 +80,12 @@ def draw_overlay(picture: Picture, inspection: Inspection, *, title: str = "") -
 
     The picture is enlarged or shrunk to a size that can be read.
     """
+    part = draw_part(picture, inspection)
+    return np.concatenate([part, _caption(part.shape[1], inspection, title)])
+
+
+def draw_part(picture: Picture, inspection: Inspection) -> Picture:
+    """The same without a caption."""
     import cv2
 
     factor = _zoom(picture.shape[:2])
@@ -90,7 +96,7 @@ def draw_overlay(picture: Picture, inspection: Inspection, *, title: str = "") -
         canvas = blend_heat(canvas, inspection.anomaly_map, level=inspection.map_level)
     for region in inspection.regions:
         _draw_box(canvas, region, factor)
-    return np.concatenate([canvas, _caption(width, inspection, title)])
+    return canvas
 
 
 def encode_map(anomaly_map: NDArray[np.float32]) -> bytes:

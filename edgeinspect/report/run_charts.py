@@ -33,6 +33,7 @@ NOT_INSPECTED, AWAY = "#a3aab3", "#f3d9a4"
 LEFT, WIDTH = 64, 560
 STEPS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 6 * 3600, 86400, 7 * 86400)
 N_TICKS = 9
+LETTER_PX = 5.7  # of small text, on average
 N_BINS = 60
 TAIL_QUANTILE, LONGEST_TAIL = 0.999, 2.5  # of the histogram; the rest is in its last bar
 
@@ -81,7 +82,7 @@ def counts_chart(
     total = counts.sum(axis=1)
     share = 100 * (total - counts[:, 0]) / np.maximum(1, total)
     upper, lower = _Panel(44, 130, float(total.max())), _Panel(214, 70, max(1.0, share.max()))
-    parts = [text(LEFT, 22, title, size=TITLE_PX, weight=600), *_verdict_legend()]
+    parts = [text(LEFT, 22, title, size=TITLE_PX, weight=600), *_verdict_legend(away)]
     for panel in (upper, lower):
         parts += _away_bands(axis, away, panel)
         parts += axis.marks(panel, has_labels=panel is lower) + panel.marks()
@@ -104,7 +105,7 @@ def score_over_time(
     axis: TimeAxis, sample: Sample, *, away: Spans = (), drift_s: Sequence[float] = ()
 ) -> str:
     """Median and 95th percentile of score / threshold over time; the threshold is 1."""
-    title = "Score, as a share of the threshold"
+    title = "Score / threshold"
     share, time_s = _shares(sample)
     if not share.size:
         return svg(420, 60, [text(16, 34, f"{title}: no scores", colour=MUTED)], title)
@@ -125,7 +126,8 @@ def score_over_time(
         parts.append(line(x, panel.top, x, panel.bottom, "#b08a2e", width=2))
         parts.append(text(x + 4, panel.top + 11, "drift", size=SMALL_PX, colour="#8a6100"))
     marks = (("median", GOOD), ("95th percentile", DEFECT), ("threshold", INK))
-    return svg(LEFT + WIDTH + 24, panel.bottom + 30, [*parts, *_legend(marks)], title)
+    legend = _legend((*marks, *_away_mark(away)))
+    return svg(LEFT + WIDTH + 24, panel.bottom + 30, [*parts, *legend], title)
 
 
 def score_histogram(sample: Sample) -> str:
@@ -260,15 +262,20 @@ def _tick_label(x: float, y: float, label: str) -> str:
     return text(x, y, label, anchor="middle", colour=MUTED, size=SMALL_PX)
 
 
-def _verdict_legend() -> list[str]:
-    return _legend((("OK", GOOD), ("NG", DEFECT), ("not inspected", NOT_INSPECTED)))
+def _verdict_legend(away: Spans) -> list[str]:
+    verdicts = (("OK", GOOD), ("NG", DEFECT), ("not inspected", NOT_INSPECTED))
+    return _legend((*verdicts, *_away_mark(away)))
+
+
+def _away_mark(away: Spans) -> tuple[tuple[str, str], ...]:
+    return (("outage", AWAY),) if away else ()
 
 
 def _legend(marks: Sequence[tuple[str, str]]) -> list[str]:
     """Marks in one line, from the right edge."""
     parts, x = [], float(LEFT + WIDTH)
     for name, colour in reversed(marks):
-        x -= 6.6 * len(name)
+        x -= LETTER_PX * len(name)
         parts.append(text(x, 22, name, size=SMALL_PX, colour=MUTED))
         x -= 14
         parts.append(rectangle(x, 14, 9, 9, colour))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -56,7 +56,7 @@ class RunHistory:
         slot_s: (m,) where slots of time of `width_s` begin, those with parts;
             slot_counts: (m, 3) parts by verdict.
         last_ng: records of the last NG parts, the newest first.
-        notices: as they stand in the file, in its order.
+        notices: of their file and of records, each once, in the order of their time.
     """
 
     folder: Path
@@ -95,8 +95,17 @@ def read_run(folder: Path) -> RunHistory:
         tally.add(record)
     if tally.n == 0:
         raise DataError(f"{folder / RECORDS} holds no record yet", hint="wait for the first part")
-    notices = deque(_lines(folder / NOTICES), maxlen=N_NOTICES)
-    return tally.history(folder, tuple(n for n in notices if n is not None))
+    of_file = deque((n for n in _lines(folder / NOTICES) if n is not None), maxlen=N_NOTICES)
+    return tally.history(folder, _each_once([*of_file, *tally.notices]))
+
+
+def _each_once(notices: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """A kill may keep a notice from its file or from its record, so both are asked."""
+    names = ("time", "kind", "source", "text")
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for notice in notices:
+        found.setdefault(tuple(str(notice.get(name)) for name in names), notice)
+    return tuple(sorted(found.values(), key=lambda notice: str(notice.get("time"))))
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any] | None]:
@@ -124,6 +133,7 @@ class _Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     slots: _Slots = field(default_factory=lambda: _Slots())
     last_ng: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=N_GALLERY))
+    notices: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=N_NOTICES))
     sampled: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     first_s: float = float("inf")
     last_s: float = float("-inf")
@@ -143,6 +153,7 @@ class _Tally:
         self.verdicts[VERDICTS[verdict]] += 1
         if record.get("reason") is not None:
             self.reasons[record["reason"]] += 1
+        self.notices.extend(record.get("notices") or ())  # older records have none
         if record["verdict"] == "NG":
             self.last_ng.appendleft(record)
         self.slots.add(time_s, verdict)

@@ -116,7 +116,7 @@ def _page(run: RunHistory) -> RunPage:
     quantiles = _quantiles_ms(run.sample)
     away = [(one.start_s, one.end_s) for one in intervals]
     drift = [n for n in run.notices if n.get("kind") == "drift"]
-    axis = TimeAxis(run.first_s, max(run.last_s, run.first_s + 1))
+    axis = TimeAxis(run.first_s, max(run.first_s + 1, run.last_s, *(end for _, end in away)))
     return RunPage(
         title=f"Inspection of {run.n_records:,} parts".replace(",", " "),
         lead=f"{_clock(run.first_s)} to {_clock(run.last_s)} ({_length(run.duration_s)})",
@@ -216,7 +216,7 @@ def _overlay(folder: Path, map_path: object) -> str | None:
 def _facts(run: RunHistory) -> tuple[tuple[str, str], ...]:
     started = [n for n in run.notices if n.get("kind") == "started"]
     about = dict(started[-1].get("values") or {}) if started else {}
-    known = [(name.replace("_", " "), str(value)) for name, value in about.items() if value]
+    known = [(name.replace("_", " "), _plain(value)) for name, value in about.items() if value]
     n_starts = [("started", f"{len(started)} times")] if len(started) > 1 else []
     made = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
     return (
@@ -225,6 +225,12 @@ def _facts(run: RunHistory) -> tuple[tuple[str, str], ...]:
         *n_starts,
         ("report", f"edgeinspect {__version__}, {made}"),
     )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _time_s(notice: Mapping[str, Any]) -> float:

@@ -168,6 +168,16 @@ class Inspector:
         return self._session.name
 
     @property
+    def precision(self) -> Precision | None:
+        """Of the graph that was opened."""
+        return self._session.precision
+
+    @property
+    def engine(self) -> str | None:
+        """The fingerprint of the engine that was opened; None for a runtime that has none."""
+        return self._session.engine
+
+    @property
     def threshold(self) -> float:
         return self._calibration.threshold.value
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError
 from edgeinspect.runtime.onnxruntime_graph import CUDA, OnnxGraph, has_cuda
@@ -62,6 +63,7 @@ class OnnxRuntimeCudaSession:
         path: Path,
         constants: RuleConstants,
         *,
+        precision: Precision | None = None,
         is_replayed: bool = True,
         ort: Any = None,
     ) -> None:
@@ -79,6 +81,8 @@ class OnnxRuntimeCudaSession:
         self._is_replayed = is_replayed
         self._thread = threading.get_ident()
         self.name = self._graph.name
+        self.precision: Precision | None = precision
+        self.engine: str | None = None
         self.max_batch: int | None = None
         arrays = constants.as_inputs()
         self._graph.tensors.require(inputs=("image", "tile", *arrays), outputs=OUTPUTS)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
 from edgeinspect.runtime.onnxruntime_graph import OnnxGraph
 from edgeinspect.runtime.session import (
@@ -26,9 +27,18 @@ __all__ = ["OnnxRuntimeMaps", "OnnxRuntimeSession"]
 class OnnxRuntimeSession:
     """A bundle's scoring graph with its constants bound (`Session`)."""
 
-    def __init__(self, path: Path, constants: RuleConstants, *, threads: int | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        constants: RuleConstants,
+        *,
+        threads: int | None,
+        precision: Precision | None = None,
+    ) -> None:
         self._graph = OnnxGraph(path, threads=threads)
         self.name = self._graph.name
+        self.precision: Precision | None = precision
+        self.engine: str | None = None
         self.max_batch: int | None = None
         arrays = constants.as_inputs()
         self._graph.tensors.require(inputs=("image", "tile", *arrays), outputs=OUTPUTS)

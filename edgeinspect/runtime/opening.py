@@ -109,10 +109,10 @@ def open_named(
         return _open_engine(bundle, runtime, constants, precision, batch)
     graph = bundle.graph_path(precision)
     if runtime == "onnxruntime-cuda":
-        return OnnxRuntimeCudaSession(graph, constants)
+        return OnnxRuntimeCudaSession(graph, constants, precision=precision)
     if runtime == "openvino":
-        return OpenVinoSession(graph, constants, batch=batch, threads=threads)
-    return OnnxRuntimeSession(graph, constants, threads=threads)
+        return OpenVinoSession(graph, constants, batch=batch, threads=threads, precision=precision)
+    return OnnxRuntimeSession(graph, constants, threads=threads, precision=precision)
 
 
 def find_engine_here(bundle: Bundle, runtime: str, precision: Precision, batch: int) -> Engine:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError, MissingPackageError
 from edgeinspect.runtime.graph_tensors import FLOAT, GraphTensors
@@ -61,6 +62,7 @@ class OpenVinoSession:
         *,
         batch: int = 1,
         threads: int | None,
+        precision: Precision | None = None,
         module: Any = None,
     ) -> None:
         """Compile the graph; a second or two.
@@ -74,6 +76,8 @@ class OpenVinoSession:
         """
         check_threads(threads)
         self.name, self.max_batch = NAME, None
+        self.precision: Precision | None = precision
+        self.engine: str | None = None
         self._openvino = require_openvino() if module is None else module
         self._path, self._threads = path, threads
         self._constants = constants.as_inputs()

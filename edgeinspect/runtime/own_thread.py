@@ -24,13 +24,12 @@ class OwnThreadSession:
         self._open_inner = open_inner
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="session")
         self._is_closed = False
+        self._inner: Session | None = None
         try:
-            self._inner: Session | None = self._thread.submit(open_inner).result()
+            self._thread.submit(self._open).result()
         except BaseException:
             self._thread.shutdown()
             raise
-        assert self._inner is not None
-        self.name = self._inner.name
 
     @property
     def max_batch(self) -> int | None:
@@ -55,7 +54,11 @@ class OwnThreadSession:
         if broken is not None:
             with contextlib.suppress(EdgeInspectError):
                 broken.close()
-        self._inner = self._open_inner()
+        self._open()
+
+    def _open(self) -> None:
+        self._inner = inner = self._open_inner()
+        self.name, self.precision, self.engine = inner.name, inner.precision, inner.engine
 
     def close(self) -> None:
         if self._is_closed:

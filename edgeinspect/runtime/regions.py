@@ -90,7 +90,10 @@ class MapLevels:
         largest = winner // n * n + self._statistics.index(Statistic.MAX)
         level_of_one_pixel = self._level(largest, constants.stat_weight[winner])
         is_reached = level_of_one_pixel <= scores.anomaly_map.max(axis=(1, 2))
-        return np.where(is_reached, level_of_one_pixel, level)
+        # The level of a mean is one that many pixels of a part that is OK exceed.
+        is_ok = scores.score <= self._calibration.threshold.value
+        is_ok &= np.isfinite(level_of_one_pixel)
+        return np.where(is_reached | is_ok, level_of_one_pixel, level)
 
     def _level(self, statistic: NDArray[np.int64], weight: Floats) -> Floats:
         """What each statistic (B,) of a map must exceed for the threshold to be exceeded."""

@@ -92,9 +92,16 @@ class Scores:
 
 
 class Session(Protocol):
-    """An open scoring graph with its constants bound; use it inside a `with`."""
+    """An open scoring graph with its constants bound; use it inside a `with`.
+
+    Attributes:
+        precision: of its graph; None where nobody said.
+        engine: the fingerprint of its engine; None for a runtime that has none.
+    """
 
     name: str
+    precision: Precision | None
+    engine: str | None
 
     @property
     def max_batch(self) -> int | None:

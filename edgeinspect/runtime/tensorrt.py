@@ -66,7 +66,7 @@ def open_plan(plan: bytes, receipt: Receipt, constants: RuleConstants) -> Tensor
     except BaseException:
         driver.close()
         raise
-    return TensorRtSession(trt, engine, constants, driver=driver, name=receipt.key.flavour)
+    return TensorRtSession(trt, engine, constants, driver=driver, receipt=receipt)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,16 +99,19 @@ class TensorRtSession:
         constants: RuleConstants,
         *,
         driver: CudaDriver,
-        name: str = "tensorrt",
+        receipt: Receipt | None = None,
     ) -> None:
         """Allocate all that batches need.
 
         Args:
             trt: TensorRT's module. driver: is closed with the session, or by an error here.
+            receipt: of the engine, for its names.
         Raises: EngineError if the engine is not of this graph, the constants do not fit it, or
             the GPU has too little memory.
         """
-        self.name = name
+        self.name = "tensorrt" if receipt is None else receipt.key.flavour
+        self.precision = None if receipt is None else receipt.key.precision
+        self.engine = None if receipt is None else receipt.fingerprint
         self._trt, self._driver = trt, driver
         self._engine: Any = engine
         self._thread = threading.get_ident()

@@ -34,9 +34,10 @@ class Frame:
         source: the file, for a video with `#` and the number of the frame.
         picture: (H, W, 3) uint8 RGB or (H, W) grey; None with `error` when it could not be read,
             or with `reason` when it was dropped.
-        reason: why it must not be judged although it may have a picture: overload, frozen.
+        reason: why it must not be judged: overload; frozen, with a picture; size, with an `error`.
         time_s: seconds since the epoch at delivery; `started_s`: the same on `perf_counter`.
         decode_ms: from delivery to pixels.
+        notices: what was told between the frame before and this one; the run fills them in.
     """
 
     seq: int = 0
@@ -48,6 +49,7 @@ class Frame:
     time_s: float
     started_s: float
     decode_ms: float = 0.0
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

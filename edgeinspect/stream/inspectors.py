@@ -13,9 +13,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from edgeinspect.bundle import CARD, MANIFEST, Manifest, read_manifest
+from edgeinspect.bundle import CARD, MANIFEST, Manifest, read_bundle, read_manifest
 from edgeinspect.errors import EdgeInspectError
 from edgeinspect.runtime.inspector import Inspector
+from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.notices import Notice, NoticeKind
 
 __all__ = ["Inspectors"]
@@ -65,8 +66,10 @@ class Inspectors:
         if stamp is None or (stamp == self._stamp and not self._is_asked):
             return
         self._stamp = stamp
-        self._is_asked = False
-        self._loading = threading.Thread(target=self._load, name="bundle", daemon=True)
+        is_asked, self._is_asked = self._is_asked, False
+        self._loading = threading.Thread(
+            target=self._load, args=(is_asked,), name="bundle", daemon=True
+        )
         self._loading.start()
 
     def used(self, inspector: Inspector) -> None:
@@ -93,15 +96,16 @@ class Inspectors:
             inspector.restart()
         except EdgeInspectError as second:
             return second
-        self._say(NoticeKind.ENGINE, "the session was opened again")
+        self._say(NoticeKind.ENGINE, "the session was opened again", judge=inspector)
         return None
 
-    def _load(self) -> None:
+    def _load(self, is_asked: bool) -> None:
         assert self._reopen is not None
         try:
-            if _what_judges(read_manifest(self._path)) == _what_judges(
-                self._current.bundle.manifest
-            ):
+            if self._is_the_same(read_manifest(self._path)):
+                if is_asked:
+                    read_bundle(self._path)
+                    _log.info("%s is the bundle in use: nothing changes", self._path)
                 return
             new = self._reopen()
         except EdgeInspectError as error:
@@ -113,13 +117,16 @@ class Inspectors:
         self._say(
             NoticeKind.BUNDLE,
             f"parts are judged by the changed bundle, threshold {new.threshold:.4g}",
-            bundle=new.bundle.name,
-            calibration=new.bundle.manifest.calibration or "",
-            runtime=new.runtime,
+            judge=new,
         )
 
-    def _say(self, kind: NoticeKind, text: str, **values: str) -> None:
+    def _is_the_same(self, manifest: Manifest) -> bool:
+        return _what_judges(manifest) == _what_judges(self._current.bundle.manifest)
+
+    def _say(self, kind: NoticeKind, text: str, *, judge: Inspector | None = None) -> None:
+        """`judge` is what judges from now on, where that changed."""
         _log.warning("%s", text)
+        values = {} if judge is None else Judge.of(judge).to_plain()
         self.note(Notice.now(kind, text, values=values))
 
     def __enter__(self) -> Inspectors:

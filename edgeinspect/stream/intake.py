@@ -2,7 +2,7 @@
 
 Sources put frames from threads of their own, the first stage takes them in turn. When a stream's
 place is full, `Overload` decides: the source waits, or a frame that waits loses its picture and
-keeps its place, so that it still gets its record.
+keeps its place, so that it still gets its record. Notices go with the next frame.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 
 from edgeinspect.runtime.inspector import Reason
 from edgeinspect.stream.frames import Frame
+from edgeinspect.stream.notices import Notice
 
 __all__ = ["Intake", "Lane", "Overload"]
 
 MAX_DROPPED = 10_000  # frames without picture that may wait for their record, a stream
+MAX_NOTICES = 64  # that may wait for a frame, the newest ones
 
 
 class Overload(str, enum.Enum):
@@ -79,6 +81,7 @@ class Intake:
         self._stop = stop or threading.Event()
         self._changed = threading.Condition()
         self._turn = 0
+        self._notices: deque[Notice] = deque(maxlen=MAX_NOTICES)
 
     @property
     def n_delivered(self) -> int:
@@ -92,6 +95,11 @@ class Intake:
     def n_waiting(self) -> int:
         return sum(len(lane) for lane in self.lanes)
 
+    def note(self, notice: Notice) -> None:
+        """Send a notice with the next frame of its source, or of any if it has none."""
+        with self._changed:
+            self._notices.append(notice)
+
     def put(self, lane: Lane, frame: Frame) -> bool:
         """Deliver a frame; False, and not delivered, if the stream ends."""
         with self._changed:
@@ -101,7 +109,11 @@ class Intake:
             if len(lane.waiting) >= self._room(lane):
                 lane.dropped.append(_without_picture(lane.waiting.popleft()))
                 lane.n_dropped += 1
-            lane.waiting.append(dataclasses.replace(frame, seq=lane.next_seq, stream=lane.name))
+            lane.waiting.append(
+                dataclasses.replace(
+                    frame, seq=lane.next_seq, stream=lane.name, notices=self._take_notices(lane)
+                )
+            )
             lane.next_seq += 1
             lane.n_delivered += 1
             self._changed.notify_all()
@@ -131,6 +143,12 @@ class Intake:
         """No source delivers any more; what waits can still be taken."""
         for lane in self.lanes:
             self.end(lane)
+
+    def _take_notices(self, lane: Lane) -> tuple[Notice, ...]:
+        taken = tuple(n for n in self._notices if n.source in (None, lane.name))
+        for notice in taken:
+            self._notices.remove(notice)
+        return taken
 
     def _is_closed(self, lane: Lane) -> bool:
         return lane.is_ended or self._stop.is_set()

@@ -1,4 +1,8 @@
-"""Notices: what is said of a run beside its records, such as outages, drift, a new bundle."""
+"""Notices: what is said of a run, such as outages, drift, a new bundle.
+
+Each is told at once (log, `notices.jsonl`, sinks). Those that say something of parts also go with
+the first part that is delivered after them, into its record.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-__all__ = ["Notice", "NoticeKind"]
+__all__ = ["OF_PARTS", "Notice", "NoticeKind"]
 
 
 class NoticeKind(str, enum.Enum):
-    """What may be said of a run beside its records."""
+    """What may be said of a run."""
 
     STARTED = "started"
     OUTAGE = "outage"
@@ -26,6 +30,19 @@ class NoticeKind(str, enum.Enum):
     SINK = "sink"
     DISK = "disk"
     ENDED = "ended"
+
+
+# What somebody who reads records must know; the others are of the run and where it writes.
+OF_PARTS = frozenset(
+    {
+        NoticeKind.OUTAGE,
+        NoticeKind.RECOVERED,
+        NoticeKind.FROZEN,
+        NoticeKind.DRIFT,
+        NoticeKind.BUNDLE,
+        NoticeKind.ENGINE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

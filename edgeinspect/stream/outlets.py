@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -26,8 +26,9 @@ __all__ = ["Outlets", "check_outlets", "open_outlets"]
 class Outlets:
     """Hand records, notices and new calibrations over; nothing here waits, or raises."""
 
-    def __init__(self, calibration: Calibration) -> None:
-        self.drift = DriftMonitor(calibration, self.note)
+    def __init__(self, calibration: Calibration, note: Callable[[Notice], None]) -> None:
+        """`note` is told of drift, and gives it back to `Outlets.note`."""
+        self.drift = DriftMonitor(calibration, note)
         self._sinks: Sinks | None = None
 
     def put(self, record: Record) -> None:
@@ -66,16 +67,18 @@ def open_outlets(
     about: RunInfo,
     calibration: Calibration,
     *,
+    note: Callable[[Notice], None],
     urls: Sequence[str] = (),
     view: str | None = None,
 ) -> Iterator[Outlets]:
     """Open the outlets of a run in `folder`, which exists.
 
     Args:
+        note: is told of drift, such as `Run.note`, which hands it to these outlets as well.
         urls: of sinks; view: HOST:PORT of the live page, None for none.
     Raises: ConfigError, MissingPackageError, OutputError.
     """
-    outlets = Outlets(calibration)
+    outlets = Outlets(calibration, note)
     others: list[tuple[str, Sink]] = []
     pictures: list[tuple[str, PictureSink]] = [("drift", outlets.drift)]
     with contextlib.ExitStack() as stack:

@@ -149,7 +149,8 @@ class Pipeline:
         inspector = self._inspectors.current
         part = _Part(frame=frame, inspector=inspector)
         if frame.reason is not None:
-            part.inspection = inspector.not_inspected(frame.reason, DETAILS[frame.reason])
+            detail = DETAILS.get(frame.reason, str(frame.error))
+            part.inspection = inspector.not_inspected(frame.reason, detail)
         elif frame.picture is None:
             part.inspection = inspector.not_inspected(Reason.UNREADABLE, str(frame.error))
         else:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeinspect.errors import ConfigError, ImageError
+from edgeinspect.runtime.inspector import Reason
 from edgeinspect.stream.frames import Frame, Source
 from edgeinspect.stream.intake import Intake, Lane
 from edgeinspect.stream.notices import Notice
@@ -41,7 +42,7 @@ class Selection:
             return dataclasses.replace(frame, picture=picture)
         shape = f"{frame.picture.shape[1]} x {frame.picture.shape[0]}"
         error = ImageError(f"{frame.source} has {shape} px, which do not hold the roi {self.roi}")
-        return dataclasses.replace(frame, picture=None, error=error)
+        return dataclasses.replace(frame, picture=None, error=error, reason=Reason.SIZE)
 
 
 def read_roi(text: str) -> tuple[int, int, int, int]:

@@ -162,7 +162,7 @@ class RecordWriter:
         if self._since_s is None:
             return
         lasted_s, self._since_s = self._clock() - self._since_s, None
-        text = f"records are written again; {n_waited} had waited"
+        text = f"records are written again after {lasted_s:.1f} s; {n_waited} had waited"
         _log.warning("%s", text)
         self._note(Notice.now(NoticeKind.DISK, text, seconds=round(lasted_s, 3)))
 

@@ -3,7 +3,7 @@
     OUT/records.jsonl          one line a frame, in order, flushed as it is written
     OUT/overlays/SEQ_NAME.jpg  the picture with heat, boxes and verdict, for people
     OUT/crops/SEQ_NAME_1.jpg   the strongest regions of an NG part, in the picture's own pixels
-    OUT/notices.jsonl          one line for each outage, drift and the like
+    OUT/notices.jsonl          one line for each outage, drift and the like, as soon as it is told
     OUT/sinks/                 how far each durable sink has come in records.jsonl
     OUT/maps/SEQ_NAME.png      the anomaly map, 16-bit grey: z = value / 256, from 0 to 255.99
 
@@ -112,6 +112,7 @@ class Record:
             "runtime": self.runtime,
             "bundle": self.bundle,
             "map": self.map,
+            "notices": [notice.to_plain() for notice in self.frame.notices],
         }
 
 

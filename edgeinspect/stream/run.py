@@ -21,7 +21,8 @@ from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.stream.frames import Recorded, Source
 from edgeinspect.stream.inspectors import Inspectors
 from edgeinspect.stream.intake import Intake, Lane, Overload
-from edgeinspect.stream.notices import Notice
+from edgeinspect.stream.judge import Judge
+from edgeinspect.stream.notices import OF_PARTS, Notice
 from edgeinspect.stream.pictures import KEEP_GIB, PictureStore
 from edgeinspect.stream.pipeline import Pipeline, PipelineSettings
 from edgeinspect.stream.reading import Reader, Selection
@@ -134,9 +135,7 @@ class Run:
         """What sinks may say of it."""
         inspector = self._inspectors.current
         return RunInfo(
-            bundle=inspector.bundle.name,
-            calibration=inspector.bundle.manifest.calibration or "",
-            runtime=inspector.runtime,
+            judge=Judge.of(inspector),
             threshold=inspector.threshold,
             tool_version=edgeinspect.__version__,
             sources=tuple(name for name in self._names if name is not None),
@@ -147,8 +146,10 @@ class Run:
         )
 
     def note(self, notice: Notice) -> None:
-        """Tell the outlet; from any thread."""
+        """Tell the outlet and, of parts, the record of the next one; from any thread."""
         self.last_notice = notice
+        if notice.kind in OF_PARTS:
+            self.intake.note(notice)
         if self._outlet is not None:
             self._outlet.note(notice)
 

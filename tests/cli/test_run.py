@@ -12,6 +12,8 @@ import pytest
 
 from edgeinspect.cli.main import main
 from edgeinspect.config import ResizeRule
+from edgeinspect.errors import EngineError
+from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession
 from edgeinspect.stream.intake import Overload
 from edgeinspect.stream.record_file import Fsync
 from edgeinspect.stream.run import Save
@@ -272,6 +274,50 @@ def test_what_comes_in_floods_is_told_once(tmp_path, bundle, capsys):
     lines = [line for line in capsys.readouterr().err.splitlines() if "not inspected" in line]
     assert len(lines) == 1
     assert "only counted" in lines[0]
+
+
+def test_a_roi_that_no_picture_holds_is_a_matter_of_size(tmp_path, bundle, capsys):
+    pictures = make_pictures(tmp_path / "in", ["good"])
+    assert run(bundle, pictures, tmp_path / "out", "--roi", "0,0,999,10") == 1
+    assert read_records(tmp_path / "out")[0]["reason"] == "size"
+    assert "do not hold the roi" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("failing", "code"), [({2}, 1), ({2, 3}, 2)])
+def test_an_engine_that_fails_is_opened_again_once_and_then_ends_the_run(
+    tmp_path, bundle, capsys, monkeypatch, failing, code
+):
+    opened, calls = [], []
+    opening, infer = OnnxRuntimeSession.__init__, OnnxRuntimeSession.infer
+
+    def counted_open(self: OnnxRuntimeSession, *args: object, **keys: object) -> None:
+        opened.append(1)
+        opening(self, *args, **keys)  # type: ignore[arg-type]
+
+    def infer_or_fail(self: OnnxRuntimeSession, *args: object, **keys: object) -> object:
+        calls.append(1)
+        if len(calls) - 1 in failing:
+            raise EngineError("the GPU fell off the bus")
+        return infer(self, *args, **keys)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(OnnxRuntimeSession, "__init__", counted_open)
+    monkeypatch.setattr(OnnxRuntimeSession, "infer", infer_or_fail)
+    pictures, out = make_pictures(tmp_path / "in", ["good"] * 40), tmp_path / "out"
+    assert run(bundle, pictures, out) == code
+    records = read_records(out)
+    reasons = [record["reason"] for record in records]
+    assert [record["seq"] for record in records] == list(range(len(records)))
+    assert reasons[:4] == [None, None, "engine", None if code == 1 else "engine"]
+    assert len(opened) == 2
+    if code == 1:
+        texts = [notice["text"] for record in records for notice in record["notices"]]
+        assert texts == [
+            "a batch failed: the GPU fell off the bus",
+            "the session was opened again",
+        ]
+    else:
+        assert set(reasons[2:]) == {"engine"}
+        assert "error: the GPU fell off the bus" in capsys.readouterr().err
 
 
 def test_hangup_has_the_bundle_looked_at(tmp_path):

@@ -81,11 +81,56 @@ def test_chromium_shows_the_charts_the_outage_the_drift_and_the_gallery(folder, 
     assert seen.scroll_width <= seen.width
 
 
+def noted_in_record(folder: RecordFolder, **about: object) -> None:
+    """A record that carries a notice, as the first part after it does."""
+    plain = json.loads(at(made_record(99), START_S + 80).to_line())
+    time = datetime.fromtimestamp(START_S + 60, timezone.utc).isoformat(timespec="milliseconds")
+    plain["notices"] = [{"time": time, "source": "camera", **about}]
+    with folder.records.open("a") as file:
+        file.write(json.dumps(plain) + "\n")
+
+
+def test_what_only_records_tell_is_on_the_page_too(folder):
+    write(folder, MIXED)
+    noted_in_record(folder, kind="drift", text="the pictures are darker")
+    noted_in_record(folder, kind="recovered", text="camera is back", seconds=12.0)
+    page = make_run_report(folder.path)
+    assert [text for _, text in page.drift] == ["the pictures are darker"]
+    assert [one.length for one in page.intervals] == ["12 s"]
+
+
+def test_what_stands_in_records_and_in_notices_is_told_once(folder):
+    write(folder, MIXED)
+    noted_in_record(folder, kind="drift", text="darker")
+    record = json.loads(folder.records.read_text().splitlines()[-1])
+    with (folder.path / "notices.jsonl").open("a") as file:
+        file.write(json.dumps(record["notices"][0]) + "\n")
+    assert len(make_run_report(folder.path).drift) == 1
+
+
+def test_records_of_before_there_were_notices_in_them_are_read(folder):
+    write(folder, MIXED)
+    lines = [json.loads(line) for line in folder.records.read_text().splitlines()]
+    older = [{k: v for k, v in line.items() if k != "notices"} for line in lines]
+    folder.records.write_text("".join(json.dumps(line) + "\n" for line in older))
+    page = make_run_report(folder.path)
+    assert (page.n_parts, page.n_unreadable) == (55, 0)
+
+
 def test_an_outage_that_is_not_over_lasts_until_the_last_record(folder):
     write(folder, MIXED)
     note(folder, "outage", 100)
     (interval,) = make_run_report(folder.path).intervals
     assert interval.length == "8 s, not over"
+
+
+def test_an_outage_in_which_the_run_ended_is_drawn_to_its_end(folder):
+    write(folder, MIXED)
+    note(folder, "outage", 110)
+    note(folder, "outage", 330, seconds=220.0)
+    page = make_run_report(folder.path)
+    band, _in_the_legend = re.findall(r'<rect [^>]*width="([\d.]+)"[^>]*#f3d9a4', page.charts[1])
+    assert float(band) > 350  # of 560
 
 
 def test_the_gallery_does_without_pictures_that_went(folder):

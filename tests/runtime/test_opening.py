@@ -125,6 +125,16 @@ def test_auto_takes_the_engine_that_fits_this_gpu(bundle: Bundle, machine: Machi
     machine.drivers[0].assert_nothing_is_held()
 
 
+def test_a_session_tells_the_precision_and_the_engine_that_it_runs(
+    bundle: Bundle, machine: Machine
+) -> None:
+    engine = install(bundle)
+    with open_session(bundle) as session:
+        assert (session.precision, session.engine) == (Precision.FP16, engine.receipt.fingerprint)
+    with open_session(bundle, runtime="onnxruntime", threads=1) as session:
+        assert (session.precision, session.engine) == (Precision.FP32, None)
+
+
 def test_auto_says_why_no_engine_is_used(
     bundle: Bundle, machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -23,6 +23,7 @@ class Threaded:
     """A session that belongs to the thread that opened it, as those of GPUs do."""
 
     name = "threaded"
+    precision = engine = None
     max_batch = 4
 
     def __init__(self, inner: Session) -> None:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinspect.config import PreprocessConfig, ResizeRule
+from edgeinspect.bundle import read_bundle
+from edgeinspect.config import PreprocessConfig, ResizeRule, Statistic
 from edgeinspect.data.tiling import TileGrid, plan_tiles
-from edgeinspect.runtime.regions import MAX_REGIONS, find_regions
+from edgeinspect.runtime.regions import MAX_REGIONS, MapLevels, find_regions
+from edgeinspect.runtime.session import Scores
+from tests.bundles import make_bundle
 
 SIZE = 64
 YES = np.array([True])
@@ -95,3 +100,32 @@ def test_an_ng_tile_always_has_a_region():
 def test_an_ok_part_has_none():
     maps = np.full((1, SIZE, SIZE), 9, np.float32)
     assert find_regions(maps, levels(4), ~YES, square_grid()) == ()
+
+
+def test_no_pixel_of_a_part_that_is_ok_by_its_mean_speaks_for_ng(tmp_path):
+    bundle = read_bundle(make_bundle(tmp_path))
+    kinds, calibration = bundle.config.scoring.statistics, bundle.require_calibration()
+    is_mean = np.arange(len(calibration.constants.stat_mean)) % len(kinds) == 0
+    assert kinds[0] is Statistic.MEAN
+    constants = dataclasses.replace(
+        calibration.constants,
+        stat_mean=np.zeros(len(is_mean), np.float32),
+        stat_inv_std=np.where(is_mean, 10.0, 1.0).astype(np.float32),
+        stat_weight=np.ones(len(is_mean), np.float32),
+    )
+    threshold = dataclasses.replace(calibration.threshold, value=5.0, interval=(4.0, 6.0))
+    calibration = dataclasses.replace(calibration, constants=constants, threshold=threshold)
+    maps = np.zeros((1, SIZE, SIZE), np.float32)
+    maps[0, ::2] = 0.8  # above 0.5, where the mean would speak for NG
+    statistics = np.zeros((1, len(is_mean)), np.float32)
+    statistics[0, 0] = maps.mean()
+    score = np.array([4.0], np.float32)
+    scores = Scores(
+        score=score,
+        local_score=score,
+        global_score=score,
+        scale=np.zeros(1, np.int32),
+        anomaly_map=maps,
+        statistics=statistics,
+    )
+    assert MapLevels(calibration, kinds).of(scores) == 5.0

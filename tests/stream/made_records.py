@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from edgeinspect.runtime.inspector import Inspection, Reason, Verdict
+from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.records import RECORDS, Latency, Record
 from edgeinspect.stream.sinks import RunInfo
 from tests.stream.made_frames import made_frame
 
-ABOUT = RunInfo(
+JUDGE = Judge(
     bundle="part",
+    bundle_hash="0123456789ab",
     calibration="calibration-1.npz",
     runtime="onnxruntime",
+    precision="fp32",
+)
+ABOUT = RunInfo(
+    judge=JUDGE,
     threshold=2.0,
     tool_version="0.1.0",
     sources=("camera",),

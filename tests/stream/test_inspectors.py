@@ -12,6 +12,7 @@ from edgeinspect.constants import Threshold
 from edgeinspect.errors import ParityError
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.stream.inspectors import Inspectors
+from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.notices import Notice
 from edgeinspect.stream.opening import InspectorSettings, open_inspector_for_stream
 from edgeinspect.stream.run import run_stream
@@ -59,7 +60,18 @@ def test_a_bundle_that_was_calibrated_again_is_taken(how):
         settle(inspectors)
         assert inspectors.current.threshold == 99.0
         assert inspectors.current.bundle.short_id != first.bundle.short_id
-    assert [notice.kind.value for notice in notices] == ["bundle"]
+        judge = Judge.of(inspectors.current)
+    assert [(notice.kind.value, notice.values) for notice in notices] == [
+        ("bundle", judge.to_plain())
+    ]
+
+
+def test_what_judges_has_the_hash_of_records_and_the_precision_that_runs(how):
+    with opened(how) as inspector:
+        judge = Judge.of(inspector)
+    assert (judge.runtime, judge.precision, judge.engine) == ("onnxruntime", "fp32", "")
+    assert judge.bundle_hash == inspector.bundle.short_id
+    assert judge.calibration in inspector.bundle.manifest.files
 
 
 def test_a_damaged_bundle_is_refused_and_the_old_one_stays(how):
@@ -87,11 +99,25 @@ def test_a_bundle_that_does_not_compute_what_was_trained_is_refused(how, monkeyp
         how.reopen()
 
 
-def test_a_bundle_that_was_only_touched_is_not_opened_again(how):
+def test_a_bundle_that_was_only_touched_is_not_opened_again(how, caplog):
+    caplog.set_level("INFO")
     with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
         inspectors.ask()
         settle(inspectors)
         assert inspectors.current is first
+    assert "is the bundle in use: nothing changes" in caplog.text
+
+
+def test_who_asks_is_told_of_a_damaged_file_that_the_manifest_does_not_know_of(how):
+    notices: list[Notice] = []
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        inspectors.note = notices.append
+        (how.path / "graph_fp32.onnx").write_bytes(b"damaged")
+        inspectors.ask()
+        settle(inspectors)
+        assert inspectors.current is first
+    assert "the old one stays" in notices[0].text
+    assert "graph_fp32.onnx is damaged" in notices[0].text
 
 
 def test_while_the_bundle_is_being_replaced_nothing_happens(how):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from edgeinspect.runtime.inspector import Reason
 from edgeinspect.stream import intake as intake_module
 from edgeinspect.stream.frames import Frame
-from edgeinspect.stream.intake import Intake, Lane, Overload
+from edgeinspect.stream.intake import MAX_NOTICES, Intake, Lane, Overload
+from edgeinspect.stream.notices import Notice, NoticeKind
 from tests.stream.made_frames import made_frame
 
 
@@ -132,3 +133,51 @@ def test_numbers_go_on_where_an_earlier_start_ended():
     intake = Intake([lane], depth=2)
     fill(intake, lane, 2)
     assert [frame.seq for frame in take_all(intake)] == [7, 8]
+
+
+def told(text: str, source: str | None = None) -> Notice:
+    return Notice.now(NoticeKind.OUTAGE, text, source=source)
+
+
+def test_a_notice_goes_with_the_next_frame_of_its_source_and_no_other():
+    left, right = Lane(name="left"), Lane(name="right")
+    intake = Intake([left, right])
+    assert intake.put(right, made_frame(0))
+    intake.note(told("lost", "right"))
+    for lane in (left, right, right):
+        assert intake.put(lane, made_frame(0))
+    intake.close()
+    frames = take_all(intake)
+    texts = [(f.stream, f.seq, [n.text for n in f.notices]) for f in frames]
+    assert sorted(texts) == [
+        *(("left", 0, []), ("right", 0, []), ("right", 1, ["lost"]), ("right", 2, []))
+    ]
+
+
+def test_a_notice_of_no_source_goes_with_the_next_frame_of_any():
+    lanes = [Lane(name="left"), Lane(name="right")]
+    intake = Intake(lanes)
+    intake.note(told("drift"))
+    assert intake.put(lanes[1], made_frame(0))
+    assert intake.put(lanes[0], made_frame(0))
+    intake.close()
+    assert {f.stream: len(f.notices) for f in take_all(intake)} == {"right": 1, "left": 0}
+
+
+def test_a_frame_that_is_dropped_keeps_its_notices():
+    lane = Lane(is_live=True, overload=Overload.LATEST)
+    intake = Intake([lane])
+    intake.note(told("lost"))
+    fill(intake, lane, 2)
+    assert [len(frame.notices) for frame in take_all(intake)] == [1, 0]
+
+
+def test_notices_of_a_source_that_delivers_nothing_do_not_pile_up():
+    lane = Lane(name="left")
+    intake = Intake([lane])
+    for i in range(10 * MAX_NOTICES):
+        intake.note(told(str(i), "left"))
+    fill(intake, lane, 1)
+    (frame,) = take_all(intake)
+    assert [notice.text for notice in frame.notices[-1:]] == [str(10 * MAX_NOTICES - 1)]
+    assert len(frame.notices) == MAX_NOTICES

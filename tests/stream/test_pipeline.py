@@ -48,6 +48,7 @@ class MadeSession:
     """Answers as the real one, unless told to fail at some calls or to wait for a gate."""
 
     name = "made"
+    precision = engine = None
     max_batch = None
 
     def __init__(

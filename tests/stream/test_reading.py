@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from edgeinspect.errors import ConfigError
+from edgeinspect.runtime.inspector import Reason
 from edgeinspect.stream.frames import Frame
 from edgeinspect.stream.intake import Intake, Lane
 from edgeinspect.stream.notices import Notice, NoticeKind
@@ -54,6 +55,7 @@ def test_a_picture_that_does_not_hold_the_roi_is_a_frame_with_an_error():
     (frame,) = read(MadeSource(["good"]), Selection(roi=(60, 0, 16, 16)))
     assert frame.picture is None
     assert "64 x 64 px, which do not hold the roi" in str(frame.error)
+    assert frame.reason is Reason.SIZE
 
 
 def test_a_roi_is_four_numbers_with_an_area():

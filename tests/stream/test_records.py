@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edgeinspect.errors import OutputError
 from edgeinspect.runtime.inspector import Inspection, Reason, Region, Verdict
+from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.records import (
     Latency,
     Record,
@@ -23,7 +24,7 @@ from tests.stream.made_frames import made_frame
 KEYS = [
     *("seq", "stream", "source", "time", "verdict", "reason"),
     *("score", "local_score", "global_score", "threshold", "scale", "regions"),
-    *("latency_ms", "runtime", "bundle", "map"),
+    *("latency_ms", "runtime", "bundle", "map", "notices"),
 ]
 
 
@@ -48,6 +49,15 @@ def test_a_record_has_the_promised_keys_in_order():
     assert plain["regions"] == [{"box": [1, 2, 3, 4], "area_px": 12, "peak": 7.5}]
     assert list(plain["latency_ms"]) == ["decode", "prepare", "infer", "post", "total"]
     assert plain["map"] is None
+
+
+def test_a_record_tells_what_was_noticed_before_its_frame():
+    outage = Notice.now(NoticeKind.RECOVERED, "camera is back", source="camera", seconds=4.5)
+    frame = dataclasses.replace(made_frame(0), notices=(outage,))
+    plain = json.loads(dataclasses.replace(made_record(), frame=frame).to_line())
+    assert plain["notices"] == [outage.to_plain()]
+    assert (plain["notices"][0]["kind"], plain["notices"][0]["seconds"]) == ("recovered", 4.5)
+    assert json.loads(made_record().to_line())["notices"] == []
 
 
 def test_the_time_of_a_record_names_its_zone():

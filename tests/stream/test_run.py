@@ -15,6 +15,8 @@ from edgeinspect.errors import EngineError
 from edgeinspect.report.overlays import MAP_STEPS
 from edgeinspect.runtime.inspector import Inspector, Reason
 from edgeinspect.runtime.session import Session, open_session
+from edgeinspect.stream.frames import Delivery
+from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.records import Record
 from edgeinspect.stream.run import RunSettings, RunSummary, Save, run_stream
 from tests.bundles import make_bundle
@@ -112,6 +114,51 @@ def test_a_run_that_is_stopped_ends_with_records_for_all_it_took(tmp_path, bundl
     assert summary.is_interrupted
     assert summary.n_frames == summary.n_records == len(read_records(tmp_path))
     assert 6 <= summary.n_records < 50
+
+
+class Losing(MadeSource):
+    """Is lost for a while before its third frame."""
+
+    def frames(self, stop: threading.Event | None = None) -> Delivery:
+        for frame in super().frames(stop):
+            if frame.seq == 2:
+                yield Notice.now(NoticeKind.OUTAGE, "lost")
+                yield Notice.now(NoticeKind.RECOVERED, "back", seconds=4.0)
+            yield frame
+
+
+def test_an_outage_stands_in_the_record_of_the_first_part_after_it(tmp_path, bundle, session):
+    sources = {"left": Losing(["good"] * 4), "right": MadeSource(["good"] * 4)}
+    run_stream(Inspector(bundle, session, batch=3), sources, tmp_path)
+    found = {
+        (record["stream"], record["seq"]): [(n["kind"], n["seconds"]) for n in record["notices"]]
+        for record in read_records(tmp_path)
+        if record["notices"]
+    }
+    assert found == {("left", 2): [("outage", None), ("recovered", 4.0)]}
+
+
+def test_only_notices_of_parts_go_into_records(tmp_path, bundle, session):
+    class Told(MadeSource):
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            for kind in NoticeKind:
+                yield Notice.now(kind, "something")
+            yield from super().frames(stop)
+
+    run_stream(Inspector(bundle, session), Told(["good"]), tmp_path)
+    (record,) = read_records(tmp_path)
+    kinds = {notice["kind"] for notice in record["notices"]}
+    assert kinds == {"outage", "recovered", "frozen", "drift", "bundle", "engine"}
+
+
+def test_a_run_with_notices_in_its_records_is_resumed(tmp_path, bundle, session):
+    inspector, source = Inspector(bundle, session), Losing(["good"] * 3)
+    run_stream(inspector, source, tmp_path)
+    with (tmp_path / "records.jsonl").open("a") as file:
+        file.write('{"seq": 3, "notices": [{"ki')
+    longer = Losing(["good"] * 5)
+    run_stream(inspector, longer, tmp_path, RunSettings(resume=True))
+    assert [record["seq"] for record in read_records(tmp_path)] == list(range(5))
 
 
 def test_after_a_session_failed_for_good_every_frame_has_its_record(tmp_path, bundle, session):

@@ -71,17 +71,38 @@ def test_chromium_shows_verdict_counters_ng_parts_and_outages(served, folder):
         sinks.put(made_record(0))
         page.wait_for_selector("body[data-verdict=OK]")
         sinks.put(store.save(made_record(1, Verdict.NG, **PART)))
-        sinks.note(Notice.now(NoticeKind.OUTAGE, "<b>camera</b> is lost"))
+        sinks.note(Notice.now(NoticeKind.OUTAGE, "<b>camera</b> is lost", source="right"))
         page.wait_for_selector("body[data-verdict=NG]")
         page.wait_for_selector("#picture:not([hidden])")
+        page.wait_for_selector("text=/NG, 2.00 . the limit, 1_bad.png/")
         page.wait_for_selector("text=<b>camera</b> is lost")
         word = page.locator("#word")
         assert word.inner_text() == "NG"
         assert word.bounding_box()["height"] > 0.3 * 800  # letters for three metres
         assert [page.inner_text(f"#n-{name}") for name in ("ok", "ng", "not")] == ["1", "1", "0"]
         assert page.locator("#ng img").evaluate("image => image.decode().then(() => true)")
+        height = page.evaluate("document.documentElement.scrollHeight")
+        assert height <= 800  # nobody scrolls a page on a wall
         browser.close()
     assert complaints == []
+
+
+def test_a_verdict_is_not_shown_as_the_newest_while_its_camera_is_lost(served):
+    view, sinks = served
+    sinks.put(made_record(0))
+    sinks.note(Notice.now(NoticeKind.OUTAGE, "the camera is lost"))
+    wait_until(lambda: newest(view)["is_last_lost"])
+    assert newest(view)["lost"] == ["the source"]
+    sinks.note(Notice.now(NoticeKind.RECOVERED, "the camera is back", seconds=3.0))
+    wait_until(lambda: not newest(view)["is_last_lost"])
+
+
+def test_a_lost_camera_leaves_the_verdict_of_another_alone(served):
+    view, sinks = served
+    sinks.note(Notice.now(NoticeKind.OUTAGE, "left is lost", source="left"))
+    sinks.put(made_record(0))
+    wait_until(lambda: newest(view)["last"] is not None and newest(view)["lost"] == ["left"])
+    assert not newest(view)["is_last_lost"]
 
 
 def test_a_page_whose_server_is_gone_says_so(folder):

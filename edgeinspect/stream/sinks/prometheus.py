@@ -5,7 +5,7 @@ Listens on 127.0.0.1 unless the address names a host. docs/sinks.md lists the me
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
@@ -53,9 +53,10 @@ class PrometheusSink(Sink):
         )
         self._threshold = self._gauge("threshold", "Where OK ends.")
         self._drifting = self._gauge("drift", "1 once drift was warned of.", "trait")
+        self._sources = _SourceFigures(self._registry)
         self._last_part = self._gauge("last_part_timestamp_seconds", "When the last part came.")
-        self._info = Info("edgeinspect_run", "What is running.", registry=self._registry)
-        self._labels: dict[str, str] = {}
+        self._info = Info("edgeinspect_run", "What judges parts.", registry=self._registry)
+        self._version = ""
         self._server: tuple[object, ...] | None = None
 
     def open(self, about: RunInfo) -> None:
@@ -68,13 +69,9 @@ class PrometheusSink(Sink):
             raise SinkError(f"cannot listen on {where} ({error.strerror})") from error
         self._registry.register(_RunState(about))
         self._threshold.set(about.threshold)
-        self._labels = {
-            "bundle": about.bundle,
-            "calibration": about.calibration,
-            "runtime": about.runtime,
-            "version": about.tool_version,
-        }
-        self._info.info(self._labels)
+        self._sources.begin(about.sources)
+        self._version = about.tool_version
+        self._name_judge(about.judge.to_plain())
 
     def put(self, record: PlainRecord) -> None:
         self._parts.labels(record["verdict"], record["reason"] or "").inc()
@@ -91,9 +88,11 @@ class PrometheusSink(Sink):
         self._notices.labels(notice.kind.value).inc()
         if notice.kind is NoticeKind.DRIFT:
             self._drifting.labels(notice.values["trait"]).set(1)
-        if notice.kind is NoticeKind.BUNDLE:  # without values it was refused
-            self._labels |= notice.values
-            self._info.info(self._labels)
+        self._sources.note(notice)
+        if notice.kind in (NoticeKind.BUNDLE, NoticeKind.ENGINE) and notice.values:
+            self._name_judge(notice.values)
+        if notice.kind is NoticeKind.BUNDLE and notice.values:  # without, it was refused
+            self._drifting.clear()  # it is looked for anew
 
     def close(self) -> None:
         if self._server is not None:
@@ -102,11 +101,54 @@ class PrometheusSink(Sink):
             server.server_close()  # type: ignore[attr-defined]
             thread.join()  # type: ignore[attr-defined]
 
+    def _name_judge(self, judge: Mapping[str, str]) -> None:
+        self._info.info({**judge, "version": self._version})
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"edgeinspect_{name}", text, labels, registry=self._registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"edgeinspect_{name}", text, labels, registry=self._registry)
+
+
+class _SourceFigures:
+    """Which sources are lost or stand still, and how long they were lost in all."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        names = ["source"]
+        self._lost = Gauge("edgeinspect_source_lost", "1 while lost.", names, registry=registry)
+        self._frozen = Gauge(
+            "edgeinspect_source_frozen",
+            "1 while its picture stands still.",
+            names,
+            registry=registry,
+        )
+        self._lost_s = Counter(
+            "edgeinspect_outage_seconds", "Lost in all.", names, registry=registry
+        )
+        self._are_lost: set[str] = set()
+
+    def begin(self, names: Sequence[str]) -> None:
+        """All is well with these; one source that has no name is called ""."""
+        for name in names or ("",):
+            self._lost.labels(name).set(0)
+            self._frozen.labels(name).set(0)
+            self._lost_s.labels(name)
+
+    def note(self, notice: Notice) -> None:
+        name, seconds = notice.source or "", notice.seconds
+        if notice.kind is NoticeKind.FROZEN:
+            self._frozen.labels(name).set(1)
+        elif notice.kind is NoticeKind.OUTAGE:
+            self._are_lost.add(name)
+            self._lost.labels(name).set(1)
+            self._lost_s.labels(name).inc(seconds or 0)
+        elif notice.kind is NoticeKind.RECOVERED and name in self._are_lost:
+            self._are_lost.remove(name)
+            self._lost.labels(name).set(0)
+            self._lost_s.labels(name).inc(seconds or 0)
+        elif notice.kind is NoticeKind.RECOVERED:
+            self._frozen.labels(name).set(0)
 
 
 class _RunState:

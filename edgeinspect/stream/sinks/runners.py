@@ -195,8 +195,9 @@ class Runner(abc.ABC):
         if not self.is_away:
             return
         self.is_away = False
-        _log.info("the sink %s is back after %.1f s", self.name, seconds)
-        self._tell(f"the sink {self.name} is back", seconds)
+        text = f"the sink {self.name} is back after {seconds:.1f} s"
+        _log.info("%s", text)
+        self._tell(text, seconds)
 
     def _tell(self, text: str, seconds: float | None = None) -> None:
         if self._on_change is not None:

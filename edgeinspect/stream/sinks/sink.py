@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.notices import Notice, NoticeKind
 
 __all__ = ["Notice", "NoticeKind", "PlainRecord", "RunInfo", "Sink", "SinkState"]
@@ -35,9 +36,7 @@ class RunInfo:
     how all sinks do.
     """
 
-    bundle: str
-    calibration: str
-    runtime: str
+    judge: Judge
     threshold: float
     tool_version: str
     sources: tuple[str, ...] = ()
@@ -47,9 +46,7 @@ class RunInfo:
     def to_plain(self) -> dict[str, Any]:
         """Names and versions in JSON types."""
         return {
-            "bundle": self.bundle,
-            "calibration": self.calibration,
-            "runtime": self.runtime,
+            **self.judge.to_plain(),
             "threshold": self.threshold,
             "tool_version": self.tool_version,
             "sources": list(self.sources),

@@ -94,7 +94,7 @@ class LiveSource:
         patience: Patience = Patience(),
         frozen: FrozenWatch | None = None,
     ) -> None:
-        """Connects at once. Raises: DataError if there is nothing, or nothing comes.
+        """Connects at once. Raises: DataError if there is nothing.
 
         Args:
             name: what records call it, without secrets.
@@ -162,17 +162,27 @@ class LiveSource:
         since_s, n_tries = time.perf_counter(), 0
         yield self._say(NoticeKind.OUTAGE, "is lost; it is tried again")
         self._release()
-        while self._capture is None and not stop.wait(self._patience.wait_s(n_tries)):
-            try:
-                self._capture = self._connect()
-            except DataError as error:
-                _log.debug("%s", error)
+        frame: Frame | None = None
+        while frame is None and not stop.wait(self._patience.wait_s(n_tries)):
+            frame = self._try_again()
             n_tries += 1
         lasted_s = time.perf_counter() - since_s
-        if self._capture is None:
+        if frame is None:
             yield self._say(NoticeKind.OUTAGE, "was not found again before the end", lasted_s)
         else:
             yield self._say(NoticeKind.RECOVERED, "is back", lasted_s)
+            yield from self._checked(frame)
+
+    def _try_again(self) -> Frame | None:
+        """The first frame; None while nothing answers, or what answers delivers nothing."""
+        try:
+            self._capture = self._connect()
+        except DataError as error:
+            _log.debug("%s", error)
+        frame = self._read()
+        if frame is None:
+            self._release()
+        return frame
 
     def _say(self, kind: NoticeKind, what: str, seconds: float | None = None) -> Notice:
         lasted = "" if seconds is None else f" after {seconds:.1f} s"

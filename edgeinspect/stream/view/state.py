@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinspect.report.overlays import draw_overlay, encode_jpeg
+from edgeinspect.report.overlays import draw_part, encode_jpeg
 from edgeinspect.runtime.inspector import Verdict
 from edgeinspect.stream.records import Record
 from edgeinspect.stream.sinks.sink import Notice, NoticeKind, PlainRecord, RunInfo, Sink
@@ -53,7 +53,9 @@ class ViewState(Sink):
         self._troubles: deque[dict[str, Any]] = deque(maxlen=N_TROUBLES)
         self._totals_ms: deque[float] = deque(maxlen=N_LATENCIES)
         self._times: deque[float] = deque(maxlen=N_LATENCIES)
+        self._lost: set[str | None] = set()
         self._picture: bytes | None = None
+        self._shown: dict[str, Any] | None = None
         self._n_pictures = 0
 
     def open(self, about: RunInfo) -> None:
@@ -69,14 +71,19 @@ class ViewState(Sink):
                 self._ng.appendleft(_ng_part(record, sum(self._counts.values())))
 
     def note(self, notice: Notice) -> None:
-        if notice.kind in TROUBLES:
-            with self._lock:
+        with self._lock:
+            if notice.kind in TROUBLES:
                 self._troubles.appendleft(notice.to_plain())
+            if notice.kind is NoticeKind.OUTAGE:
+                self._lost.add(notice.source)
+            if notice.kind is NoticeKind.RECOVERED:
+                self._lost.discard(notice.source)
 
-    def show(self, picture: bytes) -> None:
-        """The last part's picture with its heat, as the bytes of a JPEG file."""
+    def show(self, picture: bytes, record: PlainRecord) -> None:
+        """A part's picture with its heat, as the bytes of a JPEG file, and what it shows."""
         with self._lock:
             self._picture = picture
+            self._shown = _part(record)
             self._n_pictures += 1
 
     @property
@@ -98,14 +105,17 @@ class ViewState(Sink):
                 "counts": dict(self._counts),
                 "ng": [{k: v for k, v in part.items() if k != "stem"} for part in self._ng],
                 "troubles": list(self._troubles),
+                "lost": sorted(name or "the source" for name in self._lost),
+                "is_last_lost": last is not None and last["stream"] in self._lost,
                 "picture": self._n_pictures,
+                "shown": self._shown,
                 "rate_per_s": self._rate_per_s(),
                 "latency_ms": self._quantiles_ms(),
-                "last": None if last is None else _last_part(last),
+                "last": None if last is None else _part(last),
                 "since_last_s": None if last is None else time.monotonic() - self._last_at,
             }
         if about is not None:
-            plain["bundle"] = about.bundle
+            plain["bundle"] = about.judge.bundle
             plain["away"] = [state.name for state in about.sink_states() if state.is_away]
         return json.dumps(plain, ensure_ascii=False)
 
@@ -150,28 +160,25 @@ class PartPictures:
         record, self._waiting = self._waiting, None
         if record is None or record.frame.picture is None:
             return
-        title = Path(record.frame.source).name
-        overlay = draw_overlay(record.frame.picture, record.inspection, title=title)
-        self._state.show(encode_jpeg(overlay))
+        picture = draw_part(record.frame.picture, record.inspection)
+        self._state.show(encode_jpeg(picture), record.to_plain())
         self._next = time.monotonic() + PICTURE_S
 
     def close(self) -> None: ...
 
 
-def _last_part(record: PlainRecord) -> dict[str, Any]:
-    names = ("seq", "source", "verdict", "reason", "score", "threshold")
-    return {name: record[name] for name in names}
+def _part(record: PlainRecord) -> dict[str, Any]:
+    """What the page says of one part."""
+    names = ("seq", "stream", "time", "verdict", "reason", "score", "threshold")
+    return {**{n: record[n] for n in names}, "name": Path(str(record["source"])).name}
 
 
 def _ng_part(record: PlainRecord, key: int) -> dict[str, Any]:
     """`key` names it on the page; `stem` is the name of its pictures, None if none was saved."""
     map_path = record.get("map")
     return {
+        **_part(record),
         "key": key,
-        "source": Path(str(record["source"])).name,
-        "time": record["time"],
-        "score": record["score"],
-        "threshold": record["threshold"],
         "stem": None if map_path is None else Path(str(map_path)).stem,
         "has_picture": map_path is not None,
     }

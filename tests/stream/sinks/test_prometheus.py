@@ -8,9 +8,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.sinks import Notice, NoticeKind, open_sinks
 from edgeinspect.stream.sinks.runners import Patience
-from tests.stream.made_records import ABOUT, made_record, wait_until
+from tests.stream.made_records import ABOUT, JUDGE, made_record, wait_until
 from tests.stream.sinks.servers import free_port
 
 QUICK = Patience(first_s=0.01, most_s=0.05)
@@ -48,21 +49,74 @@ def test_parts_are_counted_by_verdict_and_reason(tmp_path):
     assert found["edgeinspect_score_share_bucket", "0.5"] == 2
     assert found["edgeinspect_score_share_count",] == 3
     assert found["edgeinspect_threshold",] == 2.0
-    assert found["edgeinspect_run_info", "part", "calibration-1.npz", "onnxruntime", "0.1.0"] == 1
+    assert info(JUDGE) in found
 
 
-def test_a_bundle_that_changed_is_shown_with_its_threshold(tmp_path):
+def info(judge: Judge) -> tuple[str, ...]:
+    labels = {**judge.to_plain(), "version": "0.1.0"}
+    return ("edgeinspect_run_info", *(labels[name] for name in sorted(labels)))
+
+
+def test_the_hash_of_the_bundle_and_the_fingerprint_of_the_engine_are_shown(tmp_path):
     port = free_port()
-    values = {"bundle": "part", "calibration": "calibration-2.npz", "runtime": "onnxruntime"}
+    judge = dataclasses.replace(JUDGE, runtime="tensorrt", precision="fp16", engine="00ff00ff")
+    with opened(port, tmp_path, dataclasses.replace(ABOUT, judge=judge)):
+        wait_until(lambda: info(judge) in metrics(port))
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    assert 'bundle_hash="0123456789ab"' in text
+    assert 'engine="00ff00ff"' in text
+    assert 'precision="fp16"' in text
+
+
+def test_a_bundle_that_changed_takes_the_place_of_the_old_one(tmp_path):
+    port = free_port()
+    new = dataclasses.replace(JUDGE, bundle_hash="ba9876543210", calibration="calibration-2.npz")
     record = made_record(0)
     inspection = dataclasses.replace(record.inspection, threshold=3.0)
     with opened(port, tmp_path) as sinks:
         sinks.note(Notice.now(NoticeKind.BUNDLE, "the changed bundle is refused"))
-        sinks.note(Notice.now(NoticeKind.BUNDLE, "parts are judged by it", values=values))
+        sinks.note(Notice.now(NoticeKind.BUNDLE, "judged by it", values=new.to_plain()))
         sinks.put(dataclasses.replace(record, inspection=inspection))
         wait_until(lambda: metrics(port).get(("edgeinspect_threshold",)) == 3.0)
-        info = ("edgeinspect_run_info", "part", "calibration-2.npz", "onnxruntime", "0.1.0")
-        wait_until(lambda: metrics(port).get(info) == 1)
+        wait_until(lambda: info(new) in metrics(port))
+        names = [key for key in metrics(port) if key[0] == "edgeinspect_run_info"]
+    assert names == [info(new)]
+
+
+def test_a_session_that_was_opened_again_may_have_another_engine(tmp_path):
+    port = free_port()
+    new = dataclasses.replace(JUDGE, runtime="tensorrt", engine="00ff00ff")
+    with opened(port, tmp_path) as sinks:
+        sinks.note(Notice.now(NoticeKind.ENGINE, "a batch failed"))
+        sinks.note(Notice.now(NoticeKind.ENGINE, "opened again", values=new.to_plain()))
+        wait_until(lambda: info(new) in metrics(port))
+
+
+def test_drift_is_over_with_the_bundle_that_it_was_told_of(tmp_path):
+    port = free_port()
+    with opened(port, tmp_path) as sinks:
+        sinks.note(Notice.now(NoticeKind.DRIFT, "darker", values={"trait": "brightness"}))
+        wait_until(lambda: ("edgeinspect_drift", "brightness") in metrics(port))
+        sinks.note(Notice.now(NoticeKind.BUNDLE, "judged by it", values=JUDGE.to_plain()))
+        wait_until(lambda: ("edgeinspect_drift", "brightness") not in metrics(port))
+
+
+def test_a_source_that_is_lost_or_stands_still_is_shown_until_that_is_over(tmp_path):
+    port = free_port()
+    told = [
+        (NoticeKind.FROZEN, None, {"lost": 0, "frozen": 1}),
+        (NoticeKind.OUTAGE, None, {"lost": 1, "frozen": 1}),
+        (NoticeKind.RECOVERED, 30.0, {"lost": 0, "frozen": 1}),
+        (NoticeKind.RECOVERED, 40.0, {"lost": 0, "frozen": 0}),
+    ]
+    with opened(port, tmp_path) as sinks:
+        wait_until(lambda: metrics(port).get(("edgeinspect_source_lost", "camera")) == 0)
+        for kind, seconds, wanted in told:
+            sinks.note(Notice.now(kind, "camera", source="camera", seconds=seconds))
+            wanted = {(f"edgeinspect_source_{n}", "camera"): v for n, v in wanted.items()}
+            wait_until(lambda: wanted.items() <= metrics(port).items())  # noqa: B023
+        found = metrics(port)
+    assert found["edgeinspect_outage_seconds_total", "camera"] == 30.0
 
 
 def test_queues_sinks_and_drift_are_shown(tmp_path):

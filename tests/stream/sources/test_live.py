@@ -80,6 +80,13 @@ def test_a_lost_camera_is_found_again_and_the_outage_is_told_with_its_length():
     assert all(capture.is_released for capture in camera.captures)
 
 
+def test_what_answers_and_delivers_nothing_is_not_back_yet():
+    camera = MadeCamera([[noisy(0)], [], [], [noisy(1), noisy(2)]])
+    items = deliver(LiveSource("camera", camera, patience=AT_ONCE), 5)
+    assert kinds(items)[:5] == ["frame", "outage", "recovered", "frame", "frame"]
+    assert all(capture.is_released for capture in camera.captures)
+
+
 def test_an_outage_that_does_not_end_is_told_with_its_length_too():
     items = deliver(LiveSource("camera", MadeCamera([[noisy(0)]]), patience=AT_ONCE), 2)
     last = items[-1]

@@ -10,30 +10,57 @@ let shownTroubles = "";
 
 function show(state) {
   const last = state.last;
-  document.body.dataset.verdict = last ? last.verdict : "none";
-  find("word").textContent = last ? last.verdict : "…";
-  find("why").textContent = last ? why(last, state.since_last_s) : "waiting for the first part";
+  const word = state.is_last_lost ? "LOST" : last ? last.verdict : "…";
+  document.body.dataset.verdict = last ? word : "none";
+  find("word").textContent = word;
+  find("why").textContent = last ? why(last, state) : "waiting for the first part";
   if (state.bundle) document.title = `${state.bundle}, edgeinspect`;
-  find("n-ok").textContent = state.counts["OK"].toLocaleString("en").replaceAll(",", " ");
-  find("n-ng").textContent = state.counts["NG"].toLocaleString("en").replaceAll(",", " ");
-  find("n-not").textContent = state.counts["NOT-INSPECTED"];
+  find("n-ok").textContent = number(state.counts["OK"]);
+  find("n-ng").textContent = number(state.counts["NG"]);
+  find("n-not").textContent = number(state.counts["NOT-INSPECTED"]);
   document.body.classList.toggle("some-not", state.counts["NOT-INSPECTED"] > 0);
-  find("rate").textContent = state.rate_per_s.toPrecision(3);
+  find("rate").textContent = figure(state.rate_per_s);
   const latency = state.latency_ms;
-  find("latency").textContent = latency.p50 === undefined ? "-" : `${latency.p50} (${latency.p99})`;
+  if (latency.p50 !== undefined) {
+    find("latency").textContent = figure(latency.p50);
+    find("latency-99").textContent = `ms median, 99 %: ${figure(latency.p99)}`;
+  }
   if (state.picture !== picture) {
     picture = state.picture;
     find("picture").src = `part.jpg?n=${picture}`;
     find("picture").hidden = false;
+    find("caption").textContent = `${state.shown.verdict}, ${result(state.shown)}, ${name(state.shown)}`;
   }
   showNg(state.ng);
-  showTroubles(state.troubles, state.away || []);
+  const lost = state.lost.map(source => `${source} is lost`);
+  const away = (state.away || []).map(sink => `the sink ${sink} is away`);
+  showTroubles(state.troubles, [...lost, ...away]);
 }
 
-function why(last, sinceS) {
-  if (sinceS > QUIET_AFTER_S) return `no part for ${Math.round(sinceS)} s`;
-  if (last.verdict === "NOT-INSPECTED") return last.reason || "";
-  return `score ${(last.score / last.threshold).toFixed(2)} of the limit`;
+function why(last, state) {
+  const sinceS = state.since_last_s;
+  const quiet = sinceS > QUIET_AFTER_S ? `no part for ${number(Math.round(sinceS))} s` : "";
+  if (state.is_last_lost) return `${last.stream || "the source"}: ${quiet || "no pictures"}`;
+  if (quiet) return quiet;
+  return last.stream ? `${last.stream}: ${result(last)}` : result(last);
+}
+
+function result(part) {
+  if (part.verdict === "NOT-INSPECTED") return part.reason || "";
+  return `${(part.score / part.threshold).toFixed(2)} × the limit`;
+}
+
+function name(part) {
+  return part.stream ? `${part.stream} ${part.name}` : part.name;
+}
+
+function number(n) {
+  return n.toLocaleString("en").replaceAll(",", "\u202f");
+}
+
+// Three digits are enough: 12.3, 123, 1 234.
+function figure(value) {
+  return value < 100 ? value.toFixed(1) : number(Math.round(value));
 }
 
 function showNg(parts) {
@@ -43,22 +70,21 @@ function showNg(parts) {
   find("ng").replaceChildren(...parts.map(part => {
     const item = document.createElement("li");
     const image = document.createElement(part.has_picture ? "img" : "div");
-    if (part.has_picture) { image.src = `ng/${part.key}.jpg`; image.alt = part.source; }
+    if (part.has_picture) { image.src = `ng/${part.key}.jpg`; image.alt = part.name; }
     else image.className = "none";
-    const times = part.score && part.threshold ? `${(part.score / part.threshold).toFixed(2)} × ` : "";
-    item.append(image, words(`${times}${clock(part.time)}`), words(part.source));
+    item.append(image, words(result(part)), words(`${clock(part.time)} ${name(part)}`));
     return item;
   }));
 }
 
-function showTroubles(troubles, away) {
-  const key = JSON.stringify([troubles, away]);
+function showTroubles(troubles, now) {
+  const key = JSON.stringify([troubles, now]);
   if (key === shownTroubles) return;
   shownTroubles = key;
-  const now = away.map(name => ["now", `the sink ${name} is away`]);
-  const past = troubles.map(t => [clock(t.time), t.text + (t.seconds ? ` after ${Math.round(t.seconds)} s` : "")]);
-  const items = [...now, ...past].map(([when, text]) => {
+  const past = troubles.map(trouble => [clock(trouble.time), trouble.text]);
+  const items = [...now.map(text => ["now", text]), ...past].map(([when, text]) => {
     const item = document.createElement("li");
+    item.classList.toggle("now", when === "now");
     const time = document.createElement("time");
     time.textContent = when;
     item.append(time, text);
