@@ -90,7 +90,7 @@ class Inspection:
         score: the one compared with `threshold`; None, as all that follows from it, when the
             part has no scores. `local_score` and `global_score` are reported beside it.
         scale: index of the mask scale that the map comes from.
-        measure: the error measure that the map comes from.
+        measure: the error measure that stands out most; the map is of it, unless it is `whole`.
         regions: where an NG part is wrong, strongest first.
         anomaly_map: (h, w) float32 in z units, in the geometry of the resized picture; None as
             well for a part that is OK where maps of all were not asked for and cost time.

@@ -101,6 +101,7 @@ class Record:
             "local_score": _finite(found.local_score),
             "global_score": _finite(found.global_score),
             "threshold": _finite(found.threshold),
+            "measure": None if found.measure is None else found.measure.value,
             "scale": found.scale,
             "regions": [
                 {"box": list(r.box), "area_px": r.area_px, "peak": _finite(r.peak)}

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinspect.bundle import read_bundle
-from edgeinspect.config import PreprocessConfig, ResizeRule, Statistic
+from edgeinspect.config import Measure, PreprocessConfig, ResizeRule, ScoringConfig, Statistic
+from edgeinspect.constants import Calibration
 from edgeinspect.data.tiling import TileGrid, plan_tiles
 from edgeinspect.runtime.regions import MAX_REGIONS, MapLevels, find_regions
 from edgeinspect.runtime.session import Scores
@@ -102,11 +104,12 @@ def test_an_ok_part_has_none():
     assert find_regions(maps, levels(4), ~YES, square_grid()) == ()
 
 
-def test_no_pixel_of_a_part_that_is_ok_by_its_mean_speaks_for_ng(tmp_path):
+def calibrated(tmp_path: Path) -> tuple[Calibration, ScoringConfig]:
+    """Threshold 5; z of means is ten times the mean, of all other statistics they themselves."""
     bundle = read_bundle(make_bundle(tmp_path))
-    kinds, calibration = bundle.config.scoring.statistics, bundle.require_calibration()
-    is_mean = np.arange(len(calibration.constants.stat_mean)) % len(kinds) == 0
-    assert kinds[0] is Statistic.MEAN
+    scoring, calibration = bundle.config.scoring, bundle.require_calibration()
+    is_mean = np.arange(len(calibration.constants.stat_mean)) % len(scoring.statistics) == 0
+    assert scoring.statistics[0] is Statistic.MEAN
     constants = dataclasses.replace(
         calibration.constants,
         stat_mean=np.zeros(len(is_mean), np.float32),
@@ -114,13 +117,12 @@ def test_no_pixel_of_a_part_that_is_ok_by_its_mean_speaks_for_ng(tmp_path):
         stat_weight=np.ones(len(is_mean), np.float32),
     )
     threshold = dataclasses.replace(calibration.threshold, value=5.0, interval=(4.0, 6.0))
-    calibration = dataclasses.replace(calibration, constants=constants, threshold=threshold)
-    maps = np.zeros((1, SIZE, SIZE), np.float32)
-    maps[0, ::2] = 0.8  # above 0.5, where the mean would speak for NG
-    statistics = np.zeros((1, len(is_mean)), np.float32)
-    statistics[0, 0] = maps.mean()
-    score = np.array([4.0], np.float32)
-    scores = Scores(
+    return dataclasses.replace(calibration, constants=constants, threshold=threshold), scoring
+
+
+def scored(value: float, maps: np.ndarray, statistics: np.ndarray) -> Scores:
+    score = np.array([value], np.float32)
+    return Scores(
         score=score,
         local_score=score,
         global_score=score,
@@ -128,4 +130,23 @@ def test_no_pixel_of_a_part_that_is_ok_by_its_mean_speaks_for_ng(tmp_path):
         anomaly_map=maps,
         statistics=statistics,
     )
-    assert MapLevels(calibration, kinds).of(scores) == 5.0
+
+
+def test_no_pixel_of_a_part_that_is_ok_by_its_mean_speaks_for_ng(tmp_path):
+    calibration, scoring = calibrated(tmp_path)
+    maps = np.zeros((1, SIZE, SIZE), np.float32)
+    maps[0, ::2] = 0.8  # above 0.5, where the mean would speak for NG
+    statistics = np.zeros((1, len(calibration.constants.stat_mean)), np.float32)
+    statistics[0, 0] = maps.mean()
+    assert MapLevels(calibration, scoring).of(scored(4.0, maps, statistics)) == 5.0
+
+
+def test_a_part_that_is_ng_as_a_whole_is_told_so_and_shows_no_place_beyond_the_level(tmp_path):
+    calibration, scoring = calibrated(tmp_path)
+    scoring = dataclasses.replace(scoring, measures=(*scoring.measures[:-1], Measure.WHOLE))
+    maps = np.full((1, SIZE, SIZE), 2.0, np.float32)
+    statistics = np.zeros((1, len(calibration.constants.stat_mean)), np.float32)
+    statistics[0, -1], statistics[0, 2] = 9.0, 2.0
+    levels, scores = MapLevels(calibration, scoring), scored(9.0, maps, statistics)
+    assert scoring.measures[int(levels.measures(scores)[0])] is Measure.WHOLE
+    assert levels.of(scores) == 5.0

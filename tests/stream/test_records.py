@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeinspect.config import Measure
 from edgeinspect.errors import OutputError
 from edgeinspect.runtime.inspector import Inspection, Reason, Region, Verdict
 from edgeinspect.stream.notices import Notice, NoticeKind
@@ -23,7 +24,7 @@ from tests.stream.made_frames import made_frame
 
 KEYS = [
     *("seq", "stream", "source", "time", "verdict", "reason"),
-    *("score", "local_score", "global_score", "threshold", "scale", "regions"),
+    *("score", "local_score", "global_score", "threshold", "measure", "scale", "regions"),
     *("latency_ms", "runtime", "bundle", "map", "notices"),
 ]
 
@@ -37,6 +38,7 @@ def made_record(seq: int = 0, score: float = 2.5) -> Record:
         local_score=score,
         global_score=0.5,
         scale=1,
+        measure=Measure.WHOLE,
         regions=(Region(box=(1, 2, 3, 4), area_px=12, peak=7.5),),
     )
     latency = Latency(decode=1.0, prepare=0.5, infer=3.0, post=0.25, total=5.0)
@@ -49,6 +51,7 @@ def test_a_record_has_the_promised_keys_in_order():
     assert plain["regions"] == [{"box": [1, 2, 3, 4], "area_px": 12, "peak": 7.5}]
     assert list(plain["latency_ms"]) == ["decode", "prepare", "infer", "post", "total"]
     assert plain["map"] is None
+    assert plain["measure"] == "whole"
 
 
 def test_a_record_tells_what_was_noticed_before_its_frame():
