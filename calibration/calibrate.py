@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinspect.bundle import Bundle, install_calibration, read_bundle
+from edgeinspect.bundle import SCHEMA, Bundle, install_calibration, read_bundle
 from edgeinspect.calibration.candidates import (
     Candidate,
     candidates,
@@ -109,6 +109,7 @@ def calibrate(
         seed=seed,
     )
     bundle = read_bundle(bundle_path)
+    _check_schema(bundle)
     paths = untrained_pictures(
         good,
         bundle.manifest.provenance,
@@ -130,6 +131,16 @@ def calibrate(
 
 def _log_skipped(path: Path, what: str) -> None:
     _log.warning("skipped: %s", what)
+
+
+def _check_schema(bundle: Bundle) -> None:
+    """A threshold must be set on scores as the bundle's own graph makes them."""
+    if bundle.manifest.schema < SCHEMA:
+        raise CalibrationError(
+            f"{bundle.path} was exported by edgeinspect {bundle.manifest.tool_version}, whose graph"
+            " scores otherwise",
+            hint="export its run again, or train again; as it is calibrated it goes on working",
+        )
 
 
 def _check_count(n: int, rate: float) -> None:

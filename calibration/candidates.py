@@ -37,7 +37,9 @@ MARGIN = 0.05  # by which `pixel` must be better: it costs a map per tile positi
 class Candidate:
     """A rule, and the measures and statistics that it reads, after one normalisation.
 
-    Of features `peak` reads every statistic: they see marks of any size, a whole part's too.
+    `peak` reads more than the largest errors: of features every statistic, for they see marks of
+    any size, and of pixels the mean both ways, for a part that is darker and flatter than good
+    ones is *easier* to reconstruct everywhere (docs/decisions/0016).
     """
 
     rule: Rule
@@ -53,13 +55,16 @@ class Candidate:
         return f"{self.rule.value} of {measures} ({statistics}), {self.normalisation.value}"
 
     def weight(self, scoring: ScoringConfig, n_scales: int) -> Floats:
-        """`stat_weight` (S,): 1 where a statistic is read, else 0."""
+        """`stat_weight` (S,): 1 where a statistic is read, -1 where it is read both ways, else 0."""
         weight = np.zeros((len(scoring.measures), n_scales, len(scoring.statistics)), np.float32)
-        for measure in self.measures:
-            is_wide = self.rule is not Rule.PAPER and measure.is_of_features
-            for statistic in scoring.statistics if is_wide else self.statistics:
-                k, s = scoring.measures.index(measure), scoring.statistics.index(statistic)
-                weight[k, :, s] = 1
+        for k in map(scoring.measures.index, self.measures):
+            weight[k, :, [scoring.statistics.index(s) for s in self.statistics]] = 1
+            if self.rule is Rule.PAPER:
+                continue
+            if scoring.measures[k].is_of_features:
+                weight[k] = 1
+            else:
+                weight[k, :, scoring.statistics.index(Statistic.MEAN)] = -1
         return weight.ravel()
 
 

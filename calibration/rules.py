@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.calibration.shrinkage import shrunk_precision
 from edgeinspect.config import ScoringConfig, Statistic
+from edgeinspect.constants import weighted
 
 __all__ = ["ScoreConstants", "StatisticConstants", "TileScores", "fit_statistics", "score"]
 
@@ -94,14 +95,14 @@ def score(
     """Scores of n images from their statistics (n, S).
 
     z = (statistics - stat_mean) * stat_inv_std
-    local = largest stat_weight * z of those with stat_weight > 0
+    local = largest of z by stat_weight, see `constants.weighted`
     global = sqrt(max(0, z^T precision z))
     paper: see `_paper`
     score = rule . (paper, local, global)
     """
     exact = statistics.astype(np.float64)
     z = (exact - constants.stat_mean) * constants.stat_inv_std
-    peaks = np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
+    peaks = weighted(z, constants.stat_weight)
     distance = np.sqrt(np.maximum(0, np.einsum("ns,st,nt->n", z, constants.precision, z)))
     paper, paper_winner = _paper(exact, constants, config, n_scales)
     local = peaks.max(axis=1)

@@ -57,7 +57,7 @@ __all__ = [
     "read_manifest",
 ]
 
-SCHEMA = 1
+SCHEMA = 2  # 2: a statistic may count both ways
 MANIFEST = "manifest.json"
 CARD = "card.md"
 LOCK = ".lock"
@@ -286,7 +286,7 @@ def new_bundle(path: Path, *, force: bool) -> Iterator[BundleDraft]:
             yield draft
             assert draft.manifest is not None, "a draft needs a manifest"
             files = _hash_folder(draft.folder)
-            manifest = dataclasses.replace(draft.manifest, schema=SCHEMA, files=files)
+            manifest = dataclasses.replace(draft.manifest, files=files)
             write_atomically(draft.folder / MANIFEST, manifest.to_bytes())
             _put_in_place(draft.folder, path)
     finally:

@@ -23,11 +23,18 @@ from edgeinspect.config import Normalisation, Rule
 from edgeinspect.errors import BundleError
 from edgeinspect.writing import write_atomically
 
-__all__ = ["Calibration", "RuleConstants", "Threshold", "one_hot"]
+__all__ = ["Calibration", "RuleConstants", "Threshold", "one_hot", "weighted"]
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 _HINT = "copy the bundle again, or calibrate it again"
+
+
+def weighted(z: Doubles, stat_weight: Floats) -> Doubles:
+    """z (B, S) by weights (S,): z * weight, |z| * |weight| below 0, -inf where there is none."""
+    product = z * stat_weight
+    return np.where(stat_weight > 0, product, np.where(stat_weight < 0, np.abs(product), -np.inf))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,7 +49,8 @@ class RuleConstants:
         map_inv_std: (T, K, I, H, W), what they are multiplied by then.
         stat_mean: (S,), subtracted from the statistics of the normalised maps.
         stat_inv_std: (S,), what they are multiplied by then; the result is z.
-        stat_weight: (S,), at least 0; 0 leaves the statistic out of the peak.
+        stat_weight: (S,); 0 leaves the statistic out of the peak, below 0 it counts both ways: how
+            far it is from usual, up or down.
         precision: (S, S), the inverse covariance of z.
         rule: (3,), one-hot in the order of `config.Rule`.
     """
@@ -91,6 +99,11 @@ class RuleConstants:
             precision=np.eye(n_statistics, dtype=np.float32),
             rule=one_hot(Rule.PEAK),
         )
+
+    def peaks(self, statistics: Floats) -> Doubles:
+        """What the peak is the largest of: z of statistics (B, S), by `weighted`."""
+        z = (statistics.astype(np.float64) - self.stat_mean) * self.stat_inv_std
+        return weighted(z, self.stat_weight)
 
     @property
     def n_tiles(self) -> int:

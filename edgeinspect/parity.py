@@ -374,8 +374,7 @@ def _ties(
     """
     assert not constants.rule[list(Rule).index(Rule.PAPER)], "the paper's rule picks otherwise"
     n_measures, n_scales = constants.map_mean.shape[1:3]
-    z = (statistics.astype(np.float64) - constants.stat_mean) * constants.stat_inv_std
-    peaks = np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
+    peaks = constants.peaks(statistics)
     by_map = peaks.reshape(len(peaks), n_measures * n_scales, -1).max(axis=2)
     by_map = np.sort(by_map[:, : n_placed * n_scales], axis=1)
     if by_map.shape[1] == 1:

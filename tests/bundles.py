@@ -301,8 +301,11 @@ def _statistics(g: _Graph, maps: str, config: RunConfig) -> None:
 
 def _local_score(g: _Graph, z: str) -> str:
     """Adds `local_score`; gives the index of the winning statistic (B,)."""
-    is_in = g.add("Greater", "stat_weight", g.const(0.0))
-    weighted = g.add("Where", is_in, g.add("Mul", z, "stat_weight"), g.const(-3e38))
+    product = g.add("Mul", z, "stat_weight")
+    both_ways = g.add(
+        "Where", g.add("Less", "stat_weight", g.const(0.0)), g.add("Abs", product), g.const(-3e38)
+    )
+    weighted = g.add("Where", g.add("Greater", "stat_weight", g.const(0.0)), product, both_ways)
     g.add("ReduceMax", weighted, g.ints(1), keepdims=0, out="local_score")
     return g.add("ArgMax", weighted, axis=1, keepdims=0)
 

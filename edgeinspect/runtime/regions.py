@@ -71,29 +71,27 @@ class MapLevels:
         """Which error measure (B,) stands out most: that of the peak, the first under `paper`."""
         if self._calibration.rule is Rule.PAPER:
             return np.zeros(len(scores.score), np.int64)
-        return np.asarray(self._peaks(scores).argmax(axis=1) // self._n_of_measure)
-
-    def _peaks(self, scores: Scores) -> NDArray[np.float64]:
-        """Weighted z (B, S) of the statistics that the peak rule reads."""
-        constants = self._calibration.constants
         with np.errstate(all="ignore"):
-            z = (scores.statistics - constants.stat_mean) * constants.stat_inv_std
-            return np.where(constants.stat_weight > 0, constants.stat_weight * z, -np.inf)
+            peaks = self._calibration.constants.peaks(scores.statistics)
+        return np.asarray(peaks.argmax(axis=1) // self._n_of_measure)
 
     def _of_peak(self, scores: Scores) -> Floats:
         constants = self._calibration.constants
-        winner = self._peaks(scores)[:, : self._n_shown].argmax(axis=1)
-        level = self._level(winner, constants.stat_weight[winner])
+        winner = constants.peaks(scores.statistics)[:, : self._n_shown].argmax(axis=1)
+        weight = np.abs(constants.stat_weight[winner])
+        level = self._level(winner, weight)
         if Statistic.MAX not in self._statistics:
             return level
         n = len(self._statistics)
         largest = winner // n * n + self._statistics.index(Statistic.MAX)
-        level_of_one_pixel = self._level(largest, constants.stat_weight[winner])
+        level_of_one_pixel = self._level(largest, weight)
         is_reached = level_of_one_pixel <= scores.anomaly_map.max(axis=(1, 2))
-        # The level of a mean is one that many pixels of a part that is OK exceed.
+        # The level of a mean is one that many pixels of a part that is OK exceed, or of one that is
+        # NG because its mean is too low.
         is_ok = scores.score <= self._calibration.threshold.value
-        is_ok &= np.isfinite(level_of_one_pixel)
-        return np.where(is_reached | is_ok, level_of_one_pixel, level)
+        is_low = scores.statistics[np.arange(len(winner)), winner] < constants.stat_mean[winner]
+        no_place = (is_ok | is_low) & np.isfinite(level_of_one_pixel)
+        return np.where(is_reached | no_place, level_of_one_pixel, level)
 
     def _level(self, statistic: NDArray[np.int64], weight: Floats) -> Floats:
         """What each statistic (B,) of a map must exceed for the threshold to be exceeded."""

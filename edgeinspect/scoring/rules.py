@@ -100,7 +100,10 @@ def peak_statistic(z: Tensor, stat_weight: Tensor) -> Tensor:
 
 
 def local_score(z: Tensor, stat_weight: Tensor) -> Tensor:
-    """The largest weighted z of those with a weight: (B,); -inf if none has one."""
+    """The largest weighted z of those with a weight: (B,); -inf if none has one.
+
+    Below 0 a weight counts z both ways.
+    """
     return _weighted(z, stat_weight).amax(dim=1)
 
 
@@ -127,4 +130,7 @@ def paper_score(
 
 
 def _weighted(z: Tensor, stat_weight: Tensor) -> Tensor:
-    return torch.where(stat_weight > 0, z * stat_weight, torch.full_like(z, -torch.inf))
+    """As `constants.weighted`."""
+    product = z * stat_weight
+    otherwise = torch.where(stat_weight < 0, product.abs(), torch.full_like(z, -torch.inf))
+    return torch.where(stat_weight > 0, product, otherwise)

@@ -193,6 +193,13 @@ def test_training_pictures_are_refused_and_can_be_left_out(bundle: Path, tmp_pat
     assert found.good_names == tuple(p.name for p in good[4:])
 
 
+def test_a_bundle_whose_graph_scores_otherwise_is_refused(bundle: Path, tmp_path: Path) -> None:
+    older = dataclasses.replace(read_manifest(bundle), schema=1)
+    (bundle / MANIFEST).write_bytes(older.to_bytes())
+    with pytest.raises(CalibrationError, match="whose graph scores otherwise"):
+        calibrated(bundle, save_good(tmp_path / "good"))
+
+
 def test_too_few_pictures_are_refused_before_the_graph_runs(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,15 +28,15 @@ def fit_both(maps: np.ndarray) -> dict[Normalisation, CrossFit]:
         return crossfit(good, totals, (BLOCK, PIXEL), SIDES, SCORING, on_progress=no_progress)
 
 
-def test_peak_reads_the_largest_errors_of_every_measure() -> None:
+def test_peak_reads_the_largest_errors_of_every_measure_and_the_mean_both_ways() -> None:
     weight = default_candidate(Rule.PEAK, BLOCK, EVERY).weight(EVERY, 3)
-    assert weight.reshape(3, 3, 4).tolist() == [[[0, 0, 1, 1]] * 3] * 3
+    assert weight.reshape(3, 3, 4).tolist() == [[[-1, 0, 1, 1]] * 3] * 3
 
 
 def test_of_features_peak_reads_every_statistic() -> None:
     scoring = ScoringConfig(measures=(Measure.L1, Measure.FEATURES), statistics=tuple(Statistic))
     weight = default_candidate(Rule.PEAK, BLOCK, scoring).weight(scoring, 3).reshape(2, 3, 4)
-    assert weight[0].tolist() == [[0, 0, 1, 1]] * 3
+    assert weight[0].tolist() == [[-1, 0, 1, 1]] * 3
     assert weight[1].tolist() == [[1, 1, 1, 1]] * 3
 
 
@@ -59,7 +59,8 @@ def test_a_graph_with_the_mean_alone_has_a_default(rule: Rule) -> None:
     scoring = ScoringConfig(statistics=(Statistic.MEAN,))
     candidate = default_candidate(rule, BLOCK, scoring)
     assert candidate.statistics == (Statistic.MEAN,)
-    assert candidate.weight(scoring, 3)[:3].tolist() == [1, 1, 1]
+    sign = 1 if rule is Rule.PAPER else -1
+    assert candidate.weight(scoring, 3)[:3].tolist() == [sign] * 3
 
 
 def test_the_short_list_begins_with_the_default_and_names_each_once() -> None:

@@ -39,11 +39,12 @@ def test_z_of_the_good_images_has_mean_0_and_spread_1() -> None:
 
 
 def test_local_score_is_the_largest_weighted_z_that_is_selected() -> None:
-    weight = np.random.default_rng(2).choice([0, 0.5, 2], S).astype(np.float32)
+    weight = np.random.default_rng(2).choice([-1, 0, 0.5, 2], S).astype(np.float32)
     constants, statistics = make_constants(weight=weight), make_statistics()
     found = scores(statistics, constants)
     for n, z in enumerate(z_of(statistics, constants)):
         values = {s: weight[s] * z[s] for s in range(S) if weight[s] > 0}
+        values |= {s: abs(weight[s] * z[s]) for s in range(S) if weight[s] < 0}
         assert found.local[n] == pytest.approx(max(values.values()), rel=1e-5)
         assert found.winner[n] == max(values, key=lambda s: values[s])
 
@@ -54,6 +55,14 @@ def test_a_local_score_can_be_negative() -> None:
     constants = make_constants(weight=weight)
     low = constants.stat_mean[None] - 3 / constants.stat_inv_std
     assert scores(low.astype(np.float32), constants).local[0] == pytest.approx(-3, rel=1e-5)
+
+
+def test_what_counts_both_ways_is_far_below_usual_as_well() -> None:
+    weight = np.zeros(S, np.float32)
+    weight[5] = -2
+    constants = make_constants(weight=weight)
+    low = constants.stat_mean[None] - 3 / constants.stat_inv_std
+    assert scores(low.astype(np.float32), constants).local[0] == pytest.approx(6, rel=1e-5)
 
 
 def test_global_score_is_the_mahalanobis_distance() -> None:

@@ -27,7 +27,7 @@ def make_statistics(seed: int = 0, n: int = 12) -> np.ndarray:
 
 
 def make_constants(rule: Rule, seed: int = 1) -> StatisticConstants:
-    weight = np.random.default_rng(seed).choice([0, 0.5, 2], S).astype(np.float32)
+    weight = np.random.default_rng(seed).choice([-1, 0, 0.5, 2], S).astype(np.float32)
     return fit_statistics(make_statistics(seed, 60), weight, one_hot(rule))
 
 
@@ -74,6 +74,11 @@ def test_a_measure_of_wholes_counts_in_the_score_and_is_never_shown() -> None:
 def test_local_score_leaves_out_what_has_no_weight() -> None:
     z = torch.tensor([[9.0, 2.0, 3.0], [-5.0, -4.0, -3.0]])
     assert local_score(z, torch.tensor([0.0, 2.0, 1.0])).tolist() == [4.0, -3.0]
+
+
+def test_below_0_a_weight_counts_both_ways() -> None:
+    z = torch.tensor([[9.0, 2.0, 3.0], [-5.0, -4.0, -3.0]])
+    assert local_score(z, torch.tensor([0.0, 1.0, -2.0])).tolist() == [6.0, 6.0]
 
 
 def test_global_score_is_the_square_root_of_the_quadratic_form() -> None:
