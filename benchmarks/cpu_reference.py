@@ -40,7 +40,7 @@ from edgeinspect.bench.latency import median_ratio
 from edgeinspect.config import Form, Prior, RunConfig, Target, preset, to_dict
 from edgeinspect.export.bundling import graph_io
 from edgeinspect.export.golden import golden_images, make_golden, neutral_constants
-from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph, select_reconstructions
+from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph
 from edgeinspect.export.onnx_graph import GraphIO, cut_part, export_graph
 from edgeinspect.scoring import RuleInputs
 from edgeinspect.writing import write_atomically
@@ -72,8 +72,7 @@ class BareGraph(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         images = (image.float() / 255).permute(0, 3, 1, 2)
-        pixels = self.whole.generator(images).pixels
-        return select_reconstructions(pixels, self.whole.is_removed_first)
+        return self.whole.pixels(images, self.whole.generator.decode(images))[:, :, :3]
 
 
 def main() -> None:
@@ -140,7 +139,7 @@ def cases_of_form(config: RunConfig, folder: Path) -> list[Case]:
         with torch.inference_mode():
             return graph(image, tile, *constants)[: len(SCORE_OUTPUTS)]
 
-    onnx = _export_whole(graph, config, folder / f"{config.generator.form.value}.onnx")
+    onnx = open_whole(graph, config, folder / f"{config.generator.form.value}.onnx")
     feeds = {"image": image.numpy(), "tile": tile.numpy()}
     feeds |= neutral_constants(config).as_inputs()
     bare = None
@@ -163,7 +162,7 @@ def _inputs(config: RunConfig) -> tuple[Tensor, Tensor, RuleInputs]:
     return torch.from_numpy(images[:1]), torch.zeros(1, dtype=torch.int32), constants
 
 
-def _export_whole(graph: InspectionGraph, config: RunConfig, path: Path) -> Any:
+def open_whole(graph: InspectionGraph, config: RunConfig, path: Path) -> Any:
     images, names = golden_images([], config.preprocess)
     golden, _ = make_golden(graph, images, names, config)
     io = graph_io(golden)

@@ -44,15 +44,19 @@ GMS_LEVELS = 3
 CHANNEL_BLOCK = 8  # maps of one vector register with AVX2
 
 
-def error_maps(images: Tensor, recons: Tensor, measures: Sequence[Measure]) -> Tensor:
+def error_maps(
+    images: Tensor, recons: Tensor, measures: Sequence[Measure], *, grey: Tensor | None = None
+) -> Tensor:
     """Compare each image with its reconstructions by every measure, all of pixels.
 
     Args:
         images: (B, 3, H, W), float32 in [0, 1]; H and W multiples of 4 for `msgms`.
         recons: (B, I, 3, H, W), the fused reconstructions O_i.
+        grey: (B, I, H, W), their luminance where it is known.
     Returns: (B, K, I, H, W), 0 where they agree; K in the order of `measures`.
     """
-    grey = torch.cat([luminance(images)[:, None], luminance(recons)], dim=1)  # (B, 1 + I, H, W)
+    grey = luminance(recons) if grey is None else grey
+    grey = torch.cat([luminance(images)[:, None], grey], dim=1)  # (B, 1 + I, H, W)
     of_colour: dict[Measure, Callable[[Tensor, Tensor], Tensor]] = {
         Measure.L1: absolute_error,
         Measure.L2: squared_error,
@@ -97,8 +101,7 @@ def structure_error(grey: Tensor) -> Tensor:
     squares = grey * grey  # half the price of a power in ONNX Runtime
     products = [recons * image * 2, squares[:, 1:] + squares[:, :1]]
     means = separable_filter([grey, *products], _bell(grey))  # (B, 1 + 3 I, H, W)
-    mean_image, mean_recons = means[:, :1], means[:, 1 : 1 + n]
-    twice_product, squares = means[:, 1 + n : 1 + 2 * n], means[:, 1 + 2 * n :]
+    mean_image, mean_recons, twice_product, squares = torch.split(means, [1, n, n, n], dim=1)
     a = mean_recons * mean_image * 2
     b = mean_recons * mean_recons + mean_image * mean_image
     numerator = (a + SSIM_C1) * (twice_product - a + SSIM_C2)
