@@ -9,12 +9,14 @@ Each point is a process of its own (its peak of memory, above that of the import
 seed; speed does not depend on them. `tiles` is a part of that many, one call a tile; `merge` is r
 in each encoder block. `exponent` is the slope of log time over log value, `memory_exponent` that of
 the peak: 1 is in proportion. What a setting refuses is a point with the reason. Points are written
-after each, into `benchmarks/results/cost_curves.json`, and as tables into `cost_curves.md`.
+after each, into `benchmarks/results/cost_curves.json`, and as tables into `cost_curves.md`. Begun
+and run again on the same box and versions, it goes on with the points that are not there yet.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import resource
@@ -45,6 +47,7 @@ CURVES: dict[str, tuple[int, ...]] = {
 TOY_CURVES = {"batch": (1, 2), "width": (64, 128)}
 N_ROUNDS = 10
 LIMIT_S = 600
+EXPORTED = "exported:"
 
 
 def main() -> None:
@@ -52,7 +55,28 @@ def main() -> None:
     if options.point is not None:
         print(json.dumps(measure(json.loads(options.point))))
         return
-    report: dict[str, Any] = {
+    report = _begun(options.out, _heading(options))
+    curves = TOY_CURVES if options.rehearse else CURVES
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(_Bundles(Path(folder), options)) as bundles,
+    ):
+        for name in options.curves or curves:
+            curve = report["curves"].setdefault(name, {"points": []})
+            for value in curves[name]:
+                if any(p["value"] == value for p in curve["points"]):
+                    continue
+                point = {"value": value, **_point(name, value, bundles, options)}
+                print(name, point, flush=True)
+                curve["points"] = sorted([*curve["points"], point], key=lambda p: p["value"])
+                curve["exponent"] = exponent(curve["points"], "p50_ms")
+                curve["memory_exponent"] = exponent(curve["points"], "peak_mib")
+                _write(report, options.out)
+
+
+def _heading(options: argparse.Namespace) -> dict[str, Any]:
+    """What all points of a report share."""
+    return {
         "hardware": dataclasses.asdict(read_hardware()),
         "versions": read_versions(),
         "preset": options.preset,
@@ -60,21 +84,23 @@ def main() -> None:
         "runtime": options.runtime,
         "threads": 1,
         "is_rehearsal": options.rehearse,
-        "curves": {},
     }
-    curves = TOY_CURVES if options.rehearse else CURVES
-    curves = {name: curves[name] for name in options.curves or curves}
-    with tempfile.TemporaryDirectory() as folder:
-        bundles = _Bundles(Path(folder), options)
-        for name, value in [(name, v) for name, values in curves.items() for v in values]:
-            curve = report["curves"].setdefault(name, {"points": []})
-            curve["points"].append({"value": value, **_point(name, value, bundles, options)})
-            curve["exponent"] = exponent(curve["points"], "p50_ms")
-            curve["memory_exponent"] = exponent(curve["points"], "peak_mib")
-            write_atomically(options.out, (json.dumps(report, indent=1) + "\n").encode())
-            page = render_markdown(report).encode()
-            write_atomically(options.out.with_suffix(".md"), page)
-            print(name, curve["points"][-1], flush=True)
+
+
+def _begun(path: Path, heading: dict[str, Any]) -> dict[str, Any]:
+    """An earlier report with the same heading, without the points that failed; else a new one."""
+    found = json.loads(path.read_text()) if path.exists() else {}
+    if {key: found.get(key) for key in heading} != json.loads(json.dumps(heading)):
+        return {**heading, "curves": {}}
+    for curve in found["curves"].values():
+        curve["points"] = [point for point in curve["points"] if "why" not in point]
+    return dict(found)
+
+
+def _write(report: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(report, indent=1) + "\n").encode())
+    write_atomically(path.with_suffix(".md"), render_markdown(report).encode())
 
 
 def _parse() -> argparse.Namespace:
@@ -90,11 +116,23 @@ def _parse() -> argparse.Namespace:
 
 
 class _Bundles:
-    """The preset with one thing changed, exported once for all points that share it."""
+    """The preset with one thing changed, exported once for all points that share it.
+
+    One process exports all: starting torch takes longer than exporting.
+    """
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self._folder, self._options = folder, options
         self._made: dict[str, Path] = {}
+        code = "from benchmarks.cost_curves import export_all; export_all()"
+        self._exporter = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
     def find(self, curve: str, value: int) -> Path:
         """Raises: ConfigError for settings there are not; _ProcessError."""
@@ -104,10 +142,24 @@ class _Bundles:
             path = self._folder / f"{len(self._made)}.bundle"
             config_file = path.with_suffix(".json")
             config_file.write_text(json.dumps(to_dict(config)))
-            code = "from benchmarks.cost_curves import export"
-            _run(["-c", f"{code}; export({str(config_file)!r}, {str(path)!r})"])
+            self._export(config_file)
             self._made[key] = path
         return self._made[key]
+
+    def _export(self, config_file: Path) -> None:
+        stdin, stdout = self._exporter.stdin, self._exporter.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            print(config_file, file=stdin, flush=True)
+        answers = (line.strip() for line in stdout if line.startswith(EXPORTED))
+        words = next(answers, f"{EXPORTED} nothing: its process ended").removeprefix(EXPORTED)
+        if words.strip():
+            raise _ProcessError(words.strip())
+
+    def close(self) -> None:
+        self._exporter.kill()
+        self._exporter.communicate()
 
     def _config(self, curve: str, value: int) -> RunConfig:
         config = preset(self._options.preset, Target(self._options.target))
@@ -119,13 +171,19 @@ class _Bundles:
         return dataclasses.replace(config, generator=generator, preprocess=preprocess)
 
 
-def export(config_file: str, path: str) -> None:
-    """Settings, as a bundle with weights by seed; in a process of its own, since it takes torch."""
+def export_all() -> None:
+    """For each file of settings that stdin names a bundle beside it, with weights by seed."""
     from edgeinspect.bench.baseline import make_generator
     from edgeinspect.export.bundling import write_bundle
 
-    config = from_dict(RunConfig, json.loads(Path(config_file).read_text()))
-    write_bundle(make_generator(config.generator), config, Path(path))
+    for line in sys.stdin:
+        path, why = Path(line.strip()), ""
+        try:
+            config = from_dict(RunConfig, json.loads(path.read_text()))
+            write_bundle(make_generator(config.generator), config, path.with_suffix(".bundle"))
+        except Exception as error:  # the point says why it is missing
+            why = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        print(EXPORTED, why, flush=True)
 
 
 class _ProcessError(Exception):

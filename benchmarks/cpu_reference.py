@@ -1,12 +1,16 @@
 """How fast each preset and form is on one CPU core, as a ratio to the unoptimised model.
 
     python benchmarks/cpu_reference.py --presets tiny,edge --rounds 20 \
-        --out benchmarks/results/cpu_reference.json
+        --precisions fp32,int8 --good PART/train/good
 
 The unoptimised model of a preset is fixed for ever (`edgeinspect.bench.baseline`). All variants of
 a preset run in one process, once a round in an order drawn anew each time, so that whatever else
 the machine does hits all of them alike. Weights are random: speed does not depend on them. A ratio
 above 1 means faster; its interval is a paired bootstrap over the rounds.
+
+INT8 is static, with ranges from real pictures (`--good`), of all that `calibrate --int8` may make
+INT8: the products of encoder, decoder and heads. What a trained bundle keeps of them its budgets
+decide.
 
 `fill_and_scoring_share` is how much of a graph's time goes when the smooth fill and everything
 after fusion are taken out of it, with pixels.
@@ -37,15 +41,29 @@ from torch import Tensor, nn
 
 from edgeinspect.bench.baseline import Baseline, make_generator, with_generator
 from edgeinspect.bench.latency import median_ratio
-from edgeinspect.config import Form, Prior, RunConfig, Target, preset, to_dict
+from edgeinspect.calibration.int8_parts import graph_parts
+from edgeinspect.calibration.quantising import int8_graph, load_graph
+from edgeinspect.config import (
+    Form,
+    Precision,
+    PreprocessConfig,
+    Prior,
+    RunConfig,
+    Target,
+    preset,
+    to_dict,
+)
+from edgeinspect.data.layout import find_good
+from edgeinspect.data.loading import load_tiles
 from edgeinspect.export.bundling import graph_io
 from edgeinspect.export.golden import golden_images, make_golden, neutral_constants
-from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph, select_reconstructions
+from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph
 from edgeinspect.export.onnx_graph import GraphIO, cut_part, export_graph
 from edgeinspect.scoring import RuleInputs
 from edgeinspect.writing import write_atomically
 
 N_WARM_UP = 2
+N_RANGES = 8  # good pictures that give ranges
 SEED = 0
 PACKAGES = ("edgeinspect", "torch", "onnxruntime", "onnx", "onnxscript", "onnxsim", "timm", "numpy")
 
@@ -72,8 +90,7 @@ class BareGraph(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         images = (image.float() / 255).permute(0, 3, 1, 2)
-        pixels = self.whole.generator(images).pixels
-        return select_reconstructions(pixels, self.whole.is_removed_first)
+        return self.whole.pixels(images, self.whole.generator.decode(images))[:, :, :3]
 
 
 def main() -> None:
@@ -82,8 +99,10 @@ def main() -> None:
     load_before = os.getloadavg()
     cases: list[dict[str, Any]] = []
     forms = [Form(form) for form in options.forms.split(",")]
+    precisions = [Precision(precision) for precision in options.precisions.split(",")]
+    good = find_good(options.good) if options.good else []
     for name, target in itertools.product(options.presets.split(","), options.targets.split(",")):
-        with prepared(preset(name, Target(target)), forms) as found:
+        with prepared(preset(name, Target(target)), forms, precisions, good) as found:
             rows = measure(found, options.rounds)
         rows = [{"preset": name, "target": target, **row} for row in rows]
         for row in rows:
@@ -106,18 +125,28 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--presets", default="nano,tiny,edge,paper", help="names, with commas")
     parser.add_argument("--targets", default="pixels,features", help="names, with commas")
     parser.add_argument("--forms", default="all,visible,cross", help="names, with commas")
+    parser.add_argument("--precisions", default="fp32", help="fp32 or fp32,int8")
+    parser.add_argument("--good", type=Path, help="good pictures, for the ranges of int8")
     parser.add_argument("--rounds", type=int, default=20, help="times each variant runs")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cpu_reference.json"))
-    return parser.parse_args()
+    options = parser.parse_args()
+    if "int8" in options.precisions and options.good is None:
+        parser.error("int8 takes its ranges from good pictures: give --good FOLDER")
+    return options
 
 
 @contextmanager
-def prepared(config: RunConfig, forms: Sequence[Form]) -> Iterator[list[Case]]:
+def prepared(
+    config: RunConfig, forms: Sequence[Form], precisions: Sequence[Precision], good: Sequence[Path]
+) -> Iterator[list[Case]]:
     """All cases of a preset, the baseline first."""
     with tempfile.TemporaryDirectory() as folder:
         cases = [baseline(config)]
         for form in forms:
-            cases += cases_of_form(with_generator(config, form=form), Path(folder))
+            of_form = with_generator(config, form=form)
+            cases += cases_of_form(of_form, Path(folder))
+            if Precision.INT8 in precisions:
+                cases.append(int8_case(of_form, Path(folder), good))
         yield cases
 
 
@@ -140,7 +169,7 @@ def cases_of_form(config: RunConfig, folder: Path) -> list[Case]:
         with torch.inference_mode():
             return graph(image, tile, *constants)[: len(SCORE_OUTPUTS)]
 
-    onnx = _export_whole(graph, config, folder / f"{config.generator.form.value}.onnx")
+    onnx = open_whole(graph, config, _graph_path(config, folder))
     feeds = {"image": image.numpy(), "tile": tile.numpy()}
     feeds |= neutral_constants(config).as_inputs()
     bare = None
@@ -157,13 +186,39 @@ def cases_of_form(config: RunConfig, folder: Path) -> list[Case]:
     ]
 
 
+def int8_case(config: RunConfig, folder: Path, good: Sequence[Path]) -> Case:
+    """All products of the network's modules in INT8, beside the FP32 graph in `folder`."""
+    path = _graph_path(config, folder)
+    nodes = [node for part in graph_parts(load_graph(path)) for node in part.nodes]
+    tile, constants = np.zeros(1, np.int32), neutral_constants(config).as_inputs()
+    feeds = [
+        {"image": image[None], "tile": tile, **constants}
+        for image in _range_images(good, config.preprocess)
+    ]
+    made = path.with_name(f"{path.stem}_int8.onnx")
+    made.write_bytes(int8_graph(path, nodes, feeds))
+    session = _session(made)
+    return Case(variant="onnxruntime-int8", config=config, run=partial(session.run, None, feeds[0]))
+
+
+def _range_images(good: Sequence[Path], preprocess: PreprocessConfig) -> list[NDArray[np.uint8]]:
+    """The middle tile of pictures that are spread over all."""
+    picked = good[:: max(1, len(good) // N_RANGES)][:N_RANGES]
+    tiles = [load_tiles(path, preprocess).tiles for path in picked]
+    return [found[len(found) // 2] for found in tiles]
+
+
+def _graph_path(config: RunConfig, folder: Path) -> Path:
+    return folder / f"{config.generator.form.value}.onnx"
+
+
 def _inputs(config: RunConfig) -> tuple[Tensor, Tensor, RuleInputs]:
     images, _ = golden_images([], config.preprocess)
     constants = RuleInputs.from_constants(neutral_constants(config))
     return torch.from_numpy(images[:1]), torch.zeros(1, dtype=torch.int32), constants
 
 
-def _export_whole(graph: InspectionGraph, config: RunConfig, path: Path) -> Any:
+def open_whole(graph: InspectionGraph, config: RunConfig, path: Path) -> Any:
     images, names = golden_images([], config.preprocess)
     golden, _ = make_golden(graph, images, names, config)
     io = graph_io(golden)
@@ -183,6 +238,10 @@ def _open(module: nn.Module, io: GraphIO, path: Path, *, outputs: Sequence[str])
     model = export_graph(module, io)
     part = cut_part(model, path.name, inputs=list(io.inputs), outputs=outputs, axes=io.axes)
     path.write_bytes(part.SerializeToString())
+    return _session(path)
+
+
+def _session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -53,6 +53,8 @@ PARTS = (  # (how a module's name begins, the part that it counts to); the first
     ("generator.form.fill_embedding", "fill"),
     ("generator.form", "decoder"),
     ("generator", "head"),
+    ("joined", "head"),
+    ("smoothing", "head"),
     ("", "scoring"),
 )
 Run = Callable[[], object]

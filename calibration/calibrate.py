@@ -40,7 +40,7 @@ from edgeinspect.errors import CalibrationError
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.session import MapSession, open_maps
 
-__all__ = ["MAX_PIXEL_TILES", "calibrate"]
+__all__ = ["MAX_PIXEL_TILES", "calibrate", "check_count"]
 
 MAX_PIXEL_TILES = 16  # about 60 MB each while sums and folds are in memory (3 measures, 256 px)
 
@@ -116,7 +116,7 @@ def calibrate(
         allow=allow_training_pictures,
         skip=skip_training_pictures,
     )
-    _check_count(len(paths), request.rate)
+    check_count(len(paths), request.rate)
     with open_maps(bundle, threads=threads) as session, MapCache() as cache:
         steps = _Steps(
             bundle=bundle,
@@ -143,8 +143,11 @@ def _check_schema(bundle: Bundle) -> None:
         )
 
 
-def _check_count(n: int, rate: float) -> None:
-    """Before minutes are spent, and again when broken pictures were left out."""
+def check_count(n: int, rate: float) -> None:
+    """Raise CalibrationError if n good pictures are too few for a rate.
+
+    Before minutes are spent, and again when broken pictures were left out.
+    """
     folds_of(n)
     check_rate(n, rate)
 
@@ -167,7 +170,7 @@ class _Steps:
             on_progress=self.on_progress,
             on_skipped=on_skipped,
         )
-        _check_count(len(good), self.request.rate)
+        check_count(len(good), self.request.rate)
         places = self._places(good)
         normalisations = self._normalisations()
         if Normalisation.PIXEL not in normalisations:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["percent", "percent_range", "three_decimals"]
+__all__ = ["percent", "percent_range", "three_decimals", "three_digits"]
 
 
 def percent(share: float) -> str:
@@ -14,6 +14,11 @@ def percent_range(interval: tuple[float, float]) -> str:
     """(0.01, 0.05) as "1 to 5 %"; two digits, more would promise too much."""
     low, high = interval
     return f"{100 * low:.2g} to {100 * high:.2g} %"
+
+
+def three_digits(value: float) -> str:
+    """0.0123, 12.3 and 5490: three digits, and no power of ten for large numbers."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def three_decimals(value: float | None) -> str:

@@ -1,9 +1,9 @@
 """What is exported, as one module: image and rule constants in; scores, map and error maps out.
 
-image (uint8) -> [0, 1] -> equalised -> generator -> fused -> error maps (of pixels, then of
-features) -> scored. It is exported
-once and cut into the bundle's two graphs (`export.bundling`): the scoring graph, and the one that
-ends with un-normalised error maps, which calibration needs before there are constants.
+image (uint8) -> [0, 1] -> equalised -> generator -> joined -> error maps (of pixels, then of
+features) -> scored. It is exported once and cut into the bundle's two graphs (`export.bundling`):
+the scoring graph, and the one that ends with un-normalised error maps, which calibration needs
+before there are constants.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from edgeinspect.config import RunConfig
+from edgeinspect.export.joined import JoinedSmoothing, JoinedTokens
 from edgeinspect.model.equalise import equalise
-from edgeinspect.model.generator import Generator
-from edgeinspect.model.masks import block_masks
+from edgeinspect.model.generator import Decoded, Generator, join_patches
 from edgeinspect.scoring import RuleInputs, ScoreOutputs, ScoringPath, error_maps
 
-__all__ = ["MAPS_OUTPUTS", "SCORE_OUTPUTS", "InspectionGraph", "select_reconstructions"]
+__all__ = ["MAPS_OUTPUTS", "SCORE_OUTPUTS", "InspectionGraph"]
 
 SCORE_OUTPUTS = ScoreOutputs._fields
 MAPS_OUTPUTS = ("error_maps", "reconstructions")
@@ -25,8 +25,6 @@ MAPS_OUTPUTS = ("error_maps", "reconstructions")
 
 class InspectionGraph(nn.Module):
     """A trained generator with all that comes before and after it."""
-
-    is_removed_first: Tensor
 
     def __init__(self, generator: Generator, config: RunConfig) -> None:
         super().__init__()
@@ -37,8 +35,9 @@ class InspectionGraph(nn.Module):
             statistics=config.scoring.statistics,
             blur_px=config.scoring.blur_px,
         )
-        is_removed_first = block_masks(config.generator)[:, 0, None] > 0  # (I, 1, H, W)
-        self.register_buffer("is_removed_first", is_removed_first, persistent=False)
+        self.joined = JoinedTokens(generator)
+        if config.generator.target.has_pixels:
+            self.smoothing = JoinedSmoothing(generator)
 
     def forward(
         self,
@@ -64,31 +63,35 @@ class InspectionGraph(nn.Module):
             map_mean, map_inv_std, stat_mean, stat_inv_std, stat_weight, precision, rule
         )
         images = equalise((image.float() / 255).permute(0, 3, 1, 2), self.equalisation)
-        recons, errors = self._reconstruct(images)
+        recons, errors = self.compare(images)
         scores = self.scoring.score_maps(errors, tile, constants)
         return (*scores, errors, torch.clamp(recons, 0, 1).permute(0, 1, 3, 4, 2))
 
-    def _reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def compare(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) -> what to look at (B, I, 3, H, W), error maps (B, K, I, H, W)."""
-        made = self.generator(images)
+        generator, target = self.generator, self.generator.config.target
+        decoded = generator.decode(images)
         parts = []
-        if made.pixels is not None:
-            recons = select_reconstructions(made.pixels, self.is_removed_first)
+        if target.has_pixels:
+            joined = self.pixels(images, decoded)
+            recons, grey = joined[:, :, :3], joined[:, :, 3]
             of_pixels = [m for m in self.scoring.measures if not m.is_of_features]
-            parts.append(error_maps(images, recons, of_pixels))
+            parts.append(error_maps(images, recons, of_pixels, grey=grey))
         else:
-            recons = self.generator.fill_of(images)
-        if made.features is not None:
-            parts.append(self.generator.targets.error_maps(images, made.features))
+            recons = generator.fill_of(images)
+        if target.has_features:
+            features = self.joined(generator.feature_head(decoded.tokens))
+            parts.append(generator.targets.error_maps(images, features))
         return recons, torch.cat(parts, dim=1)
 
-
-def select_reconstructions(recons: Tensor, is_removed_first: Tensor) -> Tensor:
-    """Eq. 6 as a selection: what `fuse_reconstructions` computes, with an eighth of the masks.
-
-    Args:
-        recons: (B, I, 2, 3, H, W).
-        is_removed_first: (I, 1, H, W), bool, where the first complement removed the image.
-    Returns: (B, I, 3, H, W).
-    """
-    return torch.where(is_removed_first, recons[:, :, 0], recons[:, :, 1])
+    def pixels(self, images: Tensor, decoded: Decoded) -> Tensor:
+        """O_i of all scales, with their luminance as a fourth colour: (B, I, 4, H, W)."""
+        generator = self.generator
+        pixels = self.joined(generator.head(decoded.tokens))  # (B, I, N, 3 * patch * patch)
+        patch, n_scales = generator.config.patch, pixels.shape[1]
+        removed = join_patches(pixels.flatten(0, 1), generator.config.size // patch, patch)
+        removed = removed.unflatten(0, (-1, n_scales))
+        if decoded.fill is not None:
+            removed = removed + decoded.fill
+        smoothed: Tensor = self.smoothing(images, removed, generator.smooth)
+        return smoothed

@@ -16,6 +16,7 @@ from edgeinspect.bench.latency import Latency
 from edgeinspect.bench.takt import fastest_takt, miss_at_most, miss_share
 from edgeinspect.bench.variants import VariantKey
 from edgeinspect.errors import ConfigError
+from edgeinspect.numbers import three_digits
 
 __all__ = ["AS_IS", "Candidate", "Demand", "judge", "on_front", "pick"]
 
@@ -145,10 +146,10 @@ def _none_meets(candidates: Sequence[Candidate], demand: Demand) -> ConfigError:
     nearest = min(candidates, key=lambda c: c.end_to_end.p99_ms)
     asked = f"{demand.deadline_ms:g} ms"
     if demand.parts_per_minute is not None:
-        asked += f" at {demand.parts_per_minute:g} parts a minute"
+        asked += f" at {three_digits(demand.parts_per_minute)} parts a minute"
     rate = f", {nearest.parts_per_minute:.0f} parts a minute" if nearest.parts_per_minute else ""
     return ConfigError(
         f"no setting meets {asked}; the nearest is {nearest.name} with p99"
         f" {nearest.end_to_end.p99_ms:.3g} ms{rate}",
-        hint="a smaller preset, fewer scales or merging (--run and --good) may",
+        hint="a smaller preset, fewer scales or merging (--run and --good) may meet it",
     )

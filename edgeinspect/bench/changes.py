@@ -14,7 +14,8 @@ from pathlib import Path
 
 from edgeinspect.bench.candidates import AS_IS
 from edgeinspect.bundle import Bundle, read_bundle
-from edgeinspect.calibration.calibrate import calibrate
+from edgeinspect.calibration.calibrate import calibrate, check_count
+from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.data.layout import find_good
 from edgeinspect.errors import CalibrationError, ConfigError, ExportError
@@ -75,12 +76,14 @@ def make_changed(
 
     Returns: (change, bundle), and (change, why it could not be made).
     Raises: TrainingError if `run` is none; DataError for `good`; ConfigError if the bundle is not
-        of the run; NotCalibratedError.
+        of the run; NotCalibratedError; CalibrationError, before anything is exported, for too few
+        good pictures that did not train.
     """
     generator, config, provenance = load_generator(run)
     _require_same(bundle, config, run)
     rate = bundle.require_calibration().threshold.false_reject_rate
-    pictures = find_good(good)
+    pictures = untrained_pictures(find_good(good), provenance, skip=True)
+    check_count(len(pictures), rate)
     made, failed = [], []
     changes = list_changes(bundle.config, merge=merge)
     for i, change in enumerate(changes):
@@ -89,7 +92,7 @@ def make_changed(
             changed = Generator(change.config.generator).eval()
             changed.load_state_dict(generator.state_dict())
             write_bundle(changed, change.config, path, provenance=provenance, pictures=pictures[:3])
-            calibrate(path, pictures, false_reject_rate=rate, skip_training_pictures=True)
+            calibrate(path, pictures, false_reject_rate=rate)
             made.append((change.name, read_bundle(path)))
         except (ExportError, CalibrationError) as error:
             failed.append((change.name, str(error)))

@@ -84,11 +84,14 @@ def compare_reports(
 def _times(report: Mapping[str, Any]) -> dict[str, list[float]]:
     """Medians of rounds by variant; threads are part of what a variant is."""
     return {
-        row["name"] + (f" on {row['threads']} threads" if row.get("threads") else ""): row[
-            "round_ms"
-        ]
-        for row in report["variants"]
+        row["name"] + _on_threads(row.get("threads")): row["round_ms"] for row in report["variants"]
     }
+
+
+def _on_threads(n_threads: int | None) -> str:
+    if not n_threads:
+        return ""
+    return f" on {n_threads} thread{'' if n_threads == 1 else 's'}"
 
 
 def _change(name: str, before: list[float], after: list[float]) -> Change:

@@ -16,6 +16,7 @@ from edgeinspect.bench.plan_record import front_chart, front_table
 from edgeinspect.bench.results import BenchReport
 from edgeinspect.bench.tables import Table, report_facts, report_tables
 from edgeinspect.card import markdown_table
+from edgeinspect.numbers import three_digits
 from edgeinspect.report.page import render
 from edgeinspect.writing import draft_folder, refuse_foreign, write_atomically
 
@@ -109,10 +110,9 @@ def _tables(report: BenchReport) -> list[Table]:
 def _lead(report: BenchReport) -> str:
     """The fastest variant in a sentence."""
     best = max(report.variants, key=lambda v: v.images_per_s)
-    words = (
-        f"{best.name}: {best.images_per_s:.3g} images a second, p50 {best.latency.p50_ms:.3g} ms"
-    )
-    words += f", p99 {best.latency.p99_ms:.3g} ms a call"
+    p50, p99 = (three_digits(ms) for ms in (best.latency.p50_ms, best.latency.p99_ms))
+    words = f"{best.name}: {three_digits(best.images_per_s)} images a second"
+    words += f", p50 {p50} ms, p99 {p99} ms a call"
     if best.ratio is not None:
         words += f", {best.ratio.value:.2f} times as fast as the unoptimised model"
     return words

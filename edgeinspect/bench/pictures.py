@@ -14,7 +14,7 @@ from edgeinspect.bundle import Bundle
 from edgeinspect.data.images import file_sha256, list_pictures, list_sha256, save_picture
 from edgeinspect.data.layout import find_test
 from edgeinspect.data.loading import load_many
-from edgeinspect.errors import BundleError, DataError
+from edgeinspect.errors import BundleError, ConfigError, DataError
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.session import Images, Ints
 
@@ -45,8 +45,16 @@ class BenchPictures:
         return len(self.tiles) / len(self.paths)
 
     def batch(self, n: int) -> Images:
-        """(n, H, W, 3): the images in order, from the first again where there are fewer."""
-        return np.ascontiguousarray(self.tiles[np.arange(n) % len(self.tiles)])
+        """(n, H, W, 3): the images in order, from the first again where there are fewer.
+
+        Raises: ConfigError if that many do not fit into memory.
+        """
+        try:
+            return self.tiles[np.arange(n) % len(self.tiles)]
+        except MemoryError as error:
+            raise ConfigError(
+                f"{n} images do not fit into memory", hint="use a smaller --batch"
+            ) from error
 
     def places(self, n: int, n_tiles: int) -> Ints:
         """(n,) positions of the same images, for constants that know `n_tiles`."""

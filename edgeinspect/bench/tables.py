@@ -9,7 +9,7 @@ from typing import Any
 from edgeinspect.bench.latency import Latency, Ratio
 from edgeinspect.bench.results import BenchReport, VariantResult
 from edgeinspect.bench.stages import STAGES
-from edgeinspect.numbers import percent, percent_range
+from edgeinspect.numbers import percent, percent_range, three_digits
 
 __all__ = ["Table", "milliseconds", "report_facts", "report_tables"]
 
@@ -69,20 +69,18 @@ def report_facts(report: BenchReport) -> list[tuple[str, str]]:
 
 
 def milliseconds(value: float | None) -> str:
-    """Three or four digits, whatever the size; "-" for what there is not."""
-    if value is None:
-        return "-"
-    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+    """As `three_digits`; "-" for what there is not."""
+    return "-" if value is None else three_digits(value)
 
 
 def _speed(report: BenchReport) -> Table:
     lines = []
     for base in report.baselines:
         if base.latency is not None:
-            rate = f"{base.latency.images_per_s(1):.3g}"
+            rate = three_digits(base.latency.images_per_s(1))
             lines.append((base.name, *_percentiles(base.latency), rate, "1"))
     lines += [
-        (v.name, *_percentiles(v.latency), f"{v.images_per_s:.3g}", _ratio(v.ratio))
+        (v.name, *_percentiles(v.latency), three_digits(v.images_per_s), _ratio(v.ratio))
         for v in report.variants
     ]
     return Table(
@@ -148,16 +146,16 @@ def _limit(roofline: Mapping[str, Any] | None) -> tuple[str, str, str]:
         return ("-", "-", "-")
     peak = roofline["peak_flop_per_s"]
     limit = (
-        f"{peak / 1e9:.4g} GFLOP/s"
+        f"{three_digits(peak / 1e9)} GFLOP/s"
         if roofline["limit"] == "compute"
         else f"{roofline['peak_bytes_per_s'] / 1e9:.3g} GB/s"
     )
     share = f"{100 * roofline['share']:.0f} %"
-    return f"{roofline['flop_per_s'] / 1e9:.4g}", f"{roofline['limit']}, {limit}", share
+    return three_digits(roofline["flop_per_s"] / 1e9), f"{roofline['limit']}, {limit}", share
 
 
 def _device(variant: VariantResult) -> tuple[str, str]:
-    energy = "-" if variant.energy is None else f"{variant.energy['images_per_joule']:.3g}"
+    energy = "-" if variant.energy is None else three_digits(variant.energy["images_per_joule"])
     return milliseconds(variant.device_ms), energy
 
 

@@ -22,7 +22,7 @@ from edgeinspect.model.forms import make_form
 from edgeinspect.model.fusion import fuse_reconstructions
 from edgeinspect.model.masks import BlockMasks, MaskTables
 
-__all__ = ["Generator", "Reconstruction", "join_patches"]
+__all__ = ["Decoded", "Generator", "Reconstruction", "join_patches"]
 
 
 class Reconstruction(NamedTuple):
@@ -36,6 +36,14 @@ class Reconstruction(NamedTuple):
 
     pixels: Tensor | None
     features: Tensor | None
+
+
+class Decoded(NamedTuple):
+    """Removed tokens of all passes before the heads: (B * Q, n, D), with what they came from."""
+
+    tokens: Tensor
+    fill: Tensor | None
+    tables: MaskTables
 
 
 class Generator(nn.Module):
@@ -74,15 +82,19 @@ class Generator(nn.Module):
             images: (B, 3, H, W), values in [0, 1].
             scales: (B,) int, the one scale to reconstruct of each image; None for all. Then I = 1.
         """
+        tokens, fill, tables = self.decode(images, scales)
+        target = self.config.target
+        return Reconstruction(
+            pixels=self._pixels(tokens, images, fill, tables) if target.has_pixels else None,
+            features=self._features(tokens, tables) if target.has_features else None,
+        )
+
+    def decode(self, images: Tensor, scales: Tensor | None = None) -> Decoded:
+        """Encode what each pass sees and decode what it removed; arguments as of a call."""
         passes = None if scales is None else 2 * scales[:, None] + scales.new_tensor([0, 1])
         tables = self.masks.tables(passes)
         fill = None if self.fill is None else self.fill_of(images, scales)
-        decoded = self.form(self.encoder, images, fill, tables)
-        target = self.config.target
-        return Reconstruction(
-            pixels=self._pixels(decoded, images, fill, tables) if target.has_pixels else None,
-            features=self._features(decoded, tables) if target.has_features else None,
-        )
+        return Decoded(self.form(self.encoder, images, fill, tables), fill, tables)
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """O_i of all scales (eq. 6): (B, 3, H, W) -> (B, I, 3, H, W). The target has pixels."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgeinspect import __version__
 from edgeinspect.errors import OutputError
-from edgeinspect.numbers import percent
+from edgeinspect.numbers import percent, three_digits
 from edgeinspect.report.page import inline_jpeg, render
 from edgeinspect.report.run_charts import (
     TimeAxis,
@@ -91,6 +91,11 @@ class RunPage:
     def ng_share(self) -> str:
         judged = self.n_by_verdict["OK"] + self.n_by_verdict["NG"]
         return percent(self.n_by_verdict["NG"] / judged) if judged else "-"
+
+    @property
+    def rate(self) -> str:
+        """Parts a second."""
+        return three_digits(self.rate_per_s)
 
     @property
     def away(self) -> str:

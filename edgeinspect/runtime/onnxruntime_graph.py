@@ -23,7 +23,8 @@ __all__ = ["CPU", "CUDA", "OnnxGraph", "has_cuda"]
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 NAMES = {CPU: "onnxruntime", CUDA: "onnxruntime-cuda"}
-LOG_ERRORS_ONLY = 3
+LOG_ERRORS, LOG_NOTHING = 3, 4
+NO_MEMORY = "Failed to allocate memory"
 
 
 def has_cuda(ort: Any = None) -> bool:
@@ -83,6 +84,11 @@ class OnnxGraph:
             session.run_with_iobinding(binding, run_options)
         except Exception as error:  # ONNX Runtime's own classes share no narrower base
             first = str(error).strip().splitlines()[0]
+            if NO_MEMORY in first:
+                raise EngineError(
+                    f"{self.name} finds no memory for a call of {self.path.name}",
+                    hint="use a smaller --batch",
+                ) from error
             raise EngineError(f"{self.name} failed on {self.path.name}: {first}") from error
 
     def outputs_of(self, binding: Any, names: Sequence[str]) -> list[NDArray[Any]]:
@@ -103,9 +109,9 @@ class OnnxGraph:
 
 
 def _open(ort: Any, path: Path, provider: tuple[str, dict[str, str]], threads: int | None) -> Any:
-    ort.set_default_logger_severity(LOG_ERRORS_ONLY)
+    ort.set_default_logger_severity(LOG_ERRORS)
     options = ort.SessionOptions()
-    options.log_severity_level = LOG_ERRORS_ONLY
+    options.log_severity_level = LOG_NOTHING  # what a session cannot do, it raises as well
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     check_threads(threads)
     if threads is not None:

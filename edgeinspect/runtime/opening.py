@@ -20,7 +20,7 @@ from edgeinspect.engines import (
     host_system,
     record_proof,
 )
-from edgeinspect.errors import EngineError, OutputError, ParityError
+from edgeinspect.errors import BundleError, EngineError, OutputError, ParityError
 from edgeinspect.gpu import Gpu, read_gpu
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.cuda import open_driver
@@ -69,7 +69,7 @@ def pick_runtime(bundle: Bundle, precision: Precision | None, batch: int) -> str
     for flavour in installed_flavours() if gpu is not None else ():
         try:
             find_engine_here(bundle, flavour.value, precision or Precision.FP16, batch)
-        except EngineError as error:
+        except (EngineError, BundleError) as error:  # no engine, or no graph to have one of
             reasons.append(str(error))
             continue
         return flavour.value

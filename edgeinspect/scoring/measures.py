@@ -44,15 +44,19 @@ GMS_LEVELS = 3
 CHANNEL_BLOCK = 8  # maps of one vector register with AVX2
 
 
-def error_maps(images: Tensor, recons: Tensor, measures: Sequence[Measure]) -> Tensor:
+def error_maps(
+    images: Tensor, recons: Tensor, measures: Sequence[Measure], *, grey: Tensor | None = None
+) -> Tensor:
     """Compare each image with its reconstructions by every measure, all of pixels.
 
     Args:
         images: (B, 3, H, W), float32 in [0, 1]; H and W multiples of 4 for `msgms`.
         recons: (B, I, 3, H, W), the fused reconstructions O_i.
+        grey: (B, I, H, W), their luminance where it is known.
     Returns: (B, K, I, H, W), 0 where they agree; K in the order of `measures`.
     """
-    grey = torch.cat([luminance(images)[:, None], luminance(recons)], dim=1)  # (B, 1 + I, H, W)
+    grey = luminance(recons) if grey is None else grey
+    grey = torch.cat([luminance(images)[:, None], grey], dim=1)  # (B, 1 + I, H, W)
     of_colour: dict[Measure, Callable[[Tensor, Tensor], Tensor]] = {
         Measure.L1: absolute_error,
         Measure.L2: squared_error,
@@ -87,6 +91,10 @@ def signed_error(images: Tensor, recons: Tensor) -> Tensor:
 def structure_error(grey: Tensor) -> Tensor:
     """1 - SSIM of each reconstruction's luminance against the image's.
 
+    Written with the difference d = O_i - I, as p + q - p q for p = mean(d)^2 / (mean(I)^2 +
+    mean(O)^2 + c1) and q = var(d) / (var(I) + var(O) + c2): the same, without the cancellation that
+    drowns small errors of smooth surfaces.
+
     Args:
         grey: (B, 1 + I, H, W), the image first.
     Returns: (B, I, H, W), 0 to 2.
@@ -94,15 +102,15 @@ def structure_error(grey: Tensor) -> Tensor:
     n = grey.shape[1] - 1
     grey = _pad(grey, WINDOW_PX // 2)
     image, recons = grey[:, :1], grey[:, 1:]
-    squares = grey * grey  # half the price of a power in ONNX Runtime
-    products = [recons * image * 2, squares[:, 1:] + squares[:, :1]]
-    means = separable_filter([grey, *products], _bell(grey))  # (B, 1 + 3 I, H, W)
-    mean_image, mean_recons = means[:, :1], means[:, 1 : 1 + n]
-    twice_product, squares = means[:, 1 + n : 1 + 2 * n], means[:, 1 + 2 * n :]
-    a = mean_recons * mean_image * 2
-    b = mean_recons * mean_recons + mean_image * mean_image
-    numerator = (a + SSIM_C1) * (twice_product - a + SSIM_C2)
-    return 1 - numerator / ((b + SSIM_C1) * (squares - b + SSIM_C2))
+    difference = recons - image
+    both = image * image + recons * recons  # half the price of a power in ONNX Runtime
+    means = separable_filter([image, difference, difference * difference, both], _bell(grey))
+    mean_image, mean, mean_square, both = torch.split(means, [1, n, n, n], dim=1)
+    mean_recons, square_of_mean = mean_image + mean, mean * mean
+    of_means = mean_image * mean_image + mean_recons * mean_recons
+    p = square_of_mean / (of_means + SSIM_C1)
+    q = (mean_square - square_of_mean) / (both - of_means + SSIM_C2)
+    return p + q - p * q
 
 
 def gradient_error(grey: Tensor) -> Tensor:

@@ -221,3 +221,11 @@ def test_parts_of_several_tiles_share_a_batch(tmp_path: Path) -> None:
         stages = measure_stages(bundle, variant, found, n_calls=2)
     assert stages.n_parts == 2
     assert stages.calls_ms.shape == (2,)
+
+
+def test_a_batch_beyond_all_memory_is_refused(bundle: Bundle) -> None:
+    with (
+        open_pictures(bundle, None) as pictures,
+        pytest.raises(ConfigError, match="do not fit into memory; use a smaller --batch"),
+    ):
+        pictures.batch(10**13)

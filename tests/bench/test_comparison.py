@@ -24,6 +24,12 @@ def test_a_fifth_slower_is_slower_and_back_is_faster() -> None:
     assert compare_reports(plain(slow), plain(STEADY)).changes[0].words == "faster"
 
 
+def test_threads_are_part_of_what_is_compared() -> None:
+    first, second = (report(variant(STEADY, threads=n)).plain() for n in (1, 2))
+    with pytest.raises(ConfigError, match=r"batch 1 on 1 thread and .* on 2 threads"):
+        compare_reports(first, second)
+
+
 def test_what_any_two_runs_differ_by_is_the_same() -> None:
     found = compare_reports(plain(STEADY), plain([1.04 * value for value in STEADY]))
     assert found.changes[0].words == "same"

@@ -1,31 +1,18 @@
-"""Fusion as the graph does it, against the equation."""
+"""What the graph answers, against the generator and the measures in their plain forms."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from edgeinspect.config import Form, Target
+from edgeinspect.bench.baseline import with_generator
+from edgeinspect.config import Form, Prior, Target
 from edgeinspect.export.golden import neutral_constants
-from edgeinspect.export.graph import InspectionGraph, select_reconstructions
-from edgeinspect.model.fusion import fuse_reconstructions
-from edgeinspect.model.masks import block_masks
+from edgeinspect.export.graph import InspectionGraph
+from edgeinspect.model.generator import Generator
 from edgeinspect.scoring import RuleInputs, error_maps
 
-from .conftest import CONFIG, SIZE, make_generator
-
-
-def test_selecting_is_the_sum_over_the_complements() -> None:
-    masks = block_masks(CONFIG.generator)
-    recons = torch.rand(3, len(masks), 2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    found = select_reconstructions(recons, masks[:, 0, None] > 0)
-    assert torch.equal(found, fuse_reconstructions(recons, masks))
-
-
-def test_what_a_pass_saw_spoils_no_pixel() -> None:
-    masks = block_masks(CONFIG.generator)
-    recons = torch.where(masks[None, :, :, None] > 0, 0.5, torch.nan).expand(1, -1, -1, 3, -1, -1)
-    assert (select_reconstructions(recons, masks[:, 0, None] > 0) == 0.5).all()
+from .conftest import CONFIG, SIZE, config_of, make_generator
 
 
 def look(target: Target) -> tuple[torch.Tensor, ...]:
@@ -63,3 +50,23 @@ def test_features_alone_have_a_map_of_places_and_one_of_the_whole() -> None:
 def test_features_are_looked_at_as_what_they_came_from(target: Target) -> None:
     _, _, recons, _, shown = look(target)  # the fill, where no pixels are reconstructed
     assert torch.allclose(shown, recons.clamp(0, 1).permute(0, 1, 3, 4, 2), atol=1e-5)
+
+
+@pytest.mark.parametrize("prior", list(Prior))
+@pytest.mark.parametrize("form", list(Form))
+def test_the_graph_reconstructs_as_the_generator_does(form: Form, prior: Prior) -> None:
+    config = with_generator(config_of(form), prior=prior)
+    torch.manual_seed(0)
+    generator = Generator(config.generator).eval()
+    for layer in (generator.head, generator.smooth):
+        torch.nn.init.normal_(layer.weight, std=0.05)
+    picture = torch.randint(0, 256, (2, SIZE, SIZE, 3), dtype=torch.uint8)
+    constants = RuleInputs.from_constants(neutral_constants(config))
+    with torch.no_grad():
+        graph = InspectionGraph(generator, config).eval()
+        *_, errors, shown = graph(picture, torch.zeros(2, dtype=torch.int32), *constants)
+        images = (picture.float() / 255).permute(0, 3, 1, 2)
+        recons = generator.reconstruct(images)
+    assert torch.allclose(shown, recons.clamp(0, 1).permute(0, 1, 3, 4, 2), atol=1e-6)
+    expected = error_maps(images, recons, config.scoring.measures)
+    assert torch.allclose(errors, expected, atol=1e-4)

@@ -11,6 +11,7 @@ from edgeinspect.config import Rule, ScoringConfig
 from edgeinspect.constants import RuleConstants, one_hot
 from edgeinspect.errors import EngineError, NotCalibratedError
 from edgeinspect.runtime import onnxruntime_session
+from edgeinspect.runtime.onnxruntime_graph import OnnxGraph
 from edgeinspect.runtime.session import Scores, open_maps, open_session
 from tests.bundles import good_picture, make_bundle
 
@@ -155,3 +156,25 @@ def test_a_file_that_is_no_graph_is_named(bundle, tmp_path):
     path.write_bytes(b"not a graph")
     with pytest.raises(EngineError, match=r"cannot open .*graph_fp32\.onnx"):
         onnxruntime_session.OnnxRuntimeSession(path, neutral(bundle), threads=1)
+
+
+def test_what_fails_in_onnx_runtime_is_said_in_our_words_alone(bundle, capfd):
+    graph = OnnxGraph(bundle.graph_path(), threads=1)
+    binding = graph.binding()
+    inputs = {"image": IMAGES, "tile": TILE + 9, **neutral(bundle).as_inputs()}
+    for name, array in inputs.items():
+        binding.bind_cpu_input(name, array)
+    with pytest.raises(EngineError, match=r"onnxruntime failed on graph_fp32\.onnx: "):
+        graph.outputs_of(binding, ["score"])
+    assert capfd.readouterr().err == ""
+
+
+def test_a_call_without_memory_asks_for_a_smaller_batch(bundle):
+    class Full:
+        def run_with_iobinding(self, binding, run_options):
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 147456000")
+
+    graph = OnnxGraph(bundle.graph_path(), threads=1)
+    graph._session = Full()
+    with pytest.raises(EngineError, match=r"finds no memory .*; use a smaller --batch"):
+        graph.run(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import shutil
 import sys
@@ -143,6 +144,21 @@ def test_auto_says_why_no_engine_is_used(
         assert session.name == "onnxruntime"
     assert "version of tensorrt 10.16.1, not 10.3.0" in caplog.text
     assert "edgeinspect build-engine" in caplog.text
+
+
+def test_auto_takes_the_next_runtime_where_there_is_no_fp16_graph_to_have_an_engine_of(
+    bundle: Bundle, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle.graph_path(Precision.FP16).unlink()
+    manifest = bundle.path / "manifest.json"
+    facts = json.loads(manifest.read_text())
+    del facts["files"]["graph_fp16.onnx"]
+    manifest.write_text(json.dumps(facts))
+    with caplog.at_level(logging.WARNING), open_session(read_bundle(bundle.path)) as session:
+        assert session.name == "onnxruntime"
+    assert len(caplog.records) == 1
+    assert "no engine is used" in caplog.text
+    assert "fp16" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ SIZE = 16
 N_SCALES = 2
 # Sums of up to 121 products in float32 against float64.
 TOLERANCE = 2e-5
+SMALL_TOLERANCE = 1e-3  # the images themselves are rounded: 6e-8 of differences of 1e-3
 
 
 def make_images(seed: int = 0, n: int = 2) -> tuple[Tensor, Tensor]:
@@ -93,6 +94,18 @@ def test_ssim_is_that_of_the_gaussian_window_around_each_pixel() -> None:
     for row, column in np.ndindex(SIZE, SIZE):
         place = (slice(row, row + 11), slice(column, column + 11))
         assert found[row, column] == pytest.approx(1 - ssim_at(x[place], y[place]), abs=TOLERANCE)
+
+
+def test_ssim_of_small_errors_on_a_smooth_surface_is_no_noise() -> None:
+    rows = torch.linspace(0.6, 0.62, SIZE).view(1, 1, SIZE, 1).expand(1, 3, SIZE, SIZE)
+    ripple = 1e-3 * torch.sin(torch.arange(SIZE) * 2.0)
+    found = error_maps(rows, (rows + ripple)[:, None], [Measure.SSIM])[0, 0, 0].numpy()
+    x, y = (np.pad(grey(p[0]), 5, mode="edge") for p in (rows, rows + ripple))
+    for row, column in np.ndindex(SIZE, SIZE):
+        place = (slice(row, row + 11), slice(column, column + 11))
+        expected = 1 - ssim_at(x[place], y[place])
+        assert 1e-5 < expected < 1e-3
+        assert found[row, column] == pytest.approx(expected, rel=SMALL_TOLERANCE)
 
 
 def test_msgms_is_the_mean_over_three_sizes() -> None:

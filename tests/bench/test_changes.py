@@ -1,0 +1,57 @@
+"""What a plan refuses before it exports anything anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgeinspect.bench import changes
+from edgeinspect.bench.changes import list_changes, make_changed
+from edgeinspect.bundle import Bundle, read_bundle
+from edgeinspect.data.images import file_sha256, save_picture
+from edgeinspect.errors import CalibrationError
+from edgeinspect.progress import no_progress
+from tests.bundles import good_picture, make_bundle
+
+N_GOOD = 12
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return read_bundle(make_bundle(tmp_path / "bundle"))
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for i in range(N_GOOD):
+        save_picture(folder / f"{i:02}.png", good_picture(i))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("n_trained", "words"),
+    [
+        (N_GOOD - 2, "2 good pictures are too few"),
+        (1, r"11 good pictures cannot support a false-reject rate of 0\.05"),
+    ],
+)
+def test_pictures_too_few_to_calibrate_with_are_refused_before_an_export(
+    bundle: Bundle, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    n_trained: int, words: str,
+) -> None:  # fmt: skip
+    trained = {file_sha256(path): path.name for path in sorted(good.iterdir())[:n_trained]}
+    run = (None, bundle.config, {"training_pictures": trained})
+    monkeypatch.setattr(changes, "load_generator", lambda folder: run)
+    with pytest.raises(CalibrationError, match=words):
+        make_changed(bundle, tmp_path / "run", good, tmp_path, merge=(4,), on_progress=no_progress)
+    assert not list(tmp_path.glob("change-*"))
+
+
+def test_each_change_is_made_alone_and_is_one(bundle: Bundle) -> None:
+    found = {change.name: change.config for change in list_changes(bundle.config, merge=(2,))}
+    assert found["scales 1,2"].generator.mask_scales == (1, 2)
+    assert found["scales 1,2"].preprocess == bundle.config.preprocess
+    assert bundle.config not in found.values()
