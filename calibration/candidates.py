@@ -55,7 +55,7 @@ class Candidate:
         return f"{self.rule.value} of {measures} ({statistics}), {self.normalisation.value}"
 
     def weight(self, scoring: ScoringConfig, n_scales: int) -> Floats:
-        """`stat_weight` (S,): 1 where a statistic is read, -1 where it is read both ways, else 0."""
+        """`stat_weight` (S,): 1 where a statistic is read, -1 where both ways, else 0."""
         weight = np.zeros((len(scoring.measures), n_scales, len(scoring.statistics)), np.float32)
         for k in map(scoring.measures.index, self.measures):
             weight[k, :, [scoring.statistics.index(s) for s in self.statistics]] = 1

@@ -80,11 +80,10 @@ def _type_of(model: onnx.ModelProto, name: str) -> int:
 
 
 def wrong_mask(model: onnx.ModelProto) -> None:
-    """The blocks of the first scale change places: what was seen counts as removed."""
-    for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.BOOL and len(tensor.dims) >= 3:
-            array = numpy_helper.to_array(tensor).copy()
-            array[0] = ~array[0]
-            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
-            return
-    raise AssertionError("the graph has no mask")
+    """The removed tokens of the first scale change places."""
+    joining = [node for node in model.graph.node if node.name.startswith("joined/")][-1]
+    (rows,) = [tensor for tensor in model.graph.initializer if tensor.name in joining.input]
+    array = numpy_helper.to_array(rows).copy()
+    n_of_scale = len(array) // 2
+    array[:n_of_scale] = np.roll(array[:n_of_scale], 1)
+    rows.CopyFrom(numpy_helper.from_array(array, rows.name))
