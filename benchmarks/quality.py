@@ -80,6 +80,7 @@ VARIANTS = {
         steps=600, settings=("equalise=spread",), is_selected=True
     ),
     "features": Variant(steps=400, target="features"),
+    "features-selected": Variant(steps=400, target="features", is_selected=True),
     "features-long": Variant(steps=4000, target="features"),
     "features-patch-16": Variant(steps=400, target="features", settings=("patch=16",)),
     # One step is as good as no generator: whitened features against their own mean.
