@@ -202,10 +202,14 @@ def _features(pictures: Iterable[Tiles], backbone: Backbone) -> Pictures:
 
 
 def _write(rows: list[dict[str, Any]], out: Path) -> None:
+    """Rows of parts that were not measured this time are kept."""
+    file, measured = out / "feature_choices.json", {row["part"] for row in rows}
+    kept = json.loads(file.read_text())["rows"] if file.exists() else []
+    rows = [row for row in kept if row["part"] not in measured] + rows
     report = {"hardware": hardware(), "rows": rows}
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, ensure_ascii=False)
-    write_atomically(out / "feature_choices.json", text.encode() + b"\n")
+    write_atomically(file, text.encode() + b"\n")
     parts = list(dict.fromkeys(row["part"] for row in rows))
     head = "| choice |" + "".join(f" {part}: validation | AUROC |" for part in parts)
     head += " mean validation |"

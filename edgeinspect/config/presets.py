@@ -34,7 +34,8 @@ def preset(name: str, target: Target = Target.FEATURES) -> RunConfig:
         raise ConfigError(f"there is no preset {name!r}", hint=suggest(name, PRESETS))
     found = PRESETS[name]
     if not target.has_features:
-        return found
+        blur_px = BLUR_PX if name in FAST else found.scoring.blur_px
+        return replace(found, scoring=replace(found.scoring, blur_px=blur_px))
     generator = replace(found.generator, target=target)
     if target is Target.FEATURES and name in FAST:
         generator = replace(generator, patch=FEATURE_PATCH)
@@ -45,6 +46,7 @@ def preset(name: str, target: Target = Target.FEATURES) -> RunConfig:
 
 
 FEATURE_PATCH = 32
+BLUR_PX = 3  # of pixels' maps (docs/decisions/0017); `paper` keeps the paper's
 FAST = ("edge", "tiny", "nano")
 UNCHANGED = AugmentConfig(
     flip_horizontal=False, flip_vertical=False, rotate_deg=0.0, shift_px=0, brightness=0.0
