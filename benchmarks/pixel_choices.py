@@ -1,0 +1,195 @@
+"""How error maps of pixels are best scored, on the smooth fill: no training, no test split.
+
+    python benchmarks/pixel_choices.py DATA_ROOT [--parts kolektor_sdd,magnetic_tile]
+
+A generator of target `pixels` that has learnt nothing gives the smooth fill, and after minutes on a
+CPU little more (docs/quality.md). `fit` divides the good pictures; those that do not train are
+scored by constants of the other folds, as calibration scores them, and so are copies of every
+second one with a synthetic defect of each kind at each severity. `validation` is the mean AUROC of
+kinds and severities.
+
+What is varied: the blur of the maps, their normalisation, and whether the mean of each measure
+counts not at all, upward, or both ways (docs/decisions/0016 and 0017).
+
+Results: `pixel_choices.json` and `pixel_choices.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from quality import RESULTS, figure, hardware, table
+
+from edgeinspect import metrics
+from edgeinspect.bundle import Bundle, read_bundle
+from edgeinspect.calibration.candidates import default_candidate
+from edgeinspect.calibration.crossfit import CrossFit, crossfit, map_statistics, sum_maps
+from edgeinspect.calibration.good_maps import GoodMaps, MapCache, collect_good_maps, infer_maps
+from edgeinspect.calibration.normalisation import block_sides_px
+from edgeinspect.cli.settings import read_settings
+from edgeinspect.config import Normalisation, Rule, ScoringConfig, Statistic
+from edgeinspect.constants import one_hot
+from edgeinspect.data.layout import find_good
+from edgeinspect.data.loading import load_tiles
+from edgeinspect.data.synthetic.disturbing import Disturbance, disturb_part
+from edgeinspect.data.synthetic.pasting import paste_defect
+from edgeinspect.data.tiling import cut_tiles
+from edgeinspect.fitting import fit, split_good
+from edgeinspect.progress import no_progress
+from edgeinspect.runtime.session import MapSession, open_maps
+from edgeinspect.training.planning import Duration
+from edgeinspect.writing import write_atomically
+
+PARTS = "kolektor_sdd,magnetic_tile"
+FALSE_REJECT_RATE = 0.05  # of a threshold that no AUROC reads
+SEVERITIES = (0.5, 1.5, 3.0)  # pixels see little below
+PASTED = "pasted"
+KINDS = (PASTED, *(kind.value for kind in Disturbance))
+BLURS = (1, 3, 5)
+NORMALISATIONS = tuple(Normalisation)
+MEANS = {"no": 0.0, "upward": 1.0, "both ways": -1.0}  # weights
+
+Floats = NDArray[np.float32]
+Fits = dict[tuple[int, Normalisation], CrossFit]
+Found = dict[tuple[int, Normalisation], Floats]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data_root", type=Path, help="folder that holds the parts")
+    parser.add_argument("--parts", default=PARTS)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    rows = []
+    for part in options.parts.split(","):
+        rows += _measure(part, options.data_root / part / "train" / "good")
+    _write(rows, options.out)
+
+
+def _measure(part: str, good_dir: Path) -> list[dict[str, Any]]:
+    config = read_settings("tiny", (), target="pixels")
+    split = split_good(find_good(good_dir), config.optimiser.holdout)
+    with tempfile.TemporaryDirectory() as folder, MapCache() as cache:
+        path, run = Path(folder) / "part.bundle", Path(folder) / "run"
+        fit(
+            good_dir, path, run, config, Duration(steps=1),
+            false_reject_rate=FALSE_REJECT_RATE, device="cpu",
+        )  # fmt: skip
+        bundle = read_bundle(path)
+        with open_maps(bundle, threads=1) as session:
+            good = collect_good_maps(
+                session, [*split.selection, *split.calibration], bundle.config.preprocess, cache,
+                on_progress=no_progress, on_skipped=_refuse,
+            )  # fmt: skip
+            fits = _fits(good, bundle)
+            harmed = {
+                (kind, severity): _harmed(session, good, fits, bundle, kind, severity)
+                for kind, severity in itertools.product(KINDS, SEVERITIES)
+            }
+    rows = []
+    for (how, fitted), (name, weight) in itertools.product(fits.items(), MEANS.items()):
+        found = _validate(fitted, {k: own[how] for k, own in harmed.items()}, bundle, weight)
+        rows.append({"part": part, "blur_px": how[0], "normalisation": how[1].value, "mean": name})
+        rows[-1] |= {"validation": float(np.mean(list(found.values())))}
+        rows[-1] |= {k: float(np.mean([found[k, s] for s in SEVERITIES])) for k in KINDS}
+        print(rows[-1], flush=True)
+    return rows
+
+
+def _refuse(path: Path, what: str) -> None:
+    raise AssertionError(f"{path}: {what}")
+
+
+def _scoring(bundle: Bundle, blur_px: int) -> ScoringConfig:
+    return replace(bundle.config.scoring, blur_px=blur_px)
+
+
+def _fits(good: GoodMaps, bundle: Bundle) -> Fits:
+    totals = sum_maps(good, range(len(good)), 1)
+    sides = block_sides_px(bundle.config.generator)
+    fits: Fits = {}
+    for blur_px in BLURS:
+        scoring = _scoring(bundle, blur_px)
+        found = crossfit(good, totals, NORMALISATIONS, sides, scoring, on_progress=no_progress)
+        fits |= {(blur_px, how): fitted for how, fitted in found.items()}
+    return fits
+
+
+def _harmed(
+    session: MapSession, good: GoodMaps, fits: Fits, bundle: Bundle, kind: str, severity: float
+) -> Found:
+    """Statistics (M, S) of all tiles of every second picture with a defect."""
+    rows: dict[tuple[int, Normalisation], list[Floats]] = {how: [] for how in fits}
+    for picture, tiles in _harmed_tiles(good, bundle, kind, severity):
+        for maps in infer_maps(session, tiles):
+            tile = np.zeros(len(maps), np.int32)
+            for how, fitted in fits.items():
+                constants = fitted.fold_constants[fitted.fold[picture]]
+                scoring = _scoring(bundle, how[0])
+                rows[how].append(map_statistics(maps, constants, tile, scoring))
+    return {how: np.concatenate(own) for how, own in rows.items()}
+
+
+def _harmed_tiles(
+    good: GoodMaps, bundle: Bundle, kind: str, severity: float
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    for number in range(0, len(good), 2):
+        loaded = load_tiles(good.pictures[number].path, bundle.config.preprocess)
+        rng = np.random.default_rng((0, number))
+        if kind == PASTED:
+            harmed = paste_defect(loaded.picture, rng, severity=severity).picture
+        else:
+            kinds = [Disturbance(kind)]
+            harmed = disturb_part(loaded.picture, rng, severity=severity, kinds=kinds).picture
+        yield number, cut_tiles(harmed, loaded.grid)
+
+
+def _validate(
+    fitted: CrossFit, harmed: dict[Any, Floats], bundle: Bundle, weight_of_mean: float
+) -> dict[Any, float]:
+    """AUROC of each kind and severity against all good pictures."""
+    scoring, n_scales = bundle.config.scoring, bundle.config.generator.n_scales
+    candidate = default_candidate(Rule.PEAK, fitted.normalisation, scoring)
+    weight = candidate.weight(scoring, n_scales)
+    weight[scoring.statistics.index(Statistic.MEAN) :: len(scoring.statistics)] = weight_of_mean
+    peak = one_hot(Rule.PEAK)
+    clean = fitted.score_parts(weight, peak, scoring, n_scales).score
+    picture = fitted.picture[fitted.picture % 2 == 0]
+    found = {}
+    for key, rows in harmed.items():
+        scores = fitted.score_others(rows, picture, weight, peak, scoring, n_scales).score
+        labels = [False] * len(clean) + [True] * len(scores)
+        found[key] = metrics.auroc([*clean, *scores], labels) or 0.0
+    return found
+
+
+def _write(rows: list[dict[str, Any]], out: Path) -> None:
+    """Rows of parts that were not measured this time are kept."""
+    file, measured = out / "pixel_choices.json", {row["part"] for row in rows}
+    kept = json.loads(file.read_text())["rows"] if file.exists() else []
+    rows = [row for row in kept if row["part"] not in measured] + rows
+    report = {"hardware": hardware(), "severities": SEVERITIES, "rows": rows}
+    write_atomically(file, json.dumps(report, indent=1).encode() + b"\n")
+    head = "| part | blur, px | normalisation | mean counts | validation |"
+    head += "".join(f" {kind} |" for kind in KINDS)
+    lines = ["# How error maps of pixels are scored, on the smooth fill", ""]
+    lines += table(head, [_cells(row) for row in rows])
+    write_atomically(out / "pixel_choices.md", ("\n".join(lines) + "\n").encode())
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    figures = [figure(row[key]) for key in ("validation", *KINDS)]
+    return [row["part"], str(row["blur_px"]), row["normalisation"], row["mean"], *figures]
+
+
+if __name__ == "__main__":
+    main()
