@@ -35,15 +35,23 @@ import numpy as np
 import torch
 from feature_distances import Choice, Distance, Pictures, Scaling, Scores, Sets, Usual, score
 from numpy.typing import NDArray
-from quality import PARTS, RESULTS, figure, hardware, screw_held_out, table
+from quality import (
+    KINDS,
+    PARTS,
+    RESULTS,
+    figure,
+    hardware,
+    screw_held_out,
+    table,
+    with_defect,
+    with_other_parts,
+)
 
 from edgeinspect import metrics
 from edgeinspect.config import PreprocessConfig
 from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import LabelledPicture, find_good, find_test
 from edgeinspect.data.loading import load_tiles, survey_pictures
-from edgeinspect.data.synthetic.disturbing import Disturbance, disturb_part
-from edgeinspect.data.synthetic.pasting import paste_defect
 from edgeinspect.data.tiling import choose_resize, cut_tiles
 from edgeinspect.fitting import split_good
 from edgeinspect.model.backbone import Backbone
@@ -53,8 +61,6 @@ from edgeinspect.writing import write_atomically
 BACKBONE, STRIDES = "tf_efficientnet_lite0", (8, 16, 32)
 HOLDOUT = 0.1
 SEVERITIES = (0.25, 0.5, 1.0)  # from hardly seen to mostly seen
-PASTED = "pasted"
-KINDS = (PASTED, *(kind.value for kind in Disturbance))
 
 HARMS = tuple((kind, severity) for kind in KINDS for severity in SEVERITIES)
 
@@ -181,12 +187,7 @@ def _harmed(
     for i, path in enumerate(paths):
         picture, grid = read_picture(path), load_tiles(path, preprocess).grid
         rng = np.random.default_rng((0, i))
-        if kind == PASTED:
-            harmed = paste_defect(picture, rng, severity=severity).picture
-        else:
-            kinds = [Disturbance(kind)]
-            harmed = disturb_part(picture, rng, severity=severity, kinds=kinds).picture
-        yield cut_tiles(harmed, grid)
+        yield cut_tiles(with_defect(picture, rng, kind, severity), grid)
 
 
 @torch.no_grad()
@@ -202,10 +203,8 @@ def _features(pictures: Iterable[Tiles], backbone: Backbone) -> Pictures:
 
 
 def _write(rows: list[dict[str, Any]], out: Path) -> None:
-    """Rows of parts that were not measured this time are kept."""
-    file, measured = out / "feature_choices.json", {row["part"] for row in rows}
-    kept = json.loads(file.read_text())["rows"] if file.exists() else []
-    rows = [row for row in kept if row["part"] not in measured] + rows
+    file = out / "feature_choices.json"
+    rows = with_other_parts(rows, file)
     report = {"hardware": hardware(), "rows": rows}
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, ensure_ascii=False)

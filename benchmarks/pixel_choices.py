@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from quality import RESULTS, figure, hardware, table
+from quality import KINDS, RESULTS, figure, hardware, table, with_defect, with_other_parts
 
 from edgeinspect import metrics
 from edgeinspect.bundle import Bundle, read_bundle
@@ -40,8 +40,6 @@ from edgeinspect.config import Normalisation, Rule, ScoringConfig, Statistic
 from edgeinspect.constants import one_hot
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import load_tiles
-from edgeinspect.data.synthetic.disturbing import Disturbance, disturb_part
-from edgeinspect.data.synthetic.pasting import paste_defect
 from edgeinspect.data.tiling import cut_tiles
 from edgeinspect.fitting import fit, split_good
 from edgeinspect.progress import no_progress
@@ -52,8 +50,6 @@ from edgeinspect.writing import write_atomically
 PARTS = "kolektor_sdd,magnetic_tile"
 FALSE_REJECT_RATE = 0.05  # of a threshold that no AUROC reads
 SEVERITIES = (0.5, 1.5, 3.0)  # pixels see little below
-PASTED = "pasted"
-KINDS = (PASTED, *(kind.value for kind in Disturbance))
 BLURS = (1, 3, 5)
 NORMALISATIONS = tuple(Normalisation)
 MEANS = {"no": 0.0, "upward": 1.0, "both ways": -1.0}  # weights
@@ -145,11 +141,7 @@ def _harmed_tiles(
     for number in range(0, len(good), 2):
         loaded = load_tiles(good.pictures[number].path, bundle.config.preprocess)
         rng = np.random.default_rng((0, number))
-        if kind == PASTED:
-            harmed = paste_defect(loaded.picture, rng, severity=severity).picture
-        else:
-            kinds = [Disturbance(kind)]
-            harmed = disturb_part(loaded.picture, rng, severity=severity, kinds=kinds).picture
+        harmed = with_defect(loaded.picture, rng, kind, severity)
         yield number, cut_tiles(harmed, loaded.grid)
 
 
@@ -173,10 +165,8 @@ def _validate(
 
 
 def _write(rows: list[dict[str, Any]], out: Path) -> None:
-    """Rows of parts that were not measured this time are kept."""
-    file, measured = out / "pixel_choices.json", {row["part"] for row in rows}
-    kept = json.loads(file.read_text())["rows"] if file.exists() else []
-    rows = [row for row in kept if row["part"] not in measured] + rows
+    file = out / "pixel_choices.json"
+    rows = with_other_parts(rows, file)
     report = {"hardware": hardware(), "severities": SEVERITIES, "rows": rows}
     write_atomically(file, json.dumps(report, indent=1).encode() + b"\n")
     head = "| part | blur, px | normalisation | mean counts | validation |"

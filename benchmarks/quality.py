@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinspect import metrics
 from edgeinspect.bundle import Bundle, read_bundle
@@ -53,6 +54,8 @@ HELD_OUT = "mvtec_screw_heldout"
 FALSE_REJECT_RATE = 0.05
 SEVERITIES = (0.5, 1.0)  # of synthetic defects: where rules differ most
 AS_GOOD = 0.005  # in validation: what is cheaper is taken then
+PASTED = "pasted"
+KINDS = (PASTED, *(kind.value for kind in Disturbance))  # of synthetic defects
 N_COPIES = 2  # of each validation picture, kind and severity
 PACKAGES = ("edgeinspect", "torch", "timm", "onnxruntime", "numpy")
 PAPER_AUROC = {"kolektor_sdd": 0.988, "mvtec_screw": 1.000}  # Tables 1 and 3
@@ -217,16 +220,23 @@ def validate(inspector: Inspector, good: Path, config: RunConfig, *, seed: int) 
         for i, picture in enumerate(pictures):
             for severity in SEVERITIES:
                 rng = np.random.default_rng((seed, copy, i))
-                pasted = paste_defect(picture, rng, severity=severity)
-                kinds.setdefault("pasted", []).append(inspector(pasted.picture).score)
-                for kind in Disturbance:
-                    harmed = disturb_part(picture, rng, severity=severity, kinds=[kind])
-                    kinds.setdefault(kind.value, []).append(inspector(harmed.picture).score)
+                for kind in KINDS:
+                    harmed = with_defect(picture, rng, kind, severity)
+                    kinds.setdefault(kind, []).append(inspector(harmed).score)
     found = {
         kind: metrics.auroc([*clean, *scores], [False] * len(clean) + [True] * len(scores)) or 0.0
         for kind, scores in kinds.items()
     }
     return {**found, "mean": float(np.mean(list(found.values())))}
+
+
+def with_defect(
+    picture: NDArray[np.uint8], rng: np.random.Generator, kind: str, severity: float
+) -> NDArray[np.uint8]:
+    """A copy of a good picture with one synthetic defect of a kind of `KINDS`."""
+    if kind == PASTED:
+        return paste_defect(picture, rng, severity=severity).picture
+    return disturb_part(picture, rng, severity=severity, kinds=[Disturbance(kind)]).picture
 
 
 def screw_held_out(data: Path, folder: Path) -> Path:
@@ -312,6 +322,13 @@ def _markdown(datasets: dict[str, Any]) -> str:
         [_row(name, one, data) for name, data in datasets.items() for one in data["all"]],
     )
     return "\n".join(lines) + "\n"
+
+
+def with_other_parts(rows: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:
+    """Rows with those before them that a report holds of parts not measured this time."""
+    measured = {row["part"] for row in rows}
+    kept = json.loads(file.read_text())["rows"] if file.exists() else []
+    return [row for row in kept if row["part"] not in measured] + rows
 
 
 def table(head: str, rows: list[list[str]]) -> list[str]:

@@ -25,11 +25,10 @@ class OwnThreadSession:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="session")
         self._is_closed = False
         self._inner: Session | None = None
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._thread.shutdown)
             self._thread.submit(self._open).result()
-        except BaseException:
-            self._thread.shutdown()
-            raise
+            undo.pop_all()
 
     @property
     def max_batch(self) -> int | None:

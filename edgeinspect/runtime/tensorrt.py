@@ -60,12 +60,11 @@ def open_plan(plan: bytes, receipt: Receipt, constants: RuleConstants) -> Tensor
     """
     trt = find_tensorrt(receipt.key.flavour).module
     driver = open_driver()
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(driver.close)
         is_compatible = VERSION_COMPATIBLE in receipt.key.flags
         engine = deserialise_engine(trt, plan, is_version_compatible=is_compatible)
-    except BaseException:
-        driver.close()
-        raise
+        undo.pop_all()
     return TensorRtSession(trt, engine, constants, driver=driver, receipt=receipt)
 
 
