@@ -113,3 +113,15 @@ def test_a_closed_session_says_so(inner):
     session.close()
     with pytest.raises(EngineError, match="closed"):
         infer(session)
+
+
+def test_a_session_that_cannot_be_opened_leaves_no_thread():
+    opened_on: list[threading.Thread] = []
+
+    def open_inner() -> Session:
+        opened_on.append(threading.current_thread())
+        raise EngineError("no GPU")
+
+    with pytest.raises(EngineError, match="no GPU"):
+        OwnThreadSession(open_inner)
+    assert not opened_on[0].is_alive()
