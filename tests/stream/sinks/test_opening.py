@@ -99,6 +99,7 @@ def test_a_durable_sink_goes_on_after_the_run_was_ended(opened, tmp_path, caplog
     first.fails = lambda: len(first.seqs) == 3
     with opened(first, drain_s=0.05) as sinks:
         put(sinks, tmp_path, 10)
+        wait_until(lambda: sinks.states()[0].is_away)
     assert "7 records have not reached kept://there" in caplog.text
     with opened(second) as sinks:
         put(sinks, tmp_path, 2, start=10)
@@ -156,8 +157,9 @@ def test_a_sink_with_a_bug_ends_and_the_run_does_not(opened, tmp_path, kind, cap
             raise ZeroDivisionError("a bug")
 
     sink = Buggy()
-    with opened(sink, drain_s=0.05) as sinks:
+    with opened(sink) as sinks:
         put(sinks, tmp_path, 3)
+        wait_until(lambda: "has ended" in caplog.text)
     assert "has ended: ZeroDivisionError: a bug" in caplog.text
     assert sink.is_closed
 
