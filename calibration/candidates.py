@@ -98,7 +98,8 @@ def candidates(
 ) -> list[Candidate]:
     """The short list that `--select` tries, the default first (a long one adds noise).
 
-    Peak of all measures and of each alone under every normalisation of maps that is allowed;
+    Peak of all measures, and of each that says where alone, under every normalisation of maps that
+    is allowed;
     the distance of all statistics; the paper's rule with the largest error and with the mean.
     """
     found = [default]
@@ -106,7 +107,8 @@ def candidates(
     for how in maps or [default.normalisation]:
         peak = default_candidate(Rule.PEAK, how, scoring)
         found.append(peak)
-        found += [dataclasses.replace(peak, measures=(measure,)) for measure in scoring.measures]
+        alone = (measure for measure in scoring.measures if measure.has_places)
+        found += [dataclasses.replace(peak, measures=(measure,)) for measure in alone]
     found.append(default_candidate(Rule.MAHALANOBIS, default.normalisation, scoring))
     if Normalisation.NONE in allowed:
         paper = default_candidate(Rule.PAPER, Normalisation.NONE, scoring)

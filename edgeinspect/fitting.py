@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from edgeinspect.calibration.thresholds import check_rate, smallest_supported_ra
 from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.constants import Calibration
 from edgeinspect.data.appearance import Appearance
-from edgeinspect.data.images import guess_white_level, read_picture
+from edgeinspect.data.images import file_sha256, guess_white_level, read_picture
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import survey_pictures
 from edgeinspect.data.populations import find_populations
@@ -131,7 +131,8 @@ def fit(
         on_split(split)
     warnings = _warnings(split)
     state = train(
-        good_dir, run, config, duration, resize=resize, only=split.training + split.selection,
+        good_dir, run, config, duration, resize=resize,
+        only=split.training + split.selection, holdout=split.selection,
         encoder_weights=encoder_weights, backbone_weights=backbone_weights, device=device,
         force=force, on_step=on_step,
     )  # fmt: skip
@@ -187,8 +188,11 @@ def _hardware(device: str) -> dict[str, str]:
 
 
 def split_good(paths: list[Path], holdout: float) -> Split:
-    """About three in ten pictures calibrate; of the rest, `holdout` selects the checkpoint."""
-    readable = list(survey_pictures(paths).paths)
+    """About three in ten pictures calibrate; of the rest, `holdout` selects the checkpoint.
+
+    Of files with the same content the first counts, so that none has two uses under two names.
+    """
+    readable = _distinct(survey_pictures(paths).paths)
     if len(readable) < FEWEST_PICTURES:
         raise DataError(
             f"{len(readable)} good pictures can be read, and fit divides them among training,"
@@ -200,10 +204,35 @@ def split_good(paths: list[Path], holdout: float) -> Split:
     return Split(training=training, selection=selection, calibration=calibration)
 
 
+def _distinct(paths: Sequence[Path]) -> list[Path]:
+    first: dict[str, Path] = {}
+    for path in paths:
+        first.setdefault(file_sha256(path), path)
+    n_copies = len(paths) - len(first)
+    if n_copies:
+        copy = next(path for path in paths if first[file_sha256(path)] != path)
+        _log.warning(
+            "%d of the pictures are copies of others and left out (%s is one)", n_copies, copy
+        )
+    return list(first.values())
+
+
 def try_detection(
     inspector: Inspector, pictures: list[Path], *, seed: int
 ) -> tuple[DetectionTrial, ...]:
-    """Paste defects of growing strength onto good pictures and count how many become NG."""
+    """Paste defects of growing strength onto good pictures and count how many become NG.
+
+    Onto those that are OK as they are: of the others every defect would count as found. If there
+    is none, nothing was tried.
+    """
+    white = inspector.bundle.config.preprocess.white_level_16bit
+    pictures = [
+        path
+        for path in pictures[:N_PASTED]
+        if inspector(read_picture(path, white_level_16bit=white)).verdict is Verdict.OK
+    ]
+    if not pictures:
+        return ()
     return tuple(_try(inspector, pictures, severity, seed) for severity in SEVERITIES)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,6 +96,33 @@ def test_every_picture_has_exactly_one_use(good):
     together = split.training + split.selection + split.calibration
     assert sorted(together) == sorted(good.iterdir())
     assert len(split.calibration) == round(0.3 * N_GOOD)
+
+
+def test_the_pictures_that_select_never_train(good, fitted):
+    path, _ = fitted
+    split = split_good(sorted(good.iterdir()), float(SMALL["holdout"]))
+    told = read_bundle(path).manifest.provenance
+    assert set(told["training_pictures"].values()) == {p.name for p in split.training}
+    assert set(told["holdout_pictures"].values()) == {p.name for p in split.selection}
+
+
+def test_a_copy_of_a_picture_is_left_out_before_the_pictures_are_divided(tmp_path, caplog):
+    paths = sorted(write_good(tmp_path / "good", n=N_GOOD).iterdir())
+    copy = tmp_path / "good" / "zz_copy.png"
+    shutil.copy(paths[0], copy)
+    split = split_good([*paths, copy], 0.1)
+    assert sorted(split.training + split.selection + split.calibration) == paths
+    assert f"1 of the pictures are copies of others and left out ({copy} is one)" in caplog.text
+
+
+def test_defects_are_not_pasted_onto_pictures_that_are_ng_without_them(tmp_path, good):
+    class Judge:
+        bundle = read_bundle(make_bundle(tmp_path, size=64))
+
+        def __call__(self, picture):
+            return SimpleNamespace(verdict=Verdict.NG)
+
+    assert try_detection(Judge(), sorted(good.iterdir())[:4], seed=0) == ()
 
 
 def test_neighbours_are_used_together(good):
@@ -189,9 +218,8 @@ def test_a_bundle_that_stood_there_survives_a_failure(good, tmp_path, monkeypatc
     assert sorted(p.name for p in tmp_path.iterdir()) == [bundle.name, "run"]
 
 
-def test_stronger_synthetic_defects_are_not_found_less_often(tmp_path, good):
-    bundle = make_bundle(tmp_path, size=64)
-    with open_inspector(bundle) as inspector:
+def test_stronger_synthetic_defects_are_not_found_less_often(good, fitted):
+    with open_inspector(fitted[0]) as inspector:
         trials = try_detection(inspector, sorted(good.iterdir())[:4], seed=0)
     assert [trial.severity for trial in trials] == list(SEVERITIES)
     assert trials[-1].n_found >= trials[0].n_found

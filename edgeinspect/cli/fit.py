@@ -105,6 +105,8 @@ def _show(bundle: Path, result: Fit) -> None:
 
 def _what_it_finds(result: Fit) -> str:
     found = result.faintest_found
+    if not result.trials:
+        return "none of the pictures that selected the checkpoint is OK: train longer"
     if found is None:
         strongest = result.trials[-1]
         return (

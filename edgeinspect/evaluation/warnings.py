@@ -1,8 +1,7 @@
 """What must be known before a figure is believed, with the numbers that say so and what to do.
 
-After the figures: shortcuts of the test set, good pictures that are not alike, a generator that
-adds nothing to its own prior. Each check gives at most one sentence of a kind, and none where the
-data cannot say.
+After the figures: shortcuts of the test set, good pictures that are not alike, training that gains
+nothing. Each check gives at most one sentence of a kind, and none where the data cannot say.
 """
 
 from __future__ import annotations
@@ -91,12 +90,8 @@ def _about_baseline(
     if alone is None or alone < auroc:
         return
     figures = f"{baseline.words} alone has an AUROC of {alone:.3f}, the score {auroc:.3f}"
-    if baseline is Baseline.FILL:
-        kind = WarningKind.SMOOTH_FILL
-        text = f"{figures}: the generator adds nothing to its own prior; train longer"
-    else:
-        kind = WarningKind.BASELINE
-        text = f"{figures}: training gains nothing over it yet; train longer, or calibrate --select"
+    text = f"{figures}: training gains nothing over it yet; train longer, or calibrate --select"
+    kind = WarningKind.SMOOTH_FILL if baseline is Baseline.FILL else WarningKind.BASELINE
     yield EvaluationWarning(kind=kind, text=text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,14 +38,21 @@ class Duration:
 
 
 def make_plan(
-    data: Path, config: RunConfig, *, resize: ResizeRule | None, only: list[Path] | None = None
+    data: Path,
+    config: RunConfig,
+    *,
+    resize: ResizeRule | None,
+    only: list[Path] | None = None,
+    holdout: list[Path] | None = None,
 ) -> Plan:
     """Choose preprocessing and split; `n_steps` is 0 until the length is known.
 
     Args:
         data: a folder of good pictures, or an MVTec root with train/good.
         resize: None lets the pictures' shapes decide.
-        only: use these of the folder's pictures (what `fit` leaves for training).
+        only: use these of the folder's pictures; None for all.
+        holdout: those of them that choose the checkpoint and never train (`fit` has chosen);
+            None takes the share that `config.optimiser.holdout` names.
     Raises: DataError, ImageError, ConfigError.
     """
     paths = find_good(data) if only is None else only
@@ -59,17 +67,27 @@ def make_plan(
     for path, shape in zip(survey.paths, survey.shapes, strict=True):
         plan_file(path, shape, preprocess)  # raises here, not in the middle of training
     readable = set(survey.paths)
-    training, holdout = split_neighbours(survey.paths, config.optimiser.holdout)
+    training, held_out = _divide(survey.paths, config.optimiser.holdout, holdout)
     return Plan(
         config=replace(config, preprocess=preprocess),
         n_steps=0,
         folder=str(folder.resolve()),
         training={file_sha256(p): p.name for p in training},
-        holdout={file_sha256(p): p.name for p in holdout},
+        holdout={file_sha256(p): p.name for p in held_out},
         skipped=tuple(path.name for path in paths if path not in readable),
         mean=survey.mean,
         spread=survey.spread,
     )
+
+
+def _divide(
+    paths: Sequence[Path], share: float, holdout: list[Path] | None
+) -> tuple[list[Path], list[Path]]:
+    """(training, held out), both in the order of `paths`."""
+    if holdout is None:
+        return split_neighbours(paths, share)
+    chosen = set(holdout)
+    return [p for p in paths if p not in chosen], [p for p in paths if p in chosen]
 
 
 def _preprocessing(

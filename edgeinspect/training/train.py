@@ -42,6 +42,7 @@ def train(
     *,
     resize: ResizeRule | None = None,
     only: list[Path] | None = None,
+    holdout: list[Path] | None = None,
     encoder_weights: str | None = None,
     backbone_weights: str | None = None,
     device: str = "auto",
@@ -53,6 +54,7 @@ def train(
     Args:
         resize: how pictures become images; None lets their shapes decide.
         only: the pictures of `data` to use; None for all.
+        holdout: those of them that never train but choose the checkpoint; None takes a share.
         encoder_weights: what the encoder starts from, see `read_encoder_weights`; None for noise.
         backbone_weights: of targets with features, see `read_backbone_weights`.
         device: auto, cpu or cuda. Started by torchrun, each process takes its own share.
@@ -72,7 +74,7 @@ def train(
         raise ConfigError(
             "backbone weights are of no use to target pixels", hint="set target=features"
         )
-    plan = make_plan(data, config, resize=resize, only=only)
+    plan = make_plan(data, config, resize=resize, only=only, holdout=holdout)
     if weights is not None:
         plan = replace(plan, encoder_weights=weights.origin)
     if backbone is not None:

@@ -109,3 +109,11 @@ def test_the_visible_increment_has_the_unit_of_the_error() -> None:
     maps = random_maps(3, 20)
     small, large = (visible_increment(fit_both(m)[BLOCK], SCORING) for m in (maps, 10 * maps))
     assert large == pytest.approx(10 * small, rel=0.02)
+
+
+def test_what_has_no_place_is_never_the_only_measure() -> None:
+    scoring = ScoringConfig(measures=(Measure.FEATURES, Measure.WHOLE), statistics=tuple(Statistic))
+    default = default_candidate(Rule.PEAK, Normalisation.PIXEL, scoring)
+    measures = {c.measures for c in candidates(default, scoring, tuple(Normalisation))}
+    assert (Measure.WHOLE,) not in measures
+    assert (Measure.FEATURES,) in measures
