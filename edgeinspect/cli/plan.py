@@ -60,8 +60,13 @@ def plan(
         str, typer.Option("--batch", metavar="N,M", help="Tiles in one call, to try.")
     ] = "1,2,4,8",
     merge: Annotated[
-        str, typer.Option("--merge", metavar="R,S", help="Merging to try, with --run.")
-    ] = "16",
+        str | None,
+        typer.Option(
+            "--merge",
+            metavar="R,S",
+            help="Tokens to merge a block, with --run.  [default: one in eight]",
+        ),
+    ] = None,
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.1, help="How long to measure each setting.")
     ] = 5.0,
@@ -99,7 +104,7 @@ def plan(
         runtimes=None if runtimes is None else read_words(runtimes, "--runtimes"),
         precisions=None if precision is None else read_precisions(precision),
         batches=read_numbers(batch, "--batch"),
-        merge=read_numbers(merge, "--merge"),
+        merge=None if merge is None else read_numbers(merge, "--merge"),
         threads=None if threads is None else read_numbers(threads, "--threads"),
         seconds=seconds,
     )
