@@ -61,8 +61,8 @@ class PlanSettings:
         if self.merge is not None and min(self.merge, default=0) < 0:
             words = ",".join(map(str, self.merge))
             raise ConfigError(f"merge is {words}", hint="write numbers from 0 on, as 8,16")
-        if not self.seconds > 0:
-            raise ConfigError(f"seconds are {self.seconds}: it must be above 0")
+        if not 0 < self.seconds < math.inf:
+            raise ConfigError(f"seconds are {self.seconds}: it must be a number above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

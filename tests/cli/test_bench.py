@@ -120,7 +120,8 @@ def test_bad_input_of_bench_gets_one_line_and_nothing_is_written(
         (["--runtimes", "tensorrt"], "tensorrt"),
         (["--data", "nowhere"], "there is no folder nowhere"),
         (["--run", "run"], "one of --run and --good was given"),
-        (["--deadline-ms", "0"], "it must be above 0"),
+        (["--deadline-ms", "0"], "it must be a number above 0"),
+        (["--seconds", "inf"], "seconds are inf"),
         (["--miss-probability", "2"], "it must lie in 0 to 1"),
     ],
 )
