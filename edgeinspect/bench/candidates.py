@@ -37,7 +37,9 @@ class Demand:
         if not 0 < self.deadline_ms < math.inf:
             raise ConfigError(f"the deadline is {self.deadline_ms} ms: it must be a number above 0")
         if self.parts_per_minute is not None and not 0 < self.parts_per_minute < math.inf:
-            raise ConfigError(f"parts a minute are {self.parts_per_minute}: it must be a number above 0")
+            raise ConfigError(
+                f"parts a minute are {self.parts_per_minute}: it must be a number above 0"
+            )
         if not 0 < self.miss_probability < 1:
             raise ConfigError(
                 f"the miss probability is {self.miss_probability}: it must lie in 0 to 1"

@@ -90,9 +90,9 @@ def plan(
     Example: edgeinspect plan part.bundle --deadline-ms 50 --data parts
     """
     from edgeinspect.bench.candidates import Demand
-    from edgeinspect.bench.plan_record import write_choice
+    from edgeinspect.bench.plan_record import check_place, write_choice
     from edgeinspect.bench.planning import PlanSettings, plan_bundle
-    from edgeinspect.bundle import check_target, read_bundle
+    from edgeinspect.bundle import read_bundle
     from edgeinspect.cli.progress import step_bars
 
     demand = Demand(
@@ -109,7 +109,7 @@ def plan(
         seconds=seconds,
     )
     out = out or bundle.with_name(f"{bundle.name.removesuffix('.bundle')}-planned.bundle")
-    check_target(out, force=force)
+    check_place(bundle, out, force=force)
     opened = read_bundle(bundle)
     with (
         step_bars() as on_progress,

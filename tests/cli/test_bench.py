@@ -137,6 +137,14 @@ def test_bad_input_of_plan_gets_one_line_and_nothing_is_written(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("inside", ["", "planned.bundle"])
+def test_a_plan_does_not_replace_what_it_was_made_for(
+    bundle: Path, capsys: pytest.CaptureFixture[str], inside: str
+) -> None:
+    words = ("--deadline-ms", 50, "--out", bundle / inside, "--force")
+    assert "is the bundle itself, or lies in it" in refused(capsys, "plan", bundle, *words)
+
+
 def test_a_bundle_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no bundle was given" in refused(capsys, "bench")
 
