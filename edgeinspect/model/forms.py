@@ -43,6 +43,7 @@ class FillEmbedding(nn.Module):
 
     def forward(self, fill: Tensor) -> Tensor:
         weight, bias = self.patches.proj.weight, self.patches.proj.bias
+        assert bias is not None
         bias = bias - weight.sum(dim=(1, 2, 3)) * 2
         return _embed_each(lambda pixels: self._embed(pixels, weight * 4, bias), fill)
 
