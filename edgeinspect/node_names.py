@@ -14,5 +14,9 @@ __all__ = ["module_of"]
 
 
 def module_of(node: onnx.NodeProto) -> str:
-    """The module that a node was exported from, such as `generator.encoder.blocks.0.mlp.fc1`."""
-    return node.name.partition("/")[0]
+    """The module that a node was exported from, such as `generator.encoder.blocks.0.mlp.fc1`.
+
+    "" outside of all modules, and of nodes that simplifying the graph made, which have none.
+    """
+    module, slash, _operator = node.name.partition("/")
+    return module if slash else ""

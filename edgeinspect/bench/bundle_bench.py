@@ -56,7 +56,7 @@ class BenchSettings:
         check_batches(self.batches)
         if not 2 <= self.rounds <= MOST_ROUNDS:
             raise ConfigError(
-                f"rounds is {self.rounds}: there is no interval below 2", hint="20 is usual"
+                f"rounds is {self.rounds}: it must lie in 2 to {MOST_ROUNDS}", hint="20 is usual"
             )
 
 

@@ -5,6 +5,7 @@ Pure functions of measured values.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -33,10 +34,12 @@ class Demand:
     miss_probability: float = 0.01
 
     def __post_init__(self) -> None:
-        if not self.deadline_ms > 0:
-            raise ConfigError(f"the deadline is {self.deadline_ms} ms: it must be above 0")
-        if self.parts_per_minute is not None and not self.parts_per_minute > 0:
-            raise ConfigError(f"parts a minute are {self.parts_per_minute}: it must be above 0")
+        if not 0 < self.deadline_ms < math.inf:
+            raise ConfigError(f"the deadline is {self.deadline_ms} ms: it must be a number above 0")
+        if self.parts_per_minute is not None and not 0 < self.parts_per_minute < math.inf:
+            raise ConfigError(
+                f"parts a minute are {self.parts_per_minute}: it must be a number above 0"
+            )
         if not 0 < self.miss_probability < 1:
             raise ConfigError(
                 f"the miss probability is {self.miss_probability}: it must lie in 0 to 1"

@@ -7,7 +7,6 @@ torch, and takes a minute or two a change.
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from edgeinspect.training.checkpoint import load_generator
 
 __all__ = ["Change", "list_changes", "make_changed"]
 
-_log = logging.getLogger(__name__)
+MERGED_SHARE = 8  # of a masked pass's tokens one in so many, in each block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +36,18 @@ class Change:
     config: RunConfig
 
 
-def list_changes(config: RunConfig, *, merge: Sequence[int]) -> list[Change]:
-    """What can be changed without training again; what the settings refuse is left out."""
-    scales = config.generator.mask_scales
+def list_changes(
+    config: RunConfig, *, merge: Sequence[int] | None
+) -> tuple[list[Change], list[tuple[str, str]]]:
+    """What can be changed without training again.
+
+    Args:
+        merge: tokens to merge away in each block; None for an eighth of those of a masked pass.
+    Returns: the changes, and (change, why) of those that the settings refuse.
+    """
+    generator = config.generator
+    merge = (generator.n_tokens_encoded // MERGED_SHARE,) if merge is None else merge
+    scales = generator.mask_scales
     kept = [scales[i:j] for i in range(len(scales)) for j in range(i + 1, len(scales) + 1)]
     ideas: list[tuple[str, str, dict[str, object]]] = [
         (f"scales {','.join(map(str, some))}", "generator", {"mask_scales": some})
@@ -50,17 +58,17 @@ def list_changes(config: RunConfig, *, merge: Sequence[int]) -> list[Change]:
     resize = config.preprocess.resize
     other = ResizeRule.TILE if resize is ResizeRule.SQUASH else ResizeRule.SQUASH
     ideas.append((f"pictures: {other.value}", "preprocess", {"resize": other, "scale": None}))
-    changes = []
+    changes, refused = [], []
     for name, section, values in ideas:
         try:
             part = dataclasses.replace(getattr(config, section), **values)
             changed = dataclasses.replace(config, **{section: part})
         except ConfigError as error:
-            _log.info("%s is left out: %s", name, error)
+            refused.append((name, str(error)))
             continue
         if changed != config:
             changes.append(Change(name=name, config=changed))
-    return changes
+    return changes, refused
 
 
 def make_changed(
@@ -69,11 +77,12 @@ def make_changed(
     good: Path,
     folder: Path,
     *,
-    merge: Sequence[int],
+    merge: Sequence[int] | None,
     on_progress: OnProgress,
 ) -> tuple[list[tuple[str, Bundle]], list[tuple[str, str]]]:
     """Bundles in `folder`, one a change, calibrated on good pictures as the bundle was.
 
+    Args: merge: as of `list_changes`.
     Returns: (change, bundle), and (change, why it could not be made).
     Raises: TrainingError if `run` is none; DataError for `good`; ConfigError if the bundle is not
         of the run; NotCalibratedError; CalibrationError, before anything is exported, for too few
@@ -84,8 +93,8 @@ def make_changed(
     rate = bundle.require_calibration().threshold.false_reject_rate
     pictures = untrained_pictures(find_good(good), provenance, skip=True)
     check_count(len(pictures), rate)
-    made, failed = [], []
-    changes = list_changes(bundle.config, merge=merge)
+    made = []
+    changes, failed = list_changes(bundle.config, merge=merge)
     for i, change in enumerate(changes):
         path = folder / f"change-{i}.bundle"
         try:

@@ -69,8 +69,9 @@ def compare_reports(
     old, new = (_times(report) for report in (before, after))
     changes = tuple(_change(name, old[name], new[name]) for name in old if name in new)
     if not changes:
+        names = [", ".join(rows) or "none" for rows in (old, new)]
         raise ConfigError(
-            f"the two reports share no variant: {', '.join(old)} and {', '.join(new)}",
+            f"the two reports share no variant: {' and '.join(names)}",
             hint="measure the same --runtimes and --batch",
         )
     return Comparison(

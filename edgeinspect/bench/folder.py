@@ -94,8 +94,8 @@ def render_record(report: BenchReport) -> str:
             is_doubtful=bool(report.all_warnings),
             facts=tuple(report_facts(report)),
             tables=tuple(_tables(report)),
-            wide_charts=tuple(_time_charts(report)),
-            charts=tuple(_limit_charts(report)),
+            wide_charts=tuple(_wide_charts(report)),
+            charts=tuple(_rooflines(report)),
             warnings=report.all_warnings,
             notes=report.notes,
             left_out=tuple((one["name"], one["why"]) for one in report.left_out),
@@ -118,7 +118,7 @@ def _lead(report: BenchReport) -> str:
     return words
 
 
-def _time_charts(report: BenchReport) -> list[str]:
+def _wide_charts(report: BenchReport) -> list[str]:
     series: dict[str, tuple[float, ...]] = {
         base.name: base.round_ms for base in report.baselines if base.round_ms
     }
@@ -129,12 +129,8 @@ def _time_charts(report: BenchReport) -> list[str]:
     }
     if stages:
         charts.append(stage_chart(stages))
-    return charts
-
-
-def _limit_charts(report: BenchReport) -> list[str]:
     front = None if report.plan is None else front_chart(report.plan)
-    return _rooflines(report) + ([] if front is None else [front])
+    return charts if front is None else [*charts, front]
 
 
 def _rooflines(report: BenchReport) -> list[str]:

@@ -26,7 +26,8 @@ __all__ = ["Setting", "pareto_chart"]
 LEFT, RIGHT, TOP, BOTTOM = 70, 630, 56, 290
 FAR = 1.5  # times the slowest setting, from where on a deadline is told and not drawn
 ROW, FIRST_ROW = 18, 352
-APART_PX = 15  # nearer numbers are put one above the other
+APART_PX = 15  # nearer numbers would cover each other
+NUMBER_UP = 9  # px above its point
 
 Place = Callable[[float, float], tuple[float, float]]
 
@@ -45,7 +46,10 @@ class Setting:
 def pareto_chart(
     settings: Sequence[Setting], *, deadline_ms: float, title: str = "Latency against AUROC"
 ) -> str:
-    """Settings numbered from the fastest on; those on the front are joined, all are named below."""
+    """Settings numbered from the fastest on; those on the front are joined, all are named below.
+
+    In a crowd only the choice and the front have their numbers at their points.
+    """
     ordered = sorted(settings, key=lambda s: (s.p99_ms, -s.auroc))
     place, xs, ys = _axes(ordered, deadline_ms)
     parts = [text(16, 24, title, size=TITLE_PX, weight=600)]
@@ -102,18 +106,32 @@ def _deadline(x: float, deadline_ms: float) -> list[str]:
 
 
 def _points(ordered: Sequence[Setting], place: Place) -> list[str]:
-    parts: list[str] = []
+    """The choice and the front lie on top and have their numbers; others where there is room."""
+    spots = [place(setting.p99_ms, setting.auroc) for setting in ordered]
+    first = sorted(range(len(ordered)), key=lambda i: -_weight(ordered[i]))
+    parts = [circle(*spots[i], _colour(ordered[i])) for i in reversed(first)]
     taken: list[tuple[float, float]] = []
-    for i, setting in enumerate(ordered):
-        x, y = place(setting.p99_ms, setting.auroc)
-        parts.append(circle(x, y, _colour(setting)))
-        up = y - 9
-        while any(abs(x - a) < APART_PX and abs(up - b) < SMALL_PX for a, b in taken):
+    for i in first:
+        (x, y), is_marked = spots[i], _weight(ordered[i]) > 0
+        up = y - NUMBER_UP
+        while is_marked and _is_beside((x, up), taken):
             up -= SMALL_PX
+        points = [spot for spot in spots if spot != spots[i]]
+        if not is_marked and (_is_beside((x, up), taken) or _is_beside((x, up - 4), points)):
+            continue
         taken.append((x, up))
-        weight = 700 if setting.is_on_front else 400
-        parts.append(text(x, up, str(i + 1), anchor="middle", size=SMALL_PX, weight=weight))
+        bold = 700 if ordered[i].is_on_front else 400
+        parts.append(text(x, up, str(i + 1), anchor="middle", size=SMALL_PX, weight=bold))
     return parts
+
+
+def _weight(setting: Setting) -> int:
+    return 2 * setting.is_chosen + setting.is_on_front
+
+
+def _is_beside(spot: tuple[float, float], others: Sequence[tuple[float, float]]) -> bool:
+    (x, y) = spot
+    return any(abs(x - a) < APART_PX and abs(y - b) < SMALL_PX for a, b in others)
 
 
 def _names(ordered: Sequence[Setting]) -> list[str]:

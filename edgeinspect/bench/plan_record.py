@@ -16,17 +16,29 @@ from typing import TYPE_CHECKING, Any
 from edgeinspect.bench.comparison import SAME_BOX
 from edgeinspect.bench.pareto_chart import Setting, pareto_chart
 from edgeinspect.bench.tables import Table, milliseconds
-from edgeinspect.bundle import CARD, Bundle, new_bundle, read_bundle
+from edgeinspect.bundle import CARD, Bundle, check_target, new_bundle, read_bundle
 from edgeinspect.card import write_card
+from edgeinspect.errors import OutputError
 from edgeinspect.numbers import percent
 from edgeinspect.writing import write_atomically
 
 if TYPE_CHECKING:
     from edgeinspect.bench.planning import Plan
 
-__all__ = ["front_chart", "front_table", "read_plan", "write_choice"]
+__all__ = ["check_place", "front_chart", "front_table", "read_plan", "write_choice"]
 
 PLAN, CHART = "plan.json", "plan.svg"
+
+
+def check_place(bundle: Path, out: Path, *, force: bool) -> None:
+    """Refuse a place where no copy of a bundle can be written. Raises: OutputError."""
+    source, target = bundle.resolve(), out.resolve()
+    if source in (target, *target.parents):
+        raise OutputError(
+            f"{out} is the bundle itself, or lies in it",
+            hint="the choice goes into a copy: give another place as --out",
+        )
+    check_target(out, force=force)
 
 
 def write_choice(plan: Plan, out: Path, *, force: bool = False) -> Bundle:

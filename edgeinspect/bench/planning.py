@@ -44,13 +44,13 @@ WARM_CALLS = 3
 class PlanSettings:
     """What to search; None takes all that is ready. `seconds` is what each setting is measured.
 
-    `threads` are of the CPU; None takes one and all cores.
+    `threads` are of the CPU; None takes one and all cores. `merge` is as of `list_changes`.
     """
 
     runtimes: tuple[str, ...] | None = None
     precisions: tuple[Precision, ...] | None = None
     batches: tuple[int, ...] = (1, 2, 4, 8)
-    merge: tuple[int, ...] = (16,)
+    merge: tuple[int, ...] | None = None
     threads: tuple[int, ...] | None = None
     seconds: float = 5.0
 
@@ -58,11 +58,11 @@ class PlanSettings:
         if self.threads is not None and (not self.threads or min(self.threads) < 1):
             raise ConfigError(f"threads is {self.threads}", hint="write numbers from 1 on, as 1,4")
         check_batches(self.batches)
-        if min(self.merge, default=0) < 0:
+        if self.merge is not None and min(self.merge, default=0) < 0:
             words = ",".join(map(str, self.merge))
             raise ConfigError(f"merge is {words}", hint="write numbers from 0 on, as 8,16")
-        if not self.seconds > 0:
-            raise ConfigError(f"seconds are {self.seconds}: it must be above 0")
+        if not 0 < self.seconds < math.inf:
+            raise ConfigError(f"seconds are {self.seconds}: it must be a number above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,7 @@ class BenchReport:
 def read_report(path: Path) -> dict[str, Any]:
     """A bench.json, or the one in a folder, in JSON types.
 
-    Raises: DataError if it is missing, none of ours, or of a newer schema.
+    Raises: DataError if it is missing, none of ours, damaged, or of a newer schema.
     """
     file = path / "bench.json" if path.is_dir() else path
     hint = "give the bench.json of an earlier: edgeinspect bench BUNDLE --out FOLDER"
@@ -132,7 +132,7 @@ def read_report(path: Path) -> dict[str, Any]:
         plain = json.loads(file.read_text(encoding="utf-8"))
         schema, rows = int(plain["schema"]), plain["variants"]
         is_ours = isinstance(plain["hardware"], dict) and all(
-            {"name", "round_ms", "latency"} <= set(row) for row in rows
+            {"name", "latency"} <= set(row) and min(map(float, row["round_ms"])) > 0 for row in rows
         )
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}", hint=hint) from error

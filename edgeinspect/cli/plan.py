@@ -60,8 +60,13 @@ def plan(
         str, typer.Option("--batch", metavar="N,M", help="Tiles in one call, to try.")
     ] = "1,2,4,8",
     merge: Annotated[
-        str, typer.Option("--merge", metavar="R,S", help="Merging to try, with --run.")
-    ] = "16",
+        str | None,
+        typer.Option(
+            "--merge",
+            metavar="R,S",
+            help="Tokens to merge a block, with --run.  [default: one in eight]",
+        ),
+    ] = None,
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.1, help="How long to measure each setting.")
     ] = 5.0,
@@ -85,9 +90,9 @@ def plan(
     Example: edgeinspect plan part.bundle --deadline-ms 50 --data parts
     """
     from edgeinspect.bench.candidates import Demand
-    from edgeinspect.bench.plan_record import write_choice
+    from edgeinspect.bench.plan_record import check_place, write_choice
     from edgeinspect.bench.planning import PlanSettings, plan_bundle
-    from edgeinspect.bundle import check_target, read_bundle
+    from edgeinspect.bundle import read_bundle
     from edgeinspect.cli.progress import step_bars
 
     demand = Demand(
@@ -99,12 +104,12 @@ def plan(
         runtimes=None if runtimes is None else read_words(runtimes, "--runtimes"),
         precisions=None if precision is None else read_precisions(precision),
         batches=read_numbers(batch, "--batch"),
-        merge=read_numbers(merge, "--merge"),
+        merge=None if merge is None else read_numbers(merge, "--merge"),
         threads=None if threads is None else read_numbers(threads, "--threads"),
         seconds=seconds,
     )
     out = out or bundle.with_name(f"{bundle.name.removesuffix('.bundle')}-planned.bundle")
-    check_target(out, force=force)
+    check_place(bundle, out, force=force)
     opened = read_bundle(bundle)
     with (
         step_bars() as on_progress,

@@ -144,11 +144,12 @@ def _decoder(config: GeneratorConfig, n_first: int, n_last: int) -> int:
 
 
 def _fill(config: GeneratorConfig) -> int:
-    """Two products with neighbours, two inside the block, on three channels; sizes changed."""
+    """Edges, seen inside the block, exchanged and faded, along both axes of three channels."""
     total = 0
     for reduce in config.mask_scales:
         side = config.size // reduce
-        total += 12 * config.patch * side**2 * 3
+        n_blocks = side // config.patch
+        total += (24 * side**2 + 16 * n_blocks**2 * side) * 3
         if reduce > 1:
             total += 4 * config.patch * config.size * (side + config.size) * 3
     return total

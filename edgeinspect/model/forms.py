@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from timm.layers import LayerNormFp32, PatchEmbed
 from torch import Tensor, nn
 
@@ -30,14 +31,26 @@ __all__ = ["AllForm", "CrossForm", "FillEmbedding", "VisibleForm", "make_form"]
 
 
 class FillEmbedding(nn.Module):
-    """Embeds the prior of each scale: (B, Q/2, 3, H, W) -> (B, Q/2, N, width)."""
+    """Embeds the prior of each scale: (B, Q/2, 3, H, W) -> (B, Q/2, N, width).
+
+    Pixels count from -2 to 2, black to white. That is in weights and bias, not in the pixels:
+    pictures of all scales would be rewritten twice.
+    """
 
     def __init__(self, config: GeneratorConfig, width: int) -> None:
         super().__init__()
         self.patches = PatchEmbed(config.size, config.patch, 3, width)
 
     def forward(self, fill: Tensor) -> Tensor:
-        return _embed_each(self.patches, (fill - 0.5) * 4)
+        weight, bias = self.patches.proj.weight, self.patches.proj.bias
+        assert bias is not None
+        bias = bias - weight.sum(dim=(1, 2, 3)) * 2
+        return _embed_each(lambda pixels: self._embed(pixels, weight * 4, bias), fill)
+
+    def _embed(self, pixels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """As `self.patches`, with these in place of its own."""
+        tokens = F.conv2d(pixels, weight, bias, stride=self.patches.patch_size)
+        return tokens.flatten(2).transpose(1, 2)
 
 
 def _embed_each(embed: Callable[[Tensor], Tensor], fill: Tensor) -> Tensor:

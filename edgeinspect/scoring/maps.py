@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgeinspect.scoring.measures import separable_filter
+from edgeinspect.scoring.measures import CHANNEL_BLOCK, separable_filter
 
 __all__ = ["box_blur", "normalise_maps", "pick_map"]
 
@@ -28,10 +28,11 @@ def box_blur(maps: Tensor, n_px: int) -> Tensor:
     """
     if n_px == 1:
         return maps
-    half = n_px // 2
-    flat = F.pad(maps.flatten(1, 2), (half, half, half, half), mode="replicate")
-    blurred = separable_filter([flat], maps.new_full((n_px,), 1 / n_px))
-    return blurred.reshape(-1, *maps.shape[1:])
+    half, n_maps = n_px // 2, maps.shape[1] * maps.shape[2]
+    around = (half, half, half, half, 0, -n_maps % CHANNEL_BLOCK)  # the filter wants whole blocks
+    padded = F.pad(maps.flatten(1, 2).unsqueeze(1), around, mode="replicate").squeeze(1)
+    blurred = separable_filter(padded, maps.new_full((n_px,), 1 / n_px))
+    return blurred[:, :n_maps].reshape(-1, *maps.shape[1:])
 
 
 def pick_map(maps: Tensor, picked: Tensor) -> Tensor:

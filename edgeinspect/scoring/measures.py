@@ -69,7 +69,9 @@ def error_maps(
 
 def luminance(images: Tensor) -> Tensor:
     """(..., 3, H, W) RGB to (..., H, W), weights of ITU-R BT.601."""
-    return (images * images.new_tensor(LUMINANCE).view(3, 1, 1)).sum(dim=-3)
+    of_red, of_green, of_blue = LUMINANCE
+    red, green, blue = images.unbind(dim=-3)
+    return red * of_red + green * of_green + blue * of_blue  # a sum over an axis costs twice that
 
 
 def absolute_error(images: Tensor, recons: Tensor) -> Tensor:
@@ -104,7 +106,10 @@ def structure_error(grey: Tensor) -> Tensor:
     image, recons = grey[:, :1], grey[:, 1:]
     difference = recons - image
     both = image * image + recons * recons  # half the price of a power in ONNX Runtime
-    means = separable_filter([image, difference, difference * difference, both], _bell(grey))
+    parts = [image, difference, difference * difference, both]
+    n_fill = -(3 * n + 1) % CHANNEL_BLOCK
+    filtered = torch.cat([*parts, image.expand(-1, n_fill, -1, -1)], dim=1)
+    means = separable_filter(filtered, _bell(grey))[:, : 3 * n + 1]
     mean_image, mean, mean_square, both = torch.split(means, [1, n, n, n], dim=1)
     mean_recons, square_of_mean = mean_image + mean, mean * mean
     of_means = mean_image * mean_image + mean_recons * mean_recons
@@ -161,20 +166,15 @@ def _bell(like: Tensor) -> Tensor:
     return like.new_tensor([value / sum(bell) for value in bell])
 
 
-def separable_filter(parts: Sequence[Tensor], taps: Tensor) -> Tensor:
-    """Join maps and filter each with `taps`, down and across, without padding.
-
-    Copies fill the maps up to whole vector registers: 16 maps take half the time of 10.
+def separable_filter(maps: Tensor, taps: Tensor) -> Tensor:
+    """Filter each map with `taps`, down and across, without padding.
 
     Args:
-        parts: (B, c, H, W) each, C maps together. taps: (n,).
+        maps: (B, C, H, W), C best a multiple of `CHANNEL_BLOCK`: 16 maps take half the time of 10.
+        taps: (n,).
     Returns: (B, C, H - n + 1, W - n + 1).
     """
-    n_maps, n = sum(part.shape[1] for part in parts), taps.shape[0]
-    n_fill = -n_maps % CHANNEL_BLOCK
-    n_all = n_maps + n_fill
-    fill = parts[0][:, :1].expand(-1, n_fill, -1, -1)
-    down = taps.view(1, 1, n, 1).expand(n_all, 1, n, 1)
-    across = taps.view(1, 1, 1, n).expand(n_all, 1, 1, n)
-    filtered = F.conv2d(torch.cat([*parts, fill], dim=1), down, groups=n_all)
-    return F.conv2d(filtered, across, groups=n_all)[:, :n_maps]
+    n_maps, n = maps.shape[1], taps.shape[0]
+    down = taps.view(1, 1, n, 1).expand(n_maps, 1, n, 1)
+    across = taps.view(1, 1, 1, n).expand(n_maps, 1, 1, n)
+    return F.conv2d(F.conv2d(maps, down, groups=n_maps), across, groups=n_maps)

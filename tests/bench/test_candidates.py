@@ -68,7 +68,9 @@ def test_names_tell_what_was_changed() -> None:
     ("asked", "words"),
     [
         ({"deadline_ms": 0}, "deadline is 0 ms"),
+        ({"deadline_ms": float("inf")}, "the deadline is inf"),
         ({"deadline_ms": 5, "parts_per_minute": -1}, "parts a minute are -1"),
+        ({"deadline_ms": 5, "parts_per_minute": float("nan")}, "parts a minute are nan"),
         ({"deadline_ms": 5, "miss_probability": 1}, "miss probability is 1"),
     ],
 )

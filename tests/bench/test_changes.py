@@ -9,6 +9,7 @@ import pytest
 from edgeinspect.bench import changes
 from edgeinspect.bench.changes import list_changes, make_changed
 from edgeinspect.bundle import Bundle, read_bundle
+from edgeinspect.config import PRESETS, Target, preset
 from edgeinspect.data.images import file_sha256, save_picture
 from edgeinspect.errors import CalibrationError
 from edgeinspect.progress import no_progress
@@ -51,7 +52,25 @@ def test_pictures_too_few_to_calibrate_with_are_refused_before_an_export(
 
 
 def test_each_change_is_made_alone_and_is_one(bundle: Bundle) -> None:
-    found = {change.name: change.config for change in list_changes(bundle.config, merge=(2,))}
+    changes, refused = list_changes(bundle.config, merge=(2,))
+    found = {change.name: change.config for change in changes}
     assert found["scales 1,2"].generator.mask_scales == (1, 2)
     assert found["scales 1,2"].preprocess == bundle.config.preprocess
     assert bundle.config not in found.values()
+    assert not refused
+
+
+def test_merging_that_the_settings_refuse_is_named_with_the_reason(bundle: Bundle) -> None:
+    changes, refused = list_changes(bundle.config, merge=(1000,))
+    assert "merging 1000" not in {change.name for change in changes}
+    assert [name for name, _ in refused] == ["merging 1000"]
+    assert "can merge at most" in refused[0][1]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("target", list(Target))
+def test_usual_merging_suits_every_preset(name: str, target: Target) -> None:
+    config = preset(name, target)
+    changes, refused = list_changes(config, merge=None)
+    assert f"merging {config.generator.n_tokens_encoded // 8}" in {one.name for one in changes}
+    assert not refused

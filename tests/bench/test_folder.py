@@ -59,6 +59,15 @@ def test_a_file_that_is_no_report_is_named(tmp_path: Path, text: str) -> None:
         read_report(tmp_path)
 
 
+@pytest.mark.parametrize("round_ms", [[], None, [0.0], ["fast"]])
+def test_a_report_without_times_is_refused(tmp_path: Path, round_ms: object) -> None:
+    plain = report().plain()
+    plain["variants"][0]["round_ms"] = round_ms
+    (tmp_path / "bench.json").write_text(json.dumps(plain))
+    with pytest.raises(DataError, match="is not a report of edgeinspect bench"):
+        read_report(tmp_path)
+
+
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bench.json").write_text(json.dumps({**report().plain(), "schema": 99}))
     with pytest.raises(DataError, match="schema 99"):

@@ -45,3 +45,13 @@ def test_no_area_above_one_is_marked() -> None:
     chart = pareto_chart([setting("a", 10, 1.0), setting("b", 12, 1.0)], deadline_ms=15)
     marks = [float(word) for word, x, _ in texts(chart) if x == 64]
     assert max(marks) <= 1.0
+
+
+def test_in_a_crowd_the_choice_and_the_front_keep_their_numbers() -> None:
+    crowd = [setting(f"s{i}", 10 + 0.01 * i, 0.9) for i in range(30)]
+    marked = setting("front", 9.9, 0.901, is_on_front=True)
+    chosen = setting("chosen", 10.5, 0.9, is_chosen=True)
+    found = texts(pareto_chart([*crowd, marked, chosen], deadline_ms=20))
+    in_plot = [word for word, _, y in found if word.isdigit() and 56 < y < 290]
+    assert {"1", "32"} <= set(in_plot)
+    assert len(in_plot) < 10

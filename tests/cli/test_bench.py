@@ -120,7 +120,8 @@ def test_bad_input_of_bench_gets_one_line_and_nothing_is_written(
         (["--runtimes", "tensorrt"], "tensorrt"),
         (["--data", "nowhere"], "there is no folder nowhere"),
         (["--run", "run"], "one of --run and --good was given"),
-        (["--deadline-ms", "0"], "it must be above 0"),
+        (["--deadline-ms", "0"], "it must be a number above 0"),
+        (["--seconds", "inf"], "seconds are inf"),
         (["--miss-probability", "2"], "it must lie in 0 to 1"),
     ],
 )
@@ -134,6 +135,14 @@ def test_bad_input_of_plan_gets_one_line_and_nothing_is_written(
     out = tmp_path / "planned.bundle"
     assert line in refused(capsys, "plan", bundle, "--deadline-ms", 50, "--out", out, *words)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("inside", ["", "planned.bundle"])
+def test_a_plan_does_not_replace_what_it_was_made_for(
+    bundle: Path, capsys: pytest.CaptureFixture[str], inside: str
+) -> None:
+    words = ("--deadline-ms", 50, "--out", bundle / inside, "--force")
+    assert "is the bundle itself, or lies in it" in refused(capsys, "plan", bundle, *words)
 
 
 def test_a_bundle_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:

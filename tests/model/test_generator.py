@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeinspect.config import Form, Prior, Target
+from edgeinspect.model.forms import FillEmbedding
 from edgeinspect.model.generator import Generator, join_patches
 from tests.model.settings import random_generator, small, small_features
 
@@ -157,6 +158,13 @@ def test_gradients_reach_all_but_the_backbone(form, target):
     reached = {n for n, p in generator.named_parameters() if p.grad is not None and p.grad.any()}
     names = {n for n, _ in generator.named_parameters()}
     assert names - reached == {n for n in names if n.startswith("targets.backbone.")}
+
+
+def test_the_embedding_of_a_fill_counts_pixels_from_minus_2_to_2():
+    embedding = FillEmbedding(small(), width=64)
+    fill = torch.rand(2, 3, 3, 64, 64)
+    expected = embedding.patches(((fill - 0.5) * 4).flatten(0, 1)).unflatten(0, (2, 3))
+    assert torch.allclose(embedding(fill), expected, atol=1e-5)
 
 
 def test_joined_patches_are_the_image_that_was_cut():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import ScoringConfig
 from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError
+from edgeinspect.runtime import tensorrt
 from edgeinspect.runtime.session import (
     OUTPUTS,
     DeviceTimes,
@@ -23,6 +25,7 @@ from edgeinspect.runtime.session import (
 )
 from edgeinspect.runtime.tensorrt import TensorRtSession
 from tests.bundles import bad_picture, good_picture, make_bundle
+from tests.engines.receipts import RECEIPT
 from tests.runtime.fake_cuda import FakeDriver
 from tests.runtime.fake_tensorrt import FakeEngine, fake_tensorrt
 
@@ -250,6 +253,20 @@ def test_an_engine_of_another_graph_is_refused(bundle: Bundle, driver: FakeDrive
     constants = bundle.require_calibration().constants
     with pytest.raises(EngineError, match="not of this version's graph: see anomaly_map"):
         TensorRtSession(fake_tensorrt(), engine, constants, driver=driver)
+
+
+@pytest.mark.parametrize("opens", [True, False], ids=["opened", "refused"])
+def test_a_plan_that_is_not_opened_leaves_no_driver_open(
+    bundle: Bundle, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, opens: bool
+) -> None:
+    trt = fake_tensorrt(FakeEngine(bundle.maps_path, driver) if opens else None)
+    monkeypatch.setitem(sys.modules, "tensorrt", trt)
+    monkeypatch.setattr(tensorrt, "open_driver", lambda: driver)
+    constants = bundle.require_calibration().constants
+    refusal = "not of this version's graph" if opens else "the plan is of another version"
+    with pytest.raises(EngineError, match=refusal):
+        tensorrt.open_plan(b"plan" if opens else b"another", RECEIPT, constants)
+    assert driver.is_closed
 
 
 def test_a_time_on_the_device_is_measured_between_events(
