@@ -1,6 +1,6 @@
 """How features are best compared, without a generator: one change at a time from what we do.
 
-    python benchmarks/feature_choices.py DATA_ROOT [--parts kolektor_sdd,...]
+    python benchmarks/feature_choices.py DATA_ROOT [--parts kolektor_sdd,...] [--choice NAME]
 
 A generator that has learnt nothing leaves the distance of a token's features to those that are
 usual on good parts; after minutes on a CPU that distance is what finds defects (docs/quality.md).
@@ -26,7 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ from quality import (
     screw_held_out,
     table,
     with_defect,
-    with_other_parts,
+    with_others,
 )
 
 from edgeinspect import metrics
@@ -89,6 +89,8 @@ CHOICES: dict[str, Choice] = {
     "memory of weight 1": Choice(distances=_both(1.0), whole=True),
     "memory of weight 2": Choice(distances=_both(2.0), whole=True),
     "memory of weight 8": Choice(distances=_both(8.0), whole=True),
+    "default with a memory of 500": Choice(distances=_both(n_remembered=500), whole=True),
+    "default with a memory of 8000": Choice(distances=_both(n_remembered=8000), whole=True),
     "default, not by position": Choice(distances=_both(), whole=True, by_position=False),
     "memory as it is": Choice(distances=(_memory(scaling=Scaling.NONE),)),
     "memory by channel": Choice(distances=(_memory(scaling=Scaling.CHANNEL),)),
@@ -117,8 +119,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data_root", type=Path, help="folder that holds the parts")
     parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--choice", action="append", help="one of them; may be repeated; else all")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
+    choices = {name: CHOICES[name] for name in options.choice or CHOICES}
     backbone = Backbone(BACKBONE, STRIDES)
     backbone.load(read_backbone_weights(None, BACKBONE).tensors)
     rows = []
@@ -127,16 +131,18 @@ def main() -> None:
             data = options.data_root / part
             if part == "mvtec_screw":
                 data = screw_held_out(data, Path(folder) / part)
-            rows += _measure(part, data, backbone)
+            rows += _measure(part, data, backbone, choices)
     _write(rows, options.out)
 
 
-def _measure(part: str, data: Path, backbone: Backbone) -> list[dict[str, Any]]:
+def _measure(
+    part: str, data: Path, backbone: Backbone, choices: Mapping[str, Choice]
+) -> list[dict[str, Any]]:
     test = find_test(data)
     sets = _collect(data, test, backbone)
     labels = [not picture.is_good for picture in test]
     rows = []
-    for name, choice in CHOICES.items():
+    for name, choice in choices.items():
         scores = score(choice, sets)
         found = {harm: _auroc(scores["good"], scores[harm]) for harm in HARMS}
         by_kind = {k: float(np.mean([found[k, s] for s in SEVERITIES])) for k in KINDS}
@@ -204,7 +210,7 @@ def _features(pictures: Iterable[Tiles], backbone: Backbone) -> Pictures:
 
 def _write(rows: list[dict[str, Any]], out: Path) -> None:
     file = out / "feature_choices.json"
-    rows = with_other_parts(rows, file)
+    rows = with_others(rows, file, by=("part", "choice"))
     report = {"hardware": hardware(), "rows": rows}
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, ensure_ascii=False)

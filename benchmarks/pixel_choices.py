@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from quality import KINDS, RESULTS, figure, hardware, table, with_defect, with_other_parts
+from quality import KINDS, RESULTS, figure, hardware, table, with_defect, with_others
 
 from edgeinspect import metrics
 from edgeinspect.bundle import Bundle, read_bundle
@@ -166,7 +166,7 @@ def _validate(
 
 def _write(rows: list[dict[str, Any]], out: Path) -> None:
     file = out / "pixel_choices.json"
-    rows = with_other_parts(rows, file)
+    rows = with_others(rows, file)
     report = {"hardware": hardware(), "severities": SEVERITIES, "rows": rows}
     write_atomically(file, json.dumps(report, indent=1).encode() + b"\n")
     head = "| part | blur, px | normalisation | mean counts | validation |"

@@ -77,6 +77,7 @@ class Variant:
 
 VARIANTS = {
     "pixels": Variant(steps=600),
+    "pixels-blocks": Variant(steps=600, settings=("mask_scales=2,4,8",)),
     "pixels-selected": Variant(steps=600, is_selected=True),
     "pixels-equalised": Variant(steps=600, settings=("equalise=spread",)),
     "pixels-equalised-selected": Variant(
@@ -324,11 +325,13 @@ def _markdown(datasets: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_other_parts(rows: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:
-    """Rows with those before them that a report holds of parts not measured this time."""
-    measured = {row["part"] for row in rows}
+def with_others(
+    rows: list[dict[str, Any]], file: Path, *, by: tuple[str, ...] = ("part",)
+) -> list[dict[str, Any]]:
+    """Rows, after those of a report that were not measured now; `by` tells them apart."""
+    measured = {tuple(row[key] for key in by) for row in rows}
     kept = json.loads(file.read_text())["rows"] if file.exists() else []
-    return [row for row in kept if row["part"] not in measured] + rows
+    return [row for row in kept if tuple(row[key] for key in by) not in measured] + rows
 
 
 def table(head: str, rows: list[list[str]]) -> list[str]:
