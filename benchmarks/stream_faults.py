@@ -36,9 +36,9 @@ import edgeinspect
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.stream.sinks.servers import Broker, Subscriber  # noqa: E402 (the servers of tests)
+from tests.stream.ports import free_port  # noqa: E402 (the servers of tests)
+from tests.stream.sinks.servers import Broker, Subscriber  # noqa: E402
 from tests.stream.sources.test_network import (  # noqa: E402
-    free_port,
     has_rtsp_server,
     mjpeg_server,
     rtsp_server,

@@ -19,7 +19,7 @@ from edgeinspect.stream.sinks import opening as opening_module
 from edgeinspect.stream.sinks.opening import open_sink
 from edgeinspect.stream.sinks.runners import Patience
 from edgeinspect.writing import LineFile
-from tests.stream.made_records import ABOUT, made_record, wait_until, written
+from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until, written
 
 QUICK = Patience(first_s=0.001, most_s=0.01)
 
@@ -52,7 +52,7 @@ class DurableKept(Kept):
 @pytest.fixture
 def opened(monkeypatch, tmp_path):
     @contextmanager
-    def with_sink(sink: Sink, drain_s: float = 5.0) -> Iterator[Sinks]:
+    def with_sink(sink: Sink, drain_s: float = HANGS_S) -> Iterator[Sinks]:
         monkeypatch.setattr(opening_module, "_make", lambda address: sink)
         urls = ["kept://there"]
         with open_sinks(

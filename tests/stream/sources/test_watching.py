@@ -13,8 +13,11 @@ import pytest
 from edgeinspect.errors import DataError
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
 from edgeinspect.stream.sources import open_source
+from edgeinspect.stream.sources import watching as watching_module
+from edgeinspect.stream.sources.files import read_frame
 from edgeinspect.stream.sources.watching import WatchedFolder
 from tests.stream.made_frames import make_pictures, picture_of
+from tests.stream.made_records import HANGS_S
 
 
 @contextmanager
@@ -23,7 +26,7 @@ def watching(folder: Path, recorded: Recorded | None = None) -> Iterator[Deliver
     assert isinstance(source, WatchedFolder)
     source.skip(recorded or Recorded())
     stop = threading.Event()
-    ends = threading.Timer(30, stop.set)  # a test that waits for nothing fails
+    ends = threading.Timer(HANGS_S, stop.set)  # a test that waits for nothing fails
     ends.start()
     try:
         yield source.frames(stop)
@@ -50,21 +53,25 @@ def test_what_lies_there_comes_first_then_what_appears(tmp_path):
         assert following(delivery) == "late.png"
 
 
-def test_a_file_that_is_written_slowly_is_taken_when_it_is_complete(tmp_path):
-    data = png(0)
+def test_a_file_that_is_written_slowly_is_taken_when_it_is_complete(tmp_path, monkeypatch):
+    data, tries = png(0), []
+    monkeypatch.setattr(watching_module, "PATIENCE_S", HANGS_S)
     path = tmp_path / "slow.png"
     with watching(tmp_path) as delivery, path.open("wb") as file:
         file.write(data[:100])
         file.flush()
 
-        def finish() -> None:
-            file.write(data[100:])
-            file.flush()
+        def read_then_finish(path: Path, white_level_16bit: int) -> Frame:
+            """The rest comes after the first try."""
+            tries.append(read_frame(path, white_level_16bit))
+            if len(tries) == 1:
+                file.write(data[100:])
+                file.flush()
+            return tries[-1]
 
-        later = threading.Timer(0.5, finish)
-        later.start()
+        monkeypatch.setattr(watching_module, "read_frame", read_then_finish)
         assert following(delivery) == "slow.png"
-        later.join()
+    assert [frame.picture is not None for frame in tries] == [False, True]
 
 
 def test_a_file_that_never_becomes_a_picture_is_a_frame_with_its_error(tmp_path, monkeypatch):
