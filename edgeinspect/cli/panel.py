@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from edgeinspect.runtime.inspector import Reason, Verdict
-from edgeinspect.stream.frames import printable
+from edgeinspect.stream.plain import printable
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from edgeinspect.runtime.inspector import Reason
 from edgeinspect.stream.frames import Frame, Source
 from edgeinspect.stream.intake import Intake, Lane
 from edgeinspect.stream.notices import Notice
+from edgeinspect.stream.plain import is_time
 
 __all__ = ["Reader", "Selection", "read_roi"]
 
@@ -99,12 +101,15 @@ class Reader:
                         continue
                     n_frames += 1
                     is_wanted = (n_frames - 1) % self._selection.every == 0 and self._is_time()
-                    if is_wanted and not self._intake.put(self._lane, self._selection.crop(item)):
+                    if is_wanted and not self._deliver(item):
                         return
         except BaseException as error:  # raised again on the caller's thread
             self.error = error
         finally:
             self._intake.end(self._lane)
+
+    def _deliver(self, frame: Frame) -> bool:
+        return self._intake.put(self._lane, self._selection.crop(_with_sound_times(frame)))
 
     def _is_time(self) -> bool:
         """Whether the rate allows another frame now; files wait until it does."""
@@ -119,3 +124,12 @@ class Reader:
             self._stop.wait(self._next_s - now_s)
         self._next_s = max(self._next_s + step_s, now_s)
         return True
+
+
+def _with_sound_times(frame: Frame) -> Frame:
+    """The frame; where a third party gives a time that is none, it is delivered now."""
+    if is_time(frame.time_s) and math.isfinite(frame.started_s) and math.isfinite(frame.decode_ms):
+        return frame
+    return dataclasses.replace(
+        frame, time_s=time.time(), started_s=time.perf_counter(), decode_ms=0.0
+    )

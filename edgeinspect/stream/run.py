@@ -47,7 +47,11 @@ class Save(str, enum.Enum):
 
 
 class Outlet(Protocol):
-    """Where records and notices go besides the files (`sinks.Sinks`); never slow, never raises."""
+    """Where records and notices go besides the files (`outlets`); never slow, never raises."""
+
+    def begin(self) -> None:
+        """Called once, before the first record: what it has to say is heard."""
+        ...
 
     def put(self, record: Record) -> None: ...
 
@@ -165,6 +169,8 @@ class Run:
         """
         self._outlet = outlet
         self._inspectors.note = self.note
+        if outlet is not None:
+            outlet.begin()
         fsync, hold_s = self._settings.fsync, self._settings.hold_s
         with RecordWriter(
             self.folder.records, fsync=fsync, hold_s=hold_s, note=self.note

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import math
 import threading
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from edgeinspect.runtime.inspector import Inspector, Reason
 from edgeinspect.runtime.session import Session, open_session
 from edgeinspect.stream.frames import Delivery
 from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.pipeline import PipelineSettings
 from edgeinspect.stream.records import Record
 from edgeinspect.stream.run import RunSettings, RunSummary, Save, run_stream
 from tests.bundles import make_bundle
@@ -148,7 +151,7 @@ def test_only_notices_of_parts_go_into_records(tmp_path, bundle, session):
     run_stream(Inspector(bundle, session), Told(["good"]), tmp_path)
     (record,) = read_records(tmp_path)
     kinds = {notice["kind"] for notice in record["notices"]}
-    assert kinds == {"outage", "recovered", "frozen", "drift", "bundle", "engine"}
+    assert kinds == {"outage", "recovered", "frozen", "drift", "unwatched", "bundle", "engine"}
 
 
 def test_a_run_with_notices_in_its_records_is_resumed(tmp_path, bundle, session):
@@ -177,14 +180,14 @@ def test_after_a_session_failed_for_good_every_frame_has_its_record(tmp_path, bu
         def close(self) -> None:
             pass
 
-    n_before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises(EngineError, match="fell off"):
         run(Inspector(bundle, Failing()), ["good"] * 5, tmp_path)  # type: ignore[arg-type]
     records = read_records(tmp_path)
     assert [record["seq"] for record in records] == list(range(len(records)))
     assert [record["reason"] for record in records[:2]] == [None, None]
     assert {record["reason"] for record in records[2:]} == {"engine"}
-    assert threading.active_count() == n_before
+    assert set(threading.enumerate()) <= before
 
 
 def test_the_summary_as_json_has_stable_keys(tmp_path, bundle, session):
@@ -193,3 +196,34 @@ def test_the_summary_as_json_has_stable_keys(tmp_path, bundle, session):
     assert plain["reasons"] == {"unreadable": 1}
     assert (plain["records_in"], plain["records_out"]) == (3, 3)
     assert set(plain["latency_ms"]) == {"p50", "p90", "p99"}
+
+
+def test_figures_of_a_third_partys_source_that_are_not_finite_do_not_end_the_run(
+    tmp_path, bundle, session
+):
+    class Odd(MadeSource):
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            nan = float("nan")
+            yield Notice(
+                kind=NoticeKind.OUTAGE, text="gone", time_s=nan, seconds=nan, values={"level": nan}
+            )
+            for frame in super().frames(stop):
+                yield dataclasses.replace(frame, time_s=nan, started_s=nan, decode_ms=nan)
+
+    run_stream(Inspector(bundle, session), Odd(["good", "broken"]), tmp_path)
+    first, second = read_records(tmp_path)
+    (notice,) = first["notices"]
+    assert (notice["seconds"], notice["values"]) == (None, {"level": None})
+    assert (first["verdict"], second["reason"]) == ("OK", "unreadable")
+    assert math.isfinite(first["latency_ms"]["total"])
+
+
+def test_latencies_are_of_parts_that_were_judged(tmp_path, bundle, session):
+    inspector = Inspector(bundle, session)
+    assert run(inspector, ["broken", "small"], tmp_path / "a").latency_ms == {}
+    late = PipelineSettings(deadline_ms=0.0)
+    source = MadeSource(["good", "broken"])
+    summary = run_stream(inspector, source, tmp_path / "b", RunSettings(pipeline=late))
+    judged, _ = read_records(tmp_path / "b")
+    assert judged["reason"] == "deadline"
+    assert set(summary.latency_ms.values()) == {judged["latency_ms"]["total"]}
