@@ -24,6 +24,7 @@ from edgeinspect.report.run_charts import (
     score_over_time,
 )
 from edgeinspect.report.run_history import RunHistory, Sample, read_run
+from edgeinspect.stream.plain import printable
 from edgeinspect.writing import write_atomically
 
 __all__ = ["REPORT", "Interval", "NgPart", "RunPage", "make_run_report"]
@@ -243,7 +244,7 @@ def _facts(run: RunHistory) -> tuple[tuple[str, str], ...]:
     n_starts = [("started", f"{len(started)} times")] if len(started) > 1 else []
     made = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
     return (
-        ("folder", str(run.folder)),
+        ("folder", printable(str(run.folder))),
         *known,
         *n_starts,
         ("report", f"edgeinspect {__version__}, {made}"),

@@ -165,3 +165,15 @@ from edgeinspect.cli.main import main
     ).stdout
     names = done.rsplit("MODULES", 1)[1].split()
     return set(names) if whole_names else {name.partition(".")[0] for name in names}
+
+
+def test_a_bug_has_its_traceback_and_the_code_of_trouble(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def doctor() -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr("edgeinspect.cli.doctor.doctor", doctor)
+    with pytest.raises(SystemExit, match="2"):
+        main(["doctor"])
+    assert "AssertionError: a bug" in capsys.readouterr().err

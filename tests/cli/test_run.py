@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,14 +168,14 @@ def test_a_runtime_that_is_not_there_is_trouble(tmp_path, bundle, capsys):
     )
 
 
-def start(words: Sequence[str], **pipes: int) -> subprocess.Popen[str]:
+def start(words: Sequence[str], **how: Any) -> subprocess.Popen[str]:
     code = f"from edgeinspect.cli.main import main; main({list(words)!r})"
     return subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **pipes,
+        **how,
     )
 
 
@@ -401,3 +402,50 @@ def test_options_win_over_the_plan(tmp_path, planned, capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out)["from_plan"] == {}
     assert "plan" not in printed.err
+
+
+def test_names_that_are_no_utf8_are_judged_told_and_reported(tmp_path, bundle):
+    folder = make_pictures(tmp_path / "in", ["bad", "good"])
+    for path in folder.iterdir():
+        path.rename(os.fsdecode(os.fsencode(path.with_suffix("")) + b"\xff\n.png"))
+    (folder / "empty.png").touch()
+    out = Path(os.fsdecode(os.fsencode(tmp_path) + b"/out\xff"))
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    process = start(words_for(bundle, folder, out, "--json"), env=environment)
+    printed, talk = process.communicate(timeout=HANGS_S)
+    assert process.returncode == 1
+    assert json.loads(printed)["out"] == str(out)
+    assert talk.count("\n") == 1
+    assert "empty.png is empty" in talk
+    process = start(["report", str(out)], env=environment)
+    process.communicate(timeout=HANGS_S)
+    assert process.returncode == 0
+
+
+def test_a_second_run_into_the_same_folder_is_refused_and_the_first_goes_on(tmp_path, bundle):
+    folder, out = make_pictures(tmp_path / "in", ["good"]), tmp_path / "out"
+    first = start(words_for(bundle, f"watch:{folder}", out))
+    wait_until(lambda: (out / "records.jsonl").exists() and len(whole_records(out)) == 1)
+    for option in ("--force", "--resume"):
+        second = start(words_for(bundle, folder, out, option))
+        _, talk = second.communicate(timeout=HANGS_S)
+        assert second.returncode == 2
+        assert "another run writes into" in one_error_line(talk)
+    assert len(whole_records(out)) == 1
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=HANGS_S)
+    assert first.returncode == 0
+    assert run(bundle, folder, out, "--resume") == 0
+
+
+def test_a_run_that_goes_on_with_another_bundle_says_so(tmp_path, bundle):
+    pictures, out = make_pictures(tmp_path / "in", ["good"]), tmp_path / "out"
+    run(bundle, pictures, out)
+    make_pictures(tmp_path / "more", ["good"])
+    (tmp_path / "more" / "000_good.png").rename(pictures / "001_good.png")
+    run(make_bundle(tmp_path, resize=ResizeRule.SQUASH), pictures, out, "--resume")
+    first, second = read_records(out)
+    (notice,) = second["notices"]
+    assert first["notices"] == []
+    assert (notice["kind"], notice["values"]["bundle_hash"]) == ("bundle", second["bundle"])
+    assert first["bundle"] in notice["text"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import threading
 from pathlib import Path
@@ -13,17 +14,19 @@ from hypothesis import strategies as st
 
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import ResizeRule
-from edgeinspect.errors import EngineError
+from edgeinspect.errors import DataError, EngineError
 from edgeinspect.report.overlays import MAP_STEPS
 from edgeinspect.runtime.inspector import Inspector, Reason
 from edgeinspect.runtime.session import Session, open_session
 from edgeinspect.stream.frames import Delivery
 from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.outlets import open_outlets
 from edgeinspect.stream.pipeline import PipelineSettings
 from edgeinspect.stream.records import Record
-from edgeinspect.stream.run import RunSettings, RunSummary, Save, run_stream
+from edgeinspect.stream.run import Run, RunSettings, RunSummary, Save, run_stream
 from tests.bundles import make_bundle
 from tests.stream.made_frames import KINDS, MadeSource, read_records
+from tests.stream.made_records import HANGS_S
 
 VERDICT_OF = {"good": "OK", "bad": "NG", "wide": "OK"}  # of the others: NOT-INSPECTED
 
@@ -227,3 +230,56 @@ def test_latencies_are_of_parts_that_were_judged(tmp_path, bundle, session):
     judged, _ = read_records(tmp_path / "b")
     assert judged["reason"] == "deadline"
     assert set(summary.latency_ms.values()) == {judged["latency_ms"]["total"]}
+
+
+def test_a_third_partys_source_that_fails_ends_the_run_in_one_line(tmp_path, bundle, session):
+    class Failing(MadeSource):
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            yield from super().frames(stop)
+            raise ValueError("no such register")
+
+    sources = {"left": Failing(["good"]), "right": MadeSource(["good"])}
+    with pytest.raises(DataError, match="the source left failed: ValueError: no such register"):
+        run_stream(Inspector(bundle, session), sources, tmp_path)
+
+
+def test_records_and_notices_go_on_in_new_files_when_somebody_removes_the_folder(
+    tmp_path, bundle, session, caplog
+):
+    out = tmp_path / "out"
+    removed, told = threading.Event(), threading.Event()
+
+    class Waiting(MadeSource):
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            for frame in super().frames(stop):
+                if frame.seq == 2:
+                    removed.wait(HANGS_S)
+                    assert told.wait(HANGS_S)
+                yield frame
+
+    def on_record(record: Record) -> None:
+        if record.frame.seq == 1:
+            out.rename(tmp_path / "gone")
+            removed.set()
+
+    def on_tick(run: Run) -> None:
+        if (out / "records.jsonl").exists() and removed.is_set():
+            told.set()
+
+    source = Waiting(["good", "good", "bad"])
+    run_stream(
+        Inspector(bundle, session),
+        source,
+        out,
+        connect=lambda run: open_outlets(
+            run.folder.path, run.about(), run.calibration, note=run.note
+        ),
+        on_record=on_record,
+        on_tick=on_tick,
+    )
+    assert [record["seq"] for record in read_records(out)] == [2]
+    assert len(list((out / "overlays").iterdir())) == 1
+    lines = (out / "notices.jsonl").read_text().splitlines()
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds == ["disk", "ended"]
+    assert "was moved or removed; records go on in a new file" in caplog.text

@@ -222,3 +222,13 @@ def test_a_third_partys_sink_is_found_by_its_entry_point(monkeypatch):
 
     monkeypatch.setattr(opening_module.importlib.metadata, "entry_points", lambda group: Point())
     assert isinstance(open_sink("theirs://there"), Theirs)
+
+
+def test_a_durable_sink_gets_what_comes_after_the_records_were_removed(opened, tmp_path):
+    sink = DurableKept()
+    with opened(sink) as sinks:
+        put(sinks, tmp_path, 5)
+        wait_until(lambda: len(sink.seqs) == 5)
+        (tmp_path / "records.jsonl").unlink()
+        put(sinks, tmp_path, 2, start=5)
+    assert sink.seqs == list(range(7))

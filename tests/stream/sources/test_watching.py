@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from edgeinspect.errors import DataError
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
+from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.sources import open_source
 from edgeinspect.stream.sources import watching as watching_module
 from edgeinspect.stream.sources.files import read_frame
@@ -103,3 +105,42 @@ def test_what_has_a_record_is_left_out_after_a_restart(tmp_path):
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(DataError, match="there is no folder"):
         open_source(f"watch:{tmp_path / 'no'}")
+
+
+def items_until(delivery: Delivery, name: str) -> list[str]:
+    """Kinds of notices, and names of frames until the one asked for."""
+    found: list[str] = []
+    while name not in found:
+        item = next(delivery)
+        found.append(item.kind.value if isinstance(item, Notice) else Path(item.source).name)
+    return found
+
+
+def test_a_folder_that_goes_away_is_an_outage_that_ends_when_it_is_back(tmp_path):
+    folder = make_pictures(tmp_path / "in", ["good"])
+    aside = make_pictures(tmp_path / "aside", ["good", "good"])
+    with watching(folder) as delivery:
+        assert following(delivery) == "000_good.png"
+        shutil.rmtree(folder)
+        lost = next(delivery)
+        assert isinstance(lost, Notice)
+        assert (lost.kind, lost.seconds) == (NoticeKind.OUTAGE, None)
+        aside.rename(folder)
+        assert items_until(delivery, "001_good.png") == [
+            *("recovered", "000_good.png", "001_good.png")
+        ]
+
+
+def test_a_folder_that_is_replaced_is_watched_on(tmp_path):
+    folder = make_pictures(tmp_path / "in", ["good"])
+    with watching(folder) as delivery:
+        assert following(delivery) == "000_good.png"
+        (folder / "next.png").write_bytes(png(2))
+        assert following(delivery) == "next.png"
+        new = make_pictures(tmp_path / "new", ["good"])
+        folder.rename(tmp_path / "old")
+        new.rename(folder)
+        found = items_until(delivery, "000_good.png")
+        (folder / "late.png").write_bytes(png(3))
+        assert items_until(delivery, "late.png") == ["late.png"]
+    assert set(found) <= {"outage", "recovered", "000_good.png"}
