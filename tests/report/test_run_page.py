@@ -80,6 +80,15 @@ def test_a_run_that_judged_nothing_has_a_report_without_latencies(folder):
     assert make_run_report(folder.path).quantiles_ms == {}
 
 
+def test_a_clock_that_was_wrong_at_first_gives_no_endless_axis(folder):
+    write(folder, [Verdict.OK] * 3)
+    with folder.records.open("a") as file:
+        file.write(at(made_record(3), 5.0).to_line())  # a box whose battery is empty
+    charts = make_run_report(folder.path).charts
+    assert sum(chart.count("<text") for chart in charts) < 200
+    assert "2000" in charts[0]
+
+
 def test_how_much_was_watched_for_drift_and_what_was_not_is_told(folder):
     write(folder, MIXED)
     watched = {"n_scores_watched": 50, "n_pictures_watched": 12}
