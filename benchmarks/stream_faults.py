@@ -36,9 +36,9 @@ import edgeinspect
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.stream.sinks.servers import Broker, Subscriber  # noqa: E402 (the servers of tests)
+from tests.stream.ports import free_port  # noqa: E402 (the servers of tests)
+from tests.stream.sinks.servers import Broker, Subscriber  # noqa: E402
 from tests.stream.sources.test_network import (  # noqa: E402
-    free_port,
     has_rtsp_server,
     mjpeg_server,
     rtsp_server,
@@ -94,17 +94,19 @@ def main() -> None:
 
 def kill_again_and_again(place: Path, n_kills: int, parts_per_kill: int) -> tuple[int, Count]:
     """Kill a run after a random number of records, and resume it, until all parts have one."""
-    pictures = make_pictures(place / "parts", n_kills * parts_per_kill)
+    n_parts = 2 * n_kills * parts_per_kill  # so that they do not run out before the last kill
+    pictures = make_pictures(place / "parts", n_parts)
     out, n_done = place / "killed", 0
-    for _ in range(n_kills):
+    while n_done < n_kills:
         process = start(str(pictures), out, "--resume", "--fsync", "never")
         wanted = size_of(out) + random.randint(0, 2000 * parts_per_kill // 2)
         if not wait_until(lambda: size_of(out) > wanted or process.poll() is not None):  # noqa: B023
             break
         time.sleep(random.uniform(0, 0.02))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            n_done += 1
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        n_done += 1
         process.wait()
     start(str(pictures), out, "--resume").wait()
     return n_done, count_records(out, [str(path) for path in sorted(pictures.iterdir())])

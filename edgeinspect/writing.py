@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import uuid
@@ -19,6 +20,7 @@ from edgeinspect.errors import OutputError
 
 __all__ = [
     "LineFile",
+    "alone_in",
     "draft_folder",
     "output_errors",
     "refuse_foreign",
@@ -27,6 +29,8 @@ __all__ = [
     "temporary_sibling",
     "write_atomically",
 ]
+
+_log = logging.getLogger(__name__)
 
 _HINTS = {
     errno.ENOSPC: ("no space is left on the disk", "free some space, then run it again"),
@@ -80,8 +84,17 @@ class LineFile:
     """A file that grows by whole lines, whatever the disk does. Methods raise OSError."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = path.open("ab", buffering=0)
         self._torn_at: int | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the path still leads to it: nobody has moved or removed it."""
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return False
 
     def append(self, line: bytes, *, is_synced: bool = False) -> None:
         """Append all of it, or leave the file as it was."""
@@ -110,6 +123,39 @@ class LineFile:
     def _mend(self, end: int) -> None:
         self._file.truncate(end)
         self._torn_at = None
+
+
+@contextlib.contextmanager
+def alone_in(path: Path, *, user: str) -> Iterator[None]:
+    """Make a folder if there is none, and hold it alone; the system lets go of it after a kill.
+
+    `user` is what may be in it once at a time, such as "run". Raises: OutputError.
+    """
+    with output_errors(path):
+        if not os.path.lexists(path):
+            path.mkdir(parents=True, exist_ok=True)
+    if not path.is_dir() or not hasattr(os, "O_DIRECTORY"):
+        yield
+        return
+    with output_errors(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _lock(descriptor, path, user)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path, user: str) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        hint = f"stop that {user}, or choose another place"
+        raise OutputError(f"another {user} writes into {path}", hint=hint) from error
+    except OSError as error:  # some network drives know no locks of folders
+        _log.debug("%s cannot be locked: %s", path, error)
 
 
 @contextlib.contextmanager

@@ -28,12 +28,13 @@ from edgeinspect.config import (
     to_dict,
 )
 from edgeinspect.constants import Calibration, RuleConstants, Threshold, one_hot
+from edgeinspect.data.appearance import Appearance
 from edgeinspect.data.images import save_picture
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession
 from edgeinspect.runtime.session import OUTPUTS, open_session
 
-N_GOOD = 16
+N_GOOD = 24
 SHARES = {Statistic.TOP_1_PERCENT: 0.01, Statistic.TOP_01_PERCENT: 0.001}
 
 
@@ -183,6 +184,7 @@ def calibrate_stand_in(
         good_local=scores.local_score.astype(np.float64),
         good_global=scores.global_score.astype(np.float64),
         good_names=tuple(f"good_{i:03d}.png" for i in range(N_GOOD)),
+        good_appearance=np.array([Appearance.of(image).as_row() for image in images]),
     )
 
 

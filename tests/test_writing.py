@@ -9,6 +9,7 @@ import pytest
 from edgeinspect.errors import OutputError
 from edgeinspect.writing import (
     LineFile,
+    alone_in,
     draft_folder,
     output_errors,
     refuse_foreign,
@@ -143,3 +144,16 @@ def test_a_line_that_the_disk_cannot_hold_is_taken_back(tmp_path, monkeypatch, s
     lines.append(b"second\n")
     assert path.read_bytes() == b"first\nsecond\n"
     lines.close()
+
+
+def test_a_folder_is_made_and_held_alone(tmp_path):
+    folder = tmp_path / "a" / "b"
+    with alone_in(folder, user="run"):
+        assert folder.is_dir()
+        with (
+            pytest.raises(OutputError, match=f"another run writes into {folder}"),
+            alone_in(folder, user="run"),
+        ):
+            pass
+    with alone_in(folder, user="run"):
+        pass

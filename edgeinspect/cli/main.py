@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -63,10 +65,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave the process. `arguments` None: the process's own."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     command = next((word for word in words if not word.startswith("-")), None)
-    with trouble_as_one_line(command), termination_interrupts():
-        _refuse_empty(words)
-        build_app(command)(args=words, prog_name="edgeinspect")
+    _print_any_text()
+    try:
+        with trouble_as_one_line(command), termination_interrupts():
+            _refuse_empty(words)
+            build_app(command)(args=words, prog_name="edgeinspect")
+    except Exception:  # a bug of ours; 1 would be an answer of `run`
+        traceback.print_exc()
+        sys.exit(EXIT_TROUBLE)
     raise AssertionError("the application returned instead of leaving")
+
+
+def _print_any_text() -> None:
+    """A file's name need not be UTF-8, and a terminal need not know all that is."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def build_app(command: str | None) -> typer.Typer:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from edgeinspect.runtime.inspector import Reason, Verdict
-from edgeinspect.stream.frames import printable
+from edgeinspect.stream.plain import printable
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -56,7 +56,7 @@ class _Lines(Watcher):
             self._told.add(reason)
             more = " (others of this kind are only counted)"
         where = detail if source in detail else f"{source}: {detail}"
-        self._say(f"warning: not inspected: {where}{more}")
+        self._say(f"warning: not inspected: {' '.join(printable(where).split())}{more}")
 
     def _say(self, line: str) -> None:
         typer.echo(line, err=True)

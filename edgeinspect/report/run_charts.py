@@ -55,8 +55,10 @@ class TimeAxis:
         """Lines at round times, with labels below."""
         top, bottom = panel.top, panel.bottom
         span = self.end_s - self.start_s
-        step = next((s for s in STEPS_S if span / s <= N_TICKS), STEPS_S[-1])
+        longest = STEPS_S[-1] * max(1, math.ceil(span / STEPS_S[-1] / N_TICKS))
+        step = next((s for s in STEPS_S if span / s <= N_TICKS), longest)
         form = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86400 else "%d %b"
+        form = "%b %Y" if step > STEPS_S[-1] else form
         offset = datetime.fromtimestamp(self.start_s).astimezone().utcoffset()
         shift = 0.0 if offset is None else offset.total_seconds()
         first = math.ceil((self.start_s + shift) / step) * step - shift

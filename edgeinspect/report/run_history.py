@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.errors import DataError
-from edgeinspect.stream.records import NOTICES, RECORDS
+from edgeinspect.stream.records import NOTICES, RECORDS, was_judged
 
 __all__ = ["VERDICTS", "RunHistory", "Sample", "read_run"]
 
@@ -37,7 +37,7 @@ class Sample:
 
     Attributes:
         time_s, score, threshold: (n,); a part that has no score has NaN.
-        latency_ms: (n,) of each stage, by its name.
+        latency_ms: (n,) of each stage, by its name; NaN of a part that was not judged.
     """
 
     time_s: NDArray[np.float64]
@@ -223,6 +223,10 @@ def _sample_of(sampled: list[tuple[float, dict[str, Any]]]) -> Sample:
         score=column(record["score"] for record in records),
         threshold=column(record["threshold"] for record in records),
         latency_ms={
-            name: column(record["latency_ms"].get(name) for record in records) for name in stages
+            name: column(
+                record["latency_ms"].get(name) if was_judged(record.get("reason")) else None
+                for record in records
+            )
+            for name in stages
         },
     )

@@ -24,6 +24,7 @@ from edgeinspect.report.run_charts import (
     score_over_time,
 )
 from edgeinspect.report.run_history import RunHistory, Sample, read_run
+from edgeinspect.stream.plain import printable
 from edgeinspect.writing import write_atomically
 
 __all__ = ["REPORT", "Interval", "NgPart", "RunPage", "make_run_report"]
@@ -79,6 +80,7 @@ class RunPage:
     charts: tuple[str, ...]
     intervals: tuple[Interval, ...]
     drift: tuple[tuple[str, str], ...]
+    watched: str
     events: tuple[tuple[str, str], ...]
     gallery: tuple[NgPart, ...]
     facts: tuple[tuple[str, str], ...]
@@ -121,6 +123,7 @@ def _page(run: RunHistory) -> RunPage:
     quantiles = _quantiles_ms(run.sample)
     away = [(one.start_s, one.end_s) for one in intervals]
     drift = [n for n in run.notices if n.get("kind") == "drift"]
+    of_drift = [n for n in run.notices if n.get("kind") in ("drift", "unwatched")]
     axis = TimeAxis(run.first_s, max(run.first_s + 1, run.last_s, *(end for _, end in away)))
     return RunPage(
         title=f"Inspection of {run.n_records:,} parts".replace(",", " "),
@@ -137,7 +140,8 @@ def _page(run: RunHistory) -> RunPage:
             latency_chart(quantiles),
         ),
         intervals=tuple(intervals),
-        drift=tuple((_clock(_time_s(n)), str(n.get("text"))) for n in drift),
+        drift=tuple((_clock(_time_s(n)), str(n.get("text"))) for n in of_drift),
+        watched=_watched(run),
         events=tuple(_events(run)),
         gallery=tuple(_ng_part(run.folder, record) for record in run.last_ng),
         facts=_facts(run),
@@ -180,6 +184,21 @@ def _ended(begin: Mapping[str, Any], end: Mapping[str, Any]) -> Interval:
     start_s = _time_s(begin) if seconds is None else end_s - float(seconds)
     is_over = end.get("kind") == ENDS
     return Interval(start_s=start_s, end_s=end_s, is_over=is_over, text=str(begin.get("text")))
+
+
+def _watched(run: RunHistory) -> str:
+    """How many parts were looked at for drift: each start tells at its end."""
+    ended = [n.get("values") or {} for n in run.notices if n.get("kind") == "ended"]
+    known = [values for values in ended if "n_scores_watched" in values]
+    if not known:
+        return "How many parts were looked at is told at the end of a run."
+    n_scores, n_pictures = (
+        sum(int(values.get(f"n_{name}_watched", 0)) for values in known)
+        for name in ("scores", "pictures")
+    )
+    n_started = sum(n.get("kind") == "started" for n in run.notices)
+    rest = "" if len(known) >= n_started else ", not counting starts without an end"
+    return f"Looked at: {n_scores} scores of OK parts, {n_pictures} pictures{rest}."
 
 
 def _events(run: RunHistory) -> list[tuple[str, str]]:
@@ -225,7 +244,7 @@ def _facts(run: RunHistory) -> tuple[tuple[str, str], ...]:
     n_starts = [("started", f"{len(started)} times")] if len(started) > 1 else []
     made = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
     return (
-        ("folder", str(run.folder)),
+        ("folder", printable(str(run.folder))),
         *known,
         *n_starts,
         ("report", f"edgeinspect {__version__}, {made}"),

@@ -1,10 +1,10 @@
 """Drift: whether parts, or their pictures, are still those that the bundle was calibrated on.
 
-Beside the line, as one of its sinks. The scores of OK parts are compared with those of the good
-parts of calibration, brightness, contrast and sharpness of all parts with those of their pictures:
-a lamp that ages must not become a verdict. A window of the last parts slides along; at each step
-the two-sample test of Kolmogorov and Smirnov (`data.shift`) says how often chance makes a gap as
-large. A drift is told once, until the run is calibrated anew.
+Beside the line, which `drift_watch` takes parts from. The scores of OK parts are compared with
+those of the good parts of calibration, brightness, contrast and sharpness of all parts with those
+of their pictures: a lamp that ages must not become a verdict. A window of the last parts slides
+along; at each step the two-sample test of Kolmogorov and Smirnov (`data.shift`) says how often
+chance makes a gap as large. A drift is told once, until the run is calibrated anew.
 
 How often it is told without a drift: `FALSE_ALARMS` for each part that is looked at, over all that
 is watched, if parts are independent of each other (the level of one test is that rate times the
@@ -15,7 +15,6 @@ frequent: the same part before the camera over and over is no sample.
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,11 +26,9 @@ from edgeinspect.constants import Calibration
 from edgeinspect.data.appearance import Appearance, Trait
 from edgeinspect.data.shift import Gap, chance_of_gap, largest_gap
 from edgeinspect.numbers import percent
-from edgeinspect.runtime.inspector import Verdict
-from edgeinspect.stream.records import Record
-from edgeinspect.stream.sinks.sink import Notice, NoticeKind, RunInfo
+from edgeinspect.stream.notices import Notice, NoticeKind
 
-__all__ = ["FALSE_ALARMS", "STEP", "WINDOW", "Drift", "DriftMonitor", "DriftWindow"]
+__all__ = ["FALSE_ALARMS", "FEWEST_GOOD", "STEP", "WINDOW", "Drift", "DriftMonitor", "DriftWindow"]
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +36,6 @@ WINDOW, STEP = 256, 64  # parts
 FALSE_ALARMS = 1e-6  # expected, for each part that is looked at
 SMALLEST_GAP = 0.25  # of many parts even a gap without consequence is sure
 FEWEST_GOOD = 20  # below, nothing is sure
-LOOKING_SHARE = 0.05  # of a core, for looking at pictures
 SCORE = "score"
 WORDS = {
     SCORE: ("the scores of OK parts differ", "a score", "parts or pictures have changed"),
@@ -91,53 +87,50 @@ class DriftWindow:
 
 
 class DriftMonitor:
-    """Watches records as a sink of whole records (`sinks.opening.PictureSink`)."""
+    """Takes figures of parts, and tells what differs from calibration; for one thread.
 
-    batch = 1
+    Attributes:
+        n_scores, n_pictures: that were taken, by all calibrations.
+        watches_pictures: whether a picture can still tell something.
+    """
 
     def __init__(self, calibration: Calibration, note: Callable[[Notice], None]) -> None:
-        """`note` is told of a drift, such as `Sinks.note`."""
+        """`note` is told of a drift, such as `Run.note`."""
+        self.n_scores = self.n_pictures = 0
         self._note = note
-        self._look_at = 0.0  # on the monotonic clock: the next picture that is looked at
-        self._follow: Calibration | None = calibration
         self._windows: dict[str, DriftWindow] = {}
+        self.use(calibration)
 
     def use(self, calibration: Calibration) -> None:
-        """From the next record on, compare with another calibration; from any thread."""
-        self._follow = calibration
+        """Compare with another calibration from now on."""
+        references = {
+            name: values for name, values in _references(calibration) if len(values) >= FEWEST_GOOD
+        }
+        level = FALSE_ALARMS * STEP / max(1, len(references))
+        self._windows = {n: DriftWindow(values, level=level) for n, values in references.items()}
+        self._unwatched = _why_unwatched(calibration)
 
-    def open(self, about: RunInfo) -> None: ...
+    def say_unwatched(self) -> None:
+        """Tell what cannot be watched with this calibration, if there is anything."""
+        if self._unwatched is not None:
+            _log.warning("%s", self._unwatched)
+            self._note(Notice.now(NoticeKind.UNWATCHED, self._unwatched))
 
-    def put(self, record: Record) -> None:
-        if self._follow is not None:
-            self._windows, self._follow = _windows(self._follow), None
-        found = record.inspection
-        if found.verdict is Verdict.NOT_INSPECTED:
-            return
-        if found.verdict is Verdict.OK and found.score is not None:
-            self._take(SCORE, found.score)
-        self._look(record)
+    @property
+    def watches_pictures(self) -> bool:
+        return any(trait.name in self._windows for trait in Trait)
 
-    def flush(self) -> None: ...
+    def take_score(self, score: float) -> None:
+        """The score of a part that is not above the threshold."""
+        self.n_scores += 1
+        self._take(SCORE, score)
 
-    def note(self, notice: Notice) -> None: ...
-
-    def tick(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def _look(self, record: Record) -> None:
-        """At pictures as often as a share of a core allows."""
-        start = time.monotonic()
-        picture = record.frame.picture
-        is_watched = any(trait.name in self._windows for trait in Trait)
-        if picture is None or not is_watched or start < self._look_at:
-            return
+    def take_picture(self, picture: NDArray[np.uint8]) -> None:
+        """The picture of a part that was judged, (H, W, 3) or (H, W) grey."""
+        self.n_pictures += 1
         values = Appearance.of(picture).as_row()
         for trait, value in zip(Trait, values, strict=True):
             self._take(trait.name, value)
-        end = time.monotonic()
-        self._look_at = end + (end - start) / LOOKING_SHARE
 
     def _take(self, name: str, value: float) -> None:
         window = self._windows.get(name)
@@ -158,12 +151,6 @@ class DriftMonitor:
         self._note(Notice.now(NoticeKind.DRIFT, text, values=values))
 
 
-def _windows(calibration: Calibration) -> dict[str, DriftWindow]:
-    references = dict(_references(calibration))
-    level = FALSE_ALARMS * STEP / len(references)
-    return {name: DriftWindow(values, level=level) for name, values in references.items()}
-
-
 def _references(calibration: Calibration) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """What each figure was at calibration; scores of the good parts that are OK."""
     scores = calibration.good_scores
@@ -171,6 +158,24 @@ def _references(calibration: Calibration) -> Iterator[tuple[str, NDArray[np.floa
     if len(calibration.good_appearance):
         for trait, values in zip(Trait, calibration.good_appearance.T, strict=True):
             yield trait.name, values
+
+
+def _why_unwatched(calibration: Calibration) -> str | None:
+    """What cannot be watched with a calibration, why, and what to do; None: all is watched."""
+    n_ok = len(dict(_references(calibration))[SCORE])
+    n_pictures = len(calibration.good_appearance)
+    lacks_scores, lacks_pictures = n_ok < FEWEST_GOOD, n_pictures < FEWEST_GOOD
+    if not lacks_scores and not lacks_pictures:
+        return None
+    what = "brightness, contrast and sharpness" if lacks_pictures else "scores"
+    what = "scores and pictures" if lacks_pictures and lacks_scores else what
+    why = (
+        "the bundle was calibrated before looks of pictures were kept; calibrate it again"
+        if n_pictures == 0 and not lacks_scores
+        else f"the bundle knows {n_ok} good parts that are OK, {FEWEST_GOOD} are needed;"
+        " calibrate it with more good pictures"
+    )
+    return f"drift of {what} is not watched: {why}"
 
 
 def _tell(name: str, gap: Gap) -> str:

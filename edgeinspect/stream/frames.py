@@ -6,7 +6,6 @@ First step of a stream. Third parties write sources to these two names and `noti
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
@@ -20,8 +19,9 @@ from numpy.typing import NDArray
 from edgeinspect.errors import ImageError
 from edgeinspect.runtime.inspector import Reason
 from edgeinspect.stream.notices import Notice
+from edgeinspect.stream.plain import printable
 
-__all__ = ["Delivery", "Frame", "Recorded", "Source", "printable"]
+__all__ = ["Delivery", "Frame", "Recorded", "Source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,11 +73,6 @@ class Recorded:
                 left[printable(name)] -= 1
             else:
                 yield name
-
-
-def printable(name: str) -> str:
-    """A file's name as text; bytes that are no UTF-8 are shown as the replacement character."""
-    return os.fsencode(name).decode("utf-8", errors="replace")
 
 
 Delivery = Generator["Frame | Notice", None, None]

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
+
+from edgeinspect.stream.plain import is_time, json_type, printable
 
 __all__ = ["OF_PARTS", "Notice", "NoticeKind"]
 
@@ -25,6 +28,7 @@ class NoticeKind(str, enum.Enum):
     RECOVERED = "recovered"
     FROZEN = "frozen"
     DRIFT = "drift"
+    UNWATCHED = "unwatched"
     BUNDLE = "bundle"
     ENGINE = "engine"
     SINK = "sink"
@@ -39,6 +43,7 @@ OF_PARTS = frozenset(
         NoticeKind.RECOVERED,
         NoticeKind.FROZEN,
         NoticeKind.DRIFT,
+        NoticeKind.UNWATCHED,
         NoticeKind.BUNDLE,
         NoticeKind.ENGINE,
     }
@@ -54,6 +59,9 @@ class Notice:
         seconds: how long it lasted, such as an outage that is over; None where that means
             nothing.
         values: figures in JSON types; keys carry their units.
+
+    Sources of third parties make notices as well, so that none can do harm: a number that is not
+    finite is None, as `null` in files, a type that JSON lacks its text.
     """
 
     kind: NoticeKind
@@ -62,6 +70,18 @@ class Notice:
     source: str | None = None
     seconds: float | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        is_length = self.seconds is not None and math.isfinite(self.seconds) and self.seconds >= 0
+        sound = {
+            "kind": NoticeKind(self.kind),
+            "text": printable(str(self.text)),
+            "time_s": self.time_s if is_time(self.time_s) else time.time(),
+            "seconds": self.seconds if is_length else None,
+            "values": json_type(self.values),
+        }
+        for name, value in sound.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def now(cls, kind: NoticeKind, text: str, **about: Any) -> Notice:

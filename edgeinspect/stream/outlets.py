@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgeinspect.constants import Calibration
 from edgeinspect.errors import MissingPackageError
-from edgeinspect.stream.drift import DriftMonitor
+from edgeinspect.stream.drift_watch import DriftWatch
 from edgeinspect.stream.records import Record
 from edgeinspect.stream.sinks import Notice, RunInfo, Sinks, open_sink, open_sinks
 from edgeinspect.stream.sinks.opening import PictureSink
@@ -26,13 +27,18 @@ __all__ = ["Outlets", "check_outlets", "open_outlets"]
 class Outlets:
     """Hand records, notices and new calibrations over; nothing here waits, or raises."""
 
-    def __init__(self, calibration: Calibration, note: Callable[[Notice], None]) -> None:
-        """`note` is told of drift, and gives it back to `Outlets.note`."""
-        self.drift = DriftMonitor(calibration, note)
+    def __init__(self, drift: DriftWatch) -> None:
+        """`drift` gives what it has to say back to `Outlets.note`, by way of the run."""
+        self._drift = drift
         self._sinks: Sinks | None = None
+
+    def begin(self) -> None:
+        """Notices are heard from now on."""
+        self._drift.begin()
 
     def put(self, record: Record) -> None:
         """Hand over a record that stands in `records.jsonl` already; in order."""
+        self._drift.put(record)
         if self._sinks is not None:
             self._sinks.put(record)
 
@@ -43,7 +49,7 @@ class Outlets:
 
     def use(self, calibration: Calibration) -> None:
         """Parts are judged by another calibration from now on."""
-        self.drift.use(calibration)
+        self._drift.use(calibration)
 
     def feed(self, sinks: Sinks) -> None:
         """Hand everything to these from now on."""
@@ -78,9 +84,11 @@ def open_outlets(
         urls: of sinks; view: HOST:PORT of the live page, None for none.
     Raises: ConfigError, MissingPackageError, OutputError.
     """
-    outlets = Outlets(calibration, note)
+    drift = DriftWatch(calibration, note)
+    outlets = Outlets(drift)
+    about = dataclasses.replace(about, n_watched=drift.counts)
     others: list[tuple[str, Sink]] = []
-    pictures: list[tuple[str, PictureSink]] = [("drift", outlets.drift)]
+    pictures: list[tuple[str, PictureSink]] = []
     with contextlib.ExitStack() as stack:
         if view is not None:
             page = stack.enter_context(_serve(view, folder))
@@ -88,6 +96,7 @@ def open_outlets(
             pictures.append(("view", page.pictures))
         sinks = open_sinks(urls, folder=folder, about=about, others=others, pictures=pictures)
         outlets.feed(stack.enter_context(sinks))
+        stack.enter_context(drift)
         yield outlets
 
 

@@ -22,7 +22,7 @@ from edgeinspect.errors import OutputError
 from edgeinspect.report.overlays import draw_overlay, encode_jpeg, encode_map
 from edgeinspect.runtime.inspector import Region, Verdict
 from edgeinspect.stream.records import FOLDERS, Record, RecordFolder
-from edgeinspect.writing import write_atomically
+from edgeinspect.writing import output_errors, write_atomically
 
 __all__ = ["KEEP_GIB", "PictureStore"]
 
@@ -84,6 +84,8 @@ class PictureStore:
             oldest, size = self._kept.popleft()
             oldest.unlink(missing_ok=True)
             self.n_bytes -= size
+        with output_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data, is_synced=False)
         self._kept.append((path, len(data)))
         self.n_bytes += len(data)

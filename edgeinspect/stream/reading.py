@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeinspect.errors import ConfigError, ImageError
+from edgeinspect.errors import ConfigError, DataError, EdgeInspectError, ImageError
 from edgeinspect.runtime.inspector import Reason
 from edgeinspect.stream.frames import Frame, Source
 from edgeinspect.stream.intake import Intake, Lane
 from edgeinspect.stream.notices import Notice
+from edgeinspect.stream.plain import is_time
 
 __all__ = ["Reader", "Selection", "read_roi"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +74,7 @@ class Reader:
         stop: threading.Event,
         note: Callable[[Notice], None],
     ) -> None:
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self._source = source
         self._lane = lane
         self._intake = intake
@@ -99,12 +104,19 @@ class Reader:
                         continue
                     n_frames += 1
                     is_wanted = (n_frames - 1) % self._selection.every == 0 and self._is_time()
-                    if is_wanted and not self._intake.put(self._lane, self._selection.crop(item)):
+                    if is_wanted and not self._deliver(item):
                         return
-        except BaseException as error:  # raised again on the caller's thread
+        except (EdgeInspectError, AssertionError) as error:  # raised again on the caller's thread
             self.error = error
+        except Exception as error:  # of the system, or a bug of a third party's
+            _log.debug("a source failed", exc_info=True)
+            of = "the source" if self._lane.name is None else f"the source {self._lane.name}"
+            self.error = DataError(f"{of} failed: {type(error).__name__}: {error}")
         finally:
             self._intake.end(self._lane)
+
+    def _deliver(self, frame: Frame) -> bool:
+        return self._intake.put(self._lane, self._selection.crop(_with_sound_times(frame)))
 
     def _is_time(self) -> bool:
         """Whether the rate allows another frame now; files wait until it does."""
@@ -119,3 +131,12 @@ class Reader:
             self._stop.wait(self._next_s - now_s)
         self._next_s = max(self._next_s + step_s, now_s)
         return True
+
+
+def _with_sound_times(frame: Frame) -> Frame:
+    """The frame; where a third party gives a time that is none, it is delivered now."""
+    if is_time(frame.time_s) and math.isfinite(frame.started_s) and math.isfinite(frame.decode_ms):
+        return frame
+    return dataclasses.replace(
+        frame, time_s=time.time(), started_s=time.perf_counter(), decode_ms=0.0
+    )

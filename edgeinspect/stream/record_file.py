@@ -26,7 +26,7 @@ from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.records import Record
 from edgeinspect.writing import LineFile, output_errors
 
-__all__ = ["HOLD_S", "Fsync", "RecordWriter", "read_back"]
+__all__ = ["HOLD_S", "Fsync", "RecordWriter", "last_bundle", "read_back"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 HOLD_S = 60.0  # records wait so long for a disk that takes none
 MOST_HELD = 10_000  # and so many of them: some 10 MB
 RETRY_S = 0.5
+TAIL = 1 << 20  # bytes, more than a record has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +110,24 @@ class RecordWriter:
     def retry(self) -> None:
         """Try again what waits, if it is time. Raises: as `write`."""
         with self._lock:
+            if not self._file.is_there:
+                self._open_again()
             if self._waiting and self._is_time():
                 self._write_waiting()
+
+    def _open_again(self) -> None:
+        """Somebody moved or removed the file, or its folder: begin another in its place."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = LineFile(self.path)
+        except OSError as error:
+            _log.debug("%s cannot be opened again: %s", self.path, error)
+            return
+        self._file.close()
+        self._file = file
+        text = f"{self.path} was moved or removed; records go on in a new file of that name"
+        _log.error("%s", text)
+        self._note(Notice.now(NoticeKind.DISK, text))
 
     def finish(self, *, within_s: float) -> None:
         """Write what still waits. Raises: OutputError if that cannot be done in time."""
@@ -194,6 +211,19 @@ def read_back(
         stream: Recorded(next_seq=n, sources=sources.get(stream, Counter()))
         for stream, n in next_seq.items()
     }
+
+
+def last_bundle(path: Path) -> str | None:
+    """What judged the last part of a file of whole records; None if that is not known."""
+    if not path.exists():
+        return None
+    with output_errors(path), path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+        lines = file.read().splitlines()
+    try:
+        return str(json.loads(lines[-1])["bundle"]) or None
+    except (IndexError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _sound_records(path: Path) -> Iterator[tuple[str | None, int, str]]:

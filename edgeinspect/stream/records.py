@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 import shutil
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeinspect.runtime.inspector import Inspection, Reason, Verdict
-from edgeinspect.stream.frames import Frame, printable
+from edgeinspect.stream.frames import Frame
+from edgeinspect.stream.plain import finite, printable
 from edgeinspect.writing import output_errors, refuse_foreign
 
 __all__ = [
@@ -37,12 +37,14 @@ __all__ = [
     "RecordFolder",
     "past_deadline",
     "prepare_record_folder",
+    "was_judged",
 ]
 
 RECORDS = "records.jsonl"
 NOTICES = "notices.jsonl"
 FOLDERS = ("overlays", "maps", "crops")
 PLACES = "sinks"  # how far each durable sink has come
+JUDGED = frozenset({None, Reason.DEADLINE, Reason.NON_FINITE})
 LONGEST_STEM = 120  # bytes of a source's name in the names of files
 
 
@@ -97,14 +99,14 @@ class Record:
             ),
             "verdict": found.verdict.value,
             "reason": None if found.reason is None else found.reason.value,
-            "score": _finite(found.score),
-            "local_score": _finite(found.local_score),
-            "global_score": _finite(found.global_score),
-            "threshold": _finite(found.threshold),
+            "score": finite(found.score),
+            "local_score": finite(found.local_score),
+            "global_score": finite(found.global_score),
+            "threshold": finite(found.threshold),
             "measure": None if found.measure is None else found.measure.value,
             "scale": found.scale,
             "regions": [
-                {"box": list(r.box), "area_px": r.area_px, "peak": _finite(r.peak)}
+                {"box": list(r.box), "area_px": r.area_px, "peak": finite(r.peak)}
                 for r in found.regions
             ],
             "latency_ms": {
@@ -115,6 +117,15 @@ class Record:
             "map": self.map,
             "notices": [notice.to_plain() for notice in self.frame.notices],
         }
+
+
+def was_judged(reason: str | None) -> bool:
+    """Whether a part with this `reason`, None for OK and NG, went all the way to its verdict.
+
+    Wherever latencies are told they are those of such parts: a frame that was dropped or could not
+    be read has come to nothing in no time, or after long, and is counted by its reason instead.
+    """
+    return reason in JUDGED
 
 
 def past_deadline(found: Inspection, total_ms: float, deadline_ms: float) -> Inspection:
@@ -179,10 +190,6 @@ def _empty(folder: RecordFolder) -> None:
         (folder.path / name).unlink(missing_ok=True)
     for name in (*FOLDERS, PLACES):
         shutil.rmtree(folder.path / name, ignore_errors=True)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _file_stem(frame: Frame) -> str:

@@ -6,6 +6,7 @@ The calling thread only watches: it notices a stop, a changed bundle, and that a
 from __future__ import annotations
 
 import enum
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,16 +23,19 @@ from edgeinspect.stream.frames import Recorded, Source
 from edgeinspect.stream.inspectors import Inspectors
 from edgeinspect.stream.intake import Intake, Lane, Overload
 from edgeinspect.stream.judge import Judge
-from edgeinspect.stream.notices import OF_PARTS, Notice
+from edgeinspect.stream.notices import OF_PARTS, Notice, NoticeKind
 from edgeinspect.stream.pictures import KEEP_GIB, PictureStore
 from edgeinspect.stream.pipeline import Pipeline, PipelineSettings
 from edgeinspect.stream.reading import Reader, Selection
-from edgeinspect.stream.record_file import HOLD_S, Fsync, RecordWriter, read_back
+from edgeinspect.stream.record_file import HOLD_S, Fsync, RecordWriter, last_bundle, read_back
 from edgeinspect.stream.records import Record, prepare_record_folder
 from edgeinspect.stream.sinks.sink import RunInfo
 from edgeinspect.stream.summary import RunSummary, Tally
+from edgeinspect.writing import alone_in
 
 __all__ = ["Outlet", "Run", "RunSettings", "RunSummary", "Save", "run_stream"]
+
+_log = logging.getLogger(__name__)
 
 TICK_S = 0.05  # how soon a stop or a changed bundle is noticed
 LAST_RECORDS_S = 5.0  # at the end, for records that the disk did not take
@@ -47,7 +51,11 @@ class Save(str, enum.Enum):
 
 
 class Outlet(Protocol):
-    """Where records and notices go besides the files (`sinks.Sinks`); never slow, never raises."""
+    """Where records and notices go besides the files (`outlets`); never slow, never raises."""
+
+    def begin(self) -> None:
+        """Called once, before the first record: what it has to say is heard."""
+        ...
 
     def put(self, record: Record) -> None: ...
 
@@ -116,6 +124,7 @@ class Run:
         self._outlet: Outlet | None = None
         self._on_record = on_record
         self._recorded = self._read_back(sources)
+        self._bundle_before = last_bundle(self.folder.records) if settings.resume else None
         lanes = [self._lane(name, source) for name, source in sources.items()]
         depth = max(4, 2 * inspectors.current.batch)
         self.intake = Intake(lanes, depth=depth, stop=stop)
@@ -165,6 +174,9 @@ class Run:
         """
         self._outlet = outlet
         self._inspectors.note = self.note
+        if outlet is not None:
+            outlet.begin()
+        self._say_other_bundle()
         fsync, hold_s = self._settings.fsync, self._settings.hold_s
         with RecordWriter(
             self.folder.records, fsync=fsync, hold_s=hold_s, note=self.note
@@ -177,6 +189,17 @@ class Run:
         n_in, n_out = self.intake.n_delivered, self._writer.n_written
         assert n_in == n_out, f"{n_in} frames were delivered, {n_out} records written"
         return self._summary()
+
+    def _say_other_bundle(self) -> None:
+        """When a run goes on with another bundle than the one that judged its last part."""
+        inspector, before = self._inspectors.current, self._bundle_before
+        if before is None or before == inspector.bundle.short_id:
+            return
+        text = (
+            f"parts are judged by the bundle {inspector.bundle.short_id}, those before by {before}"
+        )
+        _log.warning("%s", text)
+        self.note(Notice.now(NoticeKind.BUNDLE, text, values=Judge.of(inspector).to_plain()))
 
     def _flow(self, on_tick: Callable[[Run], None]) -> None:
         """Until all that was delivered has its record. Raises: as `work`."""
@@ -317,13 +340,14 @@ def run_stream(
     inspectors = inspector if isinstance(inspector, Inspectors) else Inspectors(inspector)
     named: Mapping[str | None, Source]
     named = sources if isinstance(sources, Mapping) else {None: sources}
-    run = Run(
-        inspectors,
-        named,
-        out,
-        settings,
-        stop=stop or threading.Event(),
-        on_record=on_record,
-    )
-    with connect(run) as outlet:
-        return run.work(outlet, on_tick)
+    with alone_in(out, user="run"):
+        run = Run(
+            inspectors,
+            named,
+            out,
+            settings,
+            stop=stop or threading.Event(),
+            on_record=on_record,
+        )
+        with connect(run) as outlet:
+            return run.work(outlet, on_tick)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeinspect.runtime.inspector import Reason, Verdict
-from edgeinspect.stream.records import Record
+from edgeinspect.stream.records import Record, was_judged
 
 __all__ = ["RunSummary", "Tally"]
 
@@ -27,7 +27,7 @@ class RunSummary:
         n_frames: what the sources delivered; n_records: lines written, the same number.
         n_before: records of earlier starts that this one went on from.
         n_by_verdict, n_by_reason: counts by verdict and, of NOT-INSPECTED, by reason.
-        latency_ms: p50, p90 and p99 of the records' `total`.
+        latency_ms: p50, p90 and p99 of `total` of the parts that were judged.
         is_interrupted: it was stopped before its sources ended.
         is_endless: a source never ends, so that stopping is how the run ends.
     """
@@ -94,7 +94,8 @@ class Tally:
         self.verdicts[found.verdict] += 1
         if found.reason is not None:
             self.reasons[found.reason] = self.reasons.get(found.reason, 0) + 1
-        self.totals_ms.append(record.latency.total)
+        if was_judged(found.reason):
+            self.totals_ms.append(record.latency.total)
 
     @property
     def status(self) -> str:

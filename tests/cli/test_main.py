@@ -112,11 +112,15 @@ def test_a_signal_in_a_command_leaves_with_a_word_about_what_was_kept(
             raise KeyboardInterrupt("step 3 is kept") from None
 
     monkeypatch.setattr("edgeinspect.cli.doctor.doctor", doctor)
-    before = signal.getsignal(number)
-    with pytest.raises(SystemExit, match="130"):
-        main(["doctor"])
-    assert capsys.readouterr().err == "interrupted: step 3 is kept\n"
-    assert signal.getsignal(number) is before
+    handlers = {number: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    outside = signal.signal(number, handlers[number])  # whatever started the tests ignores
+    try:
+        with pytest.raises(SystemExit, match="130"):
+            main(["doctor"])
+        assert capsys.readouterr().err == "interrupted: step 3 is kept\n"
+        assert signal.getsignal(number) is handlers[number]
+    finally:
+        signal.signal(number, outside)
 
 
 def test_an_empty_word_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,3 +165,15 @@ from edgeinspect.cli.main import main
     ).stdout
     names = done.rsplit("MODULES", 1)[1].split()
     return set(names) if whole_names else {name.partition(".")[0] for name in names}
+
+
+def test_a_bug_has_its_traceback_and_the_code_of_trouble(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def doctor() -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr("edgeinspect.cli.doctor.doctor", doctor)
+    with pytest.raises(SystemExit, match="2"):
+        main(["doctor"])
+    assert "AssertionError: a bug" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from edgeinspect.stream.record_file import Fsync
 from edgeinspect.stream.run import Save
 from tests.bundles import make_bundle
 from tests.stream.made_frames import make_pictures, read_records
-from tests.stream.made_records import wait_until
+from tests.stream.made_records import HANGS_S, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -167,14 +168,14 @@ def test_a_runtime_that_is_not_there_is_trouble(tmp_path, bundle, capsys):
     )
 
 
-def start(words: Sequence[str], **pipes: int) -> subprocess.Popen[str]:
+def start(words: Sequence[str], **how: Any) -> subprocess.Popen[str]:
     code = f"from edgeinspect.cli.main import main; main({list(words)!r})"
     return subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **pipes,
+        **how,
     )
 
 
@@ -185,11 +186,11 @@ def words_for(bundle: Path, source: Path | str, out: Path, *options: str) -> lis
 def test_ctrl_c_ends_with_complete_records_a_summary_and_130(tmp_path, bundle):
     folder = tmp_path / "in"
     make_pictures(folder, ["broken"] + ["good"] * 150)  # the first is complained about at once
-    process = start(words_for(bundle, folder, tmp_path / "out", "--fps", "50"))
+    process = start(words_for(bundle, folder, tmp_path / "out", "--fps", "1"))
     assert process.stderr is not None
     assert "000_broken.png" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    printed, talk = process.communicate(timeout=30)
+    printed, talk = process.communicate(timeout=HANGS_S)
     assert process.returncode == 130
     n = len(read_records(tmp_path / "out"))
     assert 0 < n <= 150
@@ -209,7 +210,7 @@ def test_sigterm_is_how_a_run_on_an_endless_source_ends(tmp_path, bundle, kinds,
     more.rename(folder / "more.png")
     wait_until(lambda: len(whole_records(out)) == 2)
     process.send_signal(signal.SIGTERM)
-    printed, talk = process.communicate(timeout=30)
+    printed, talk = process.communicate(timeout=HANGS_S)
     assert process.returncode == code
     n = 2
     assert f"records in {n} = records out {n}" in printed
@@ -219,10 +220,11 @@ def test_sigterm_is_how_a_run_on_an_endless_source_ends(tmp_path, bundle, kinds,
 def test_a_run_that_was_killed_is_resumed_with_the_first_part_without_record(tmp_path, bundle):
     folder = make_pictures(tmp_path / "in", ["broken", *["good"] * 40])
     out = tmp_path / "out"
-    process = start(words_for(bundle, folder, out, "--fps", "40", "--resume"))
+    process = start(words_for(bundle, folder, out, "--fps", "2", "--resume"))
     wait_until(lambda: (out / "records.jsonl").exists() and len(whole_records(out)) > 3)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=HANGS_S)
+    assert len(whole_records(out)) < 41
     with (out / "records.jsonl").open("ab") as file:
         file.write(b'{"seq": 12, "sou')  # as a kill in the middle of a write leaves it
     assert run(bundle, folder, out, "--resume") == 0
@@ -333,31 +335,35 @@ def test_the_panel_shows_rate_verdicts_latency_and_the_last_ng_part(tmp_path, bu
     """On a real terminal: a pseudo-terminal of the system."""
     import pty
 
-    pictures = make_pictures(tmp_path / "in", ["good", "bad", "broken", *["good"] * 20])
+    pictures = make_pictures(tmp_path / "in", ["good", "bad", "broken", *["good"] * 60])
     leader, follower = pty.openpty()
     code = (
         "from edgeinspect.cli.main import main;"
-        f" main({words_for(bundle, pictures, tmp_path / 'out', '--fps', '20')!r})"
+        f" main({words_for(bundle, pictures, tmp_path / 'out', '--fps', '2')!r})"
     )
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=follower, env=environment
     )
     os.close(follower)
-    shown = b""
-    while True:
-        try:
-            data = os.read(leader, 1 << 16)
-        except OSError:  # how the end of a terminal is told
-            break
-        if not data:
-            break
+    wanted = {"edgeinspect run", "of 63", "a second", "last NG", "001_bad.png", "p99"}
+    shown = ""
+    while (data := _read_terminal(leader)) and not all(words in shown for words in wanted):
         shown += data
+    process.send_signal(signal.SIGINT)
+    while _read_terminal(leader):
+        pass  # a program that nobody reads from would wait
     os.close(leader)
-    process.wait(timeout=30)
-    text = shown.decode(errors="replace")
-    for words in ("edgeinspect run", "of 23", "a second", "last NG", "001_bad.png", "p99"):
-        assert words in text, text[-2000:]
+    assert process.wait(timeout=HANGS_S) == 130
+    assert {words for words in wanted if words not in shown} == set()
+
+
+def _read_terminal(leader: int) -> str:
+    """What is shown next; nothing once the program has left its terminal."""
+    try:
+        return os.read(leader, 1 << 16).decode(errors="replace")
+    except OSError:  # how the end of a terminal is told
+        return ""
 
 
 @pytest.mark.parametrize("words", [["--sink", "foo://x"], ["--view", "nowhere"]])
@@ -396,3 +402,50 @@ def test_options_win_over_the_plan(tmp_path, planned, capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out)["from_plan"] == {}
     assert "plan" not in printed.err
+
+
+def test_names_that_are_no_utf8_are_judged_told_and_reported(tmp_path, bundle):
+    folder = make_pictures(tmp_path / "in", ["bad", "good"])
+    for path in folder.iterdir():
+        path.rename(os.fsdecode(os.fsencode(path.with_suffix("")) + b"\xff\n.png"))
+    (folder / "empty.png").touch()
+    out = Path(os.fsdecode(os.fsencode(tmp_path) + b"/out\xff"))
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    process = start(words_for(bundle, folder, out, "--json"), env=environment)
+    printed, talk = process.communicate(timeout=HANGS_S)
+    assert process.returncode == 1
+    assert json.loads(printed)["out"] == str(out)
+    assert talk.count("\n") == 1
+    assert "empty.png is empty" in talk
+    process = start(["report", str(out)], env=environment)
+    process.communicate(timeout=HANGS_S)
+    assert process.returncode == 0
+
+
+def test_a_second_run_into_the_same_folder_is_refused_and_the_first_goes_on(tmp_path, bundle):
+    folder, out = make_pictures(tmp_path / "in", ["good"]), tmp_path / "out"
+    first = start(words_for(bundle, f"watch:{folder}", out))
+    wait_until(lambda: (out / "records.jsonl").exists() and len(whole_records(out)) == 1)
+    for option in ("--force", "--resume"):
+        second = start(words_for(bundle, folder, out, option))
+        _, talk = second.communicate(timeout=HANGS_S)
+        assert second.returncode == 2
+        assert "another run writes into" in one_error_line(talk)
+    assert len(whole_records(out)) == 1
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=HANGS_S)
+    assert first.returncode == 0
+    assert run(bundle, folder, out, "--resume") == 0
+
+
+def test_a_run_that_goes_on_with_another_bundle_says_so(tmp_path, bundle):
+    pictures, out = make_pictures(tmp_path / "in", ["good"]), tmp_path / "out"
+    run(bundle, pictures, out)
+    make_pictures(tmp_path / "more", ["good"])
+    (tmp_path / "more" / "000_good.png").rename(pictures / "001_good.png")
+    run(make_bundle(tmp_path, resize=ResizeRule.SQUASH), pictures, out, "--resume")
+    first, second = read_records(out)
+    (notice,) = second["notices"]
+    assert first["notices"] == []
+    assert (notice["kind"], notice["values"]["bundle_hash"]) == ("bundle", second["bundle"])
+    assert first["bundle"] in notice["text"]

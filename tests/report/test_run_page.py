@@ -66,6 +66,43 @@ def test_counts_latencies_and_rate_are_those_of_the_records(folder):
     assert page.rate_per_s == pytest.approx(55 / 108)
 
 
+def test_latencies_are_of_parts_that_were_judged(folder):
+    write(folder, [Verdict.OK] * 3)
+    dropped = made_record(3, Verdict.NOT_INSPECTED)
+    slow = dataclasses.replace(dropped.latency, total=9000.0)
+    with folder.records.open("a") as file:
+        file.write(at(dataclasses.replace(dropped, latency=slow), START_S + 9).to_line())
+    assert make_run_report(folder.path).quantiles_ms["total"] == (20.0, 20.0, 20.0)
+
+
+def test_a_run_that_judged_nothing_has_a_report_without_latencies(folder):
+    write(folder, [Verdict.NOT_INSPECTED] * 3)
+    assert make_run_report(folder.path).quantiles_ms == {}
+
+
+def test_a_clock_that_was_wrong_at_first_gives_no_endless_axis(folder):
+    write(folder, [Verdict.OK] * 3)
+    with folder.records.open("a") as file:
+        file.write(at(made_record(3), 5.0).to_line())  # a box whose battery is empty
+    charts = make_run_report(folder.path).charts
+    assert sum(chart.count("<text") for chart in charts) < 200
+    assert "2000" in charts[0]
+
+
+def test_how_much_was_watched_for_drift_and_what_was_not_is_told(folder):
+    write(folder, MIXED)
+    watched = {"n_scores_watched": 50, "n_pictures_watched": 12}
+    note(folder, "started", 0)
+    note(folder, "unwatched", 1, text="drift of pictures is not watched")
+    note(folder, "ended", 60, values=watched)
+    note(folder, "started", 70)
+    page = make_run_report(folder.path)
+    assert page.drift[0][1] == "drift of pictures is not watched"
+    assert page.watched == (
+        "Looked at: 50 scores of OK parts, 12 pictures, not counting starts without an end."
+    )
+
+
 def test_chromium_shows_the_charts_the_outage_the_drift_and_the_gallery(folder, tmp_path):
     write(folder, MIXED)
     note(folder, "outage", 20)

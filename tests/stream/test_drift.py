@@ -8,13 +8,9 @@ import pytest
 from edgeinspect.bundle import read_bundle
 from edgeinspect.constants import Calibration
 from edgeinspect.data.appearance import Appearance
-from edgeinspect.runtime.inspector import Verdict
-from edgeinspect.stream import drift as drift_module
 from edgeinspect.stream.drift import STEP, WINDOW, DriftMonitor, DriftWindow
-from edgeinspect.stream.records import Record
-from edgeinspect.stream.sinks import Notice
+from edgeinspect.stream.notices import Notice, NoticeKind
 from tests.bundles import good_picture, make_bundle
-from tests.stream.made_records import made_record
 
 N_GOOD = 100
 
@@ -37,21 +33,18 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
 
 
 @pytest.fixture
-def watched(calibration, monkeypatch):
-    monkeypatch.setattr(drift_module, "LOOKING_SHARE", np.inf)  # at every picture
+def watched(calibration):
     notices: list[Notice] = []
     return DriftMonitor(calibration, notices.append), notices
 
 
-def parts(n: int, *, score: float = 1.0, shade: int = 0, seed: int = 0) -> list[Record]:
+def feed(
+    monitor: DriftMonitor, n: int, *, score: float = 1.0, shade: int = 0, seed: int = 0
+) -> None:
     rng = np.random.default_rng(seed)
-    made = []
     for seq in range(n):
-        record = made_record(seq, score=float(rng.normal(score, 0.1)))
-        picture = good_picture(1000 + seed * n + seq) - np.uint8(shade)
-        frame = dataclasses.replace(record.frame, picture=picture)
-        made.append(dataclasses.replace(record, frame=frame))
-    return made
+        monitor.take_score(float(rng.normal(score, 0.1)))
+        monitor.take_picture(good_picture(1000 + seed * n + seq) - np.uint8(shade))
 
 
 def told(notices: list[Notice]) -> list[str]:
@@ -60,15 +53,13 @@ def told(notices: list[Notice]) -> list[str]:
 
 def test_parts_like_those_of_calibration_are_no_drift(watched):
     monitor, notices = watched
-    for record in parts(4 * WINDOW):
-        monitor.put(record)
+    feed(monitor, 4 * WINDOW)
     assert notices == []
 
 
 def test_higher_scores_are_told_once_with_the_figures(watched, caplog):
     monitor, notices = watched
-    for record in parts(4 * WINDOW, score=1.1):
-        monitor.put(record)
+    feed(monitor, 4 * WINDOW, score=1.1)
     assert told(notices) == ["score"]
     assert notices[0].values["share"] > notices[0].values["reference_share"] + 0.25
     assert caplog.text.count("drift: the scores of OK parts differ from calibration") == 1
@@ -76,52 +67,58 @@ def test_higher_scores_are_told_once_with_the_figures(watched, caplog):
 
 def test_a_lamp_that_ages_is_told_as_brightness_and_not_as_score(watched):
     monitor, notices = watched
-    for record in parts(2 * WINDOW, shade=2):
-        monitor.put(record)
+    feed(monitor, 2 * WINDOW, shade=2)
     assert told(notices) == ["brightness"]
     assert notices[0].values["is_lower"]
-
-
-def test_parts_that_were_not_inspected_are_not_looked_at(watched):
-    monitor, notices = watched
-    for seq in range(2 * WINDOW):
-        monitor.put(made_record(seq, Verdict.NOT_INSPECTED))
-    assert notices == []
 
 
 def test_a_new_calibration_starts_anew(watched, calibration):
     monitor, notices = watched
     for _ in range(2):
-        for record in parts(2 * WINDOW, score=1.1):
-            monitor.put(record)
+        feed(monitor, 2 * WINDOW, score=1.1)
         monitor.use(calibration)
     assert told(notices) == ["score", "score"]
 
 
-def test_a_calibration_that_knows_no_pictures_watches_scores(calibration, monkeypatch):
-    older = dataclasses.replace(calibration, good_appearance=np.zeros((0, 3)))
+def without_pictures(calibration: Calibration) -> Calibration:
+    return dataclasses.replace(calibration, good_appearance=np.zeros((0, 3)))
+
+
+def of_the_first(calibration: Calibration, n: int) -> Calibration:
+    """The calibration if it had been of the first parts alone."""
+    names = ("good_scores", "good_local", "good_global", "good_names", "good_appearance")
+    return dataclasses.replace(calibration, **{k: getattr(calibration, k)[:n] for k in names})
+
+
+def test_a_calibration_that_knows_no_pictures_watches_scores(calibration):
     notices: list[Notice] = []
-    monitor = DriftMonitor(older, notices.append)
-    for record in parts(2 * WINDOW, score=1.1, shade=20):
-        monitor.put(record)
+    monitor = DriftMonitor(without_pictures(calibration), notices.append)
+    feed(monitor, 2 * WINDOW, score=1.1, shade=20)
     assert told(notices) == ["score"]
 
 
-def test_pictures_cost_a_small_share_of_a_core(calibration):
-    monitor = DriftMonitor(calibration, lambda notice: None)
-    n_looks = 0
-    of = Appearance.of
+def test_what_is_not_watched_is_said_with_what_to_do(calibration, caplog):
+    few = of_the_first(calibration, 12)
+    high = dataclasses.replace(calibration, good_scores=calibration.good_scores + 9)
+    notices: list[Notice] = []
+    for one in (calibration, few, without_pictures(calibration), high):
+        DriftMonitor(one, notices.append).say_unwatched()
+    assert [notice.text for notice in notices] == [
+        "drift of scores and pictures is not watched: the bundle knows 12 good parts that are OK,"
+        " 20 are needed; calibrate it with more good pictures",
+        "drift of brightness, contrast and sharpness is not watched: the bundle was calibrated"
+        " before looks of pictures were kept; calibrate it again",
+        "drift of scores is not watched: the bundle knows 0 good parts that are OK, 20 are needed;"
+        " calibrate it with more good pictures",
+    ]
+    assert {notice.kind for notice in notices} == {NoticeKind.UNWATCHED}
+    assert caplog.text.count("is not watched") == 3
 
-    def counted(picture: np.ndarray) -> Appearance:
-        nonlocal n_looks
-        n_looks += 1
-        return of(picture)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drift_module.Appearance, "of", counted)
-        for record in parts(50):
-            monitor.put(record)
-    assert 1 <= n_looks < 25
+def test_few_good_parts_are_no_reference(calibration):
+    notices: list[Notice] = []
+    feed(DriftMonitor(of_the_first(calibration, 12), notices.append), 2 * WINDOW, score=1.5)
+    assert notices == []
 
 
 def test_false_alarms_are_as_rare_as_stated():
@@ -133,8 +130,3 @@ def test_false_alarms_are_as_rare_as_stated():
             n_alarms += window.add(float(rng.normal())) is not None
         n_tests += 5
     assert n_alarms <= 2 * level * n_tests  # the smallest gap that counts makes it rarer still
-
-
-def test_few_good_parts_are_no_reference():
-    window = DriftWindow(np.zeros(10), level=0.5)
-    assert all(window.add(9.0) is None for _ in range(2 * WINDOW))

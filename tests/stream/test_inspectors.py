@@ -18,6 +18,7 @@ from edgeinspect.stream.opening import InspectorSettings, open_inspector_for_str
 from edgeinspect.stream.run import run_stream
 from tests.bundles import make_bundle
 from tests.stream.made_frames import MadeSource, read_records
+from tests.stream.made_records import HANGS_S
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_a_swap_between_two_parts_leaves_none_unjudged(tmp_path, how):
             for frame in super().frames(stop):
                 if frame.seq == 10:
                     recalibrate(how.path, 1e-6)
-                    assert swapped.wait(20)
+                    assert swapped.wait(HANGS_S)
                 yield frame
 
     swapped = threading.Event()

@@ -57,9 +57,12 @@ def test_drift_is_handed_to_the_run_for_the_records(tmp_path, calibration):
     )
     told: list[Notice] = []
     with open_outlets(tmp_path, ABOUT, many, note=told.append) as outlets:
+        outlets.begin()
         for seq in range(2 * WINDOW):
-            outlets.drift.put(made_record(seq, score=1.5))
-    assert [notice.kind for notice in told] == [NoticeKind.DRIFT]
+            outlets.put(made_record(seq, score=1.5))
+    assert [notice.kind for notice in told] == [NoticeKind.UNWATCHED, NoticeKind.DRIFT]
+    ended = json.loads((tmp_path / "notices.jsonl").read_text().splitlines()[-1])
+    assert ended["values"] == {"n_scores_watched": 2 * WINDOW, "n_pictures_watched": 0}
 
 
 def test_a_wrong_address_stops_the_run_before_it_starts(tmp_path, calibration):

@@ -11,6 +11,7 @@ from edgeinspect.stream.intake import Intake, Lane
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.reading import Reader, Selection, read_roi
 from tests.stream.made_frames import MadeSource, made_frame
+from tests.stream.made_records import HANGS_S
 
 
 def read(source: MadeSource, selection: Selection) -> list[Frame]:
@@ -21,7 +22,7 @@ def read(source: MadeSource, selection: Selection) -> list[Frame]:
     frames = []
     while (frame := intake.take()) is not None:
         frames.append(frame)
-    assert reader.end(within_s=20)
+    assert reader.end(within_s=HANGS_S)
     return frames
 
 

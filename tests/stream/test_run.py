@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
 import threading
 from pathlib import Path
 
@@ -11,16 +14,19 @@ from hypothesis import strategies as st
 
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import ResizeRule
-from edgeinspect.errors import EngineError
+from edgeinspect.errors import DataError, EngineError
 from edgeinspect.report.overlays import MAP_STEPS
 from edgeinspect.runtime.inspector import Inspector, Reason
 from edgeinspect.runtime.session import Session, open_session
 from edgeinspect.stream.frames import Delivery
 from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.outlets import open_outlets
+from edgeinspect.stream.pipeline import PipelineSettings
 from edgeinspect.stream.records import Record
-from edgeinspect.stream.run import RunSettings, RunSummary, Save, run_stream
+from edgeinspect.stream.run import Run, RunSettings, RunSummary, Save, run_stream
 from tests.bundles import make_bundle
 from tests.stream.made_frames import KINDS, MadeSource, read_records
+from tests.stream.made_records import HANGS_S
 
 VERDICT_OF = {"good": "OK", "bad": "NG", "wide": "OK"}  # of the others: NOT-INSPECTED
 
@@ -148,7 +154,7 @@ def test_only_notices_of_parts_go_into_records(tmp_path, bundle, session):
     run_stream(Inspector(bundle, session), Told(["good"]), tmp_path)
     (record,) = read_records(tmp_path)
     kinds = {notice["kind"] for notice in record["notices"]}
-    assert kinds == {"outage", "recovered", "frozen", "drift", "bundle", "engine"}
+    assert kinds == {"outage", "recovered", "frozen", "drift", "unwatched", "bundle", "engine"}
 
 
 def test_a_run_with_notices_in_its_records_is_resumed(tmp_path, bundle, session):
@@ -177,14 +183,14 @@ def test_after_a_session_failed_for_good_every_frame_has_its_record(tmp_path, bu
         def close(self) -> None:
             pass
 
-    n_before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises(EngineError, match="fell off"):
         run(Inspector(bundle, Failing()), ["good"] * 5, tmp_path)  # type: ignore[arg-type]
     records = read_records(tmp_path)
     assert [record["seq"] for record in records] == list(range(len(records)))
     assert [record["reason"] for record in records[:2]] == [None, None]
     assert {record["reason"] for record in records[2:]} == {"engine"}
-    assert threading.active_count() == n_before
+    assert set(threading.enumerate()) <= before
 
 
 def test_the_summary_as_json_has_stable_keys(tmp_path, bundle, session):
@@ -193,3 +199,87 @@ def test_the_summary_as_json_has_stable_keys(tmp_path, bundle, session):
     assert plain["reasons"] == {"unreadable": 1}
     assert (plain["records_in"], plain["records_out"]) == (3, 3)
     assert set(plain["latency_ms"]) == {"p50", "p90", "p99"}
+
+
+def test_figures_of_a_third_partys_source_that_are_not_finite_do_not_end_the_run(
+    tmp_path, bundle, session
+):
+    class Odd(MadeSource):
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            nan = float("nan")
+            yield Notice(
+                kind=NoticeKind.OUTAGE, text="gone", time_s=nan, seconds=nan, values={"level": nan}
+            )
+            for frame in super().frames(stop):
+                yield dataclasses.replace(frame, time_s=nan, started_s=nan, decode_ms=nan)
+
+    run_stream(Inspector(bundle, session), Odd(["good", "broken"]), tmp_path)
+    first, second = read_records(tmp_path)
+    (notice,) = first["notices"]
+    assert (notice["seconds"], notice["values"]) == (None, {"level": None})
+    assert (first["verdict"], second["reason"]) == ("OK", "unreadable")
+    assert math.isfinite(first["latency_ms"]["total"])
+
+
+def test_latencies_are_of_parts_that_were_judged(tmp_path, bundle, session):
+    inspector = Inspector(bundle, session)
+    assert run(inspector, ["broken", "small"], tmp_path / "a").latency_ms == {}
+    late = PipelineSettings(deadline_ms=0.0)
+    source = MadeSource(["good", "broken"])
+    summary = run_stream(inspector, source, tmp_path / "b", RunSettings(pipeline=late))
+    judged, _ = read_records(tmp_path / "b")
+    assert judged["reason"] == "deadline"
+    assert set(summary.latency_ms.values()) == {judged["latency_ms"]["total"]}
+
+
+def test_a_third_partys_source_that_fails_ends_the_run_in_one_line(tmp_path, bundle, session):
+    class Failing(MadeSource):
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            yield from super().frames(stop)
+            raise ValueError("no such register")
+
+    sources = {"left": Failing(["good"]), "right": MadeSource(["good"])}
+    with pytest.raises(DataError, match="the source left failed: ValueError: no such register"):
+        run_stream(Inspector(bundle, session), sources, tmp_path)
+
+
+def test_records_and_notices_go_on_in_new_files_when_somebody_removes_the_folder(
+    tmp_path, bundle, session, caplog
+):
+    out = tmp_path / "out"
+    removed, told = threading.Event(), threading.Event()
+
+    class Waiting(MadeSource):
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            for frame in super().frames(stop):
+                if frame.seq == 2:
+                    removed.wait(HANGS_S)
+                    assert told.wait(HANGS_S)
+                yield frame
+
+    def on_record(record: Record) -> None:
+        if record.frame.seq == 1:
+            out.rename(tmp_path / "gone")
+            removed.set()
+
+    def on_tick(run: Run) -> None:
+        if (out / "records.jsonl").exists() and removed.is_set():
+            told.set()
+
+    source = Waiting(["good", "good", "bad"])
+    run_stream(
+        Inspector(bundle, session),
+        source,
+        out,
+        connect=lambda run: open_outlets(
+            run.folder.path, run.about(), run.calibration, note=run.note
+        ),
+        on_record=on_record,
+        on_tick=on_tick,
+    )
+    assert [record["seq"] for record in read_records(out)] == [2]
+    assert len(list((out / "overlays").iterdir())) == 1
+    lines = (out / "notices.jsonl").read_text().splitlines()
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds == ["disk", "ended"]
+    assert "was moved or removed; records go on in a new file" in caplog.text

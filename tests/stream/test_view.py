@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import socket
@@ -19,9 +20,10 @@ from edgeinspect.stream.pictures import PictureStore
 from edgeinspect.stream.records import RecordFolder, prepare_record_folder
 from edgeinspect.stream.sinks import Notice, NoticeKind, Sinks, open_sinks
 from edgeinspect.stream.view import View, open_view
-from tests.stream.made_records import ABOUT, made_record, wait_until
+from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until
 
 N_VIEWERS, N_PARTS = 100, 2000
+N_TAKEN = 500  # parts between two looks whether the page keeps up
 SLOWEST_PUT_S = 10.0  # on a busy machine; one that waited for a viewer would take for ever
 PART = {"anomaly_map": np.zeros((64, 64), np.float32), "map_level": 1.0}
 
@@ -39,18 +41,21 @@ def served(folder: Path) -> Iterator[tuple[View, Sinks]]:
 
 def _fed(view: View, folder: Path):
     others, pictures = [("view", view.state)], [("view", view.pictures)]
-    return open_sinks([], folder=folder, about=ABOUT, others=others, pictures=pictures)
+    return open_sinks(
+        [], folder=folder, about=ABOUT, others=others, pictures=pictures, drain_s=HANGS_S
+    )
 
 
 def newest(view: View) -> dict:
     """The first event that a new viewer gets."""
-    with httpx.stream("GET", view.url + "events", trust_env=False) as response:
+    url = view.url + "events"
+    with httpx.stream("GET", url, trust_env=False, timeout=HANGS_S) as response:
         line = next(line for line in response.iter_lines() if line.startswith("data: {"))
     return json.loads(line.removeprefix("data: "))
 
 
 def get(view: View, path: str = "", **keys) -> httpx.Response:
-    return httpx.get(view.url + path, trust_env=False, **keys)
+    return httpx.get(view.url + path, trust_env=False, timeout=HANGS_S, **keys)
 
 
 def test_chromium_shows_verdict_counters_ng_parts_and_outages(served, folder):
@@ -65,6 +70,7 @@ def test_chromium_shows_verdict_counters_ng_parts_and_outages(served, folder):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(1e3 * HANGS_S)
         page.on("console", lambda message: complaints.append(message.text))
         page.goto(view.url)
         page.wait_for_selector("text=waiting for the first part")
@@ -114,6 +120,7 @@ def test_a_page_whose_server_is_gone_says_so(folder):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
+        page.set_default_timeout(1e3 * HANGS_S)
         with open_view("127.0.0.1:0", folder) as view:
             page.goto(view.url)
             page.wait_for_selector("text=waiting for the first part")
@@ -125,9 +132,12 @@ def test_a_new_viewer_gets_the_newest_state_at_once(served):
     view, sinks = served
     for seq in range(50):
         sinks.put(made_record(seq))
-    wait_until(lambda: newest(view)["counts"]["OK"] == 50)
+    dropped = made_record(50, Verdict.NOT_INSPECTED)
+    late = dataclasses.replace(dropped.latency, total=9000.0)
+    sinks.put(dataclasses.replace(dropped, latency=late))
+    wait_until(lambda: newest(view)["counts"] == {"OK": 50, "NG": 0, "NOT-INSPECTED": 1})
     state = newest(view)
-    assert state["last"]["seq"] == 49
+    assert state["last"]["seq"] == 50
     assert state["latency_ms"] == {"p50": 20.0, "p99": 20.0}
 
 
@@ -141,6 +151,8 @@ def test_a_hundred_viewers_that_do_not_read_slow_nobody(served):
         start = time.perf_counter()
         sinks.put(record)
         slowest_s = max(slowest_s, time.perf_counter() - start)
+        if seq % N_TAKEN == 0:  # what the page has not taken yet is dropped beyond its queue
+            wait_until(lambda: json.loads(view.state.to_json())["counts"]["OK"] > seq)  # noqa: B023
     assert slowest_s < SLOWEST_PUT_S
     wait_until(lambda: newest(view)["counts"]["OK"] == N_PARTS)
     for viewer in viewers:
@@ -157,7 +169,7 @@ def _deaf_viewer(port: int) -> socket.socket:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_it_can_only_be_looked_at(served, method):
-    answer = httpx.request(method, served[0].url, trust_env=False)
+    answer = httpx.request(method, served[0].url, trust_env=False, timeout=HANGS_S)
     assert answer.status_code == 405
 
 
@@ -176,9 +188,9 @@ def test_beyond_loopback_a_token_is_asked_for_and_becomes_a_cookie(folder):
         url = view.url.replace("0.0.0.0", "127.0.0.1")
         token = (folder / "view.token").read_text().strip()
         assert (folder / "view.token").stat().st_mode & 0o077 == 0
-        assert httpx.get(url, trust_env=False).status_code == 401
-        assert httpx.get(url + "?token=wrong", trust_env=False).status_code == 401
-        with httpx.Client(trust_env=False, follow_redirects=True) as client:
+        assert httpx.get(url, trust_env=False, timeout=HANGS_S).status_code == 401
+        assert httpx.get(url + "?token=wrong", trust_env=False, timeout=HANGS_S).status_code == 401
+        with httpx.Client(trust_env=False, follow_redirects=True, timeout=HANGS_S) as client:
             assert client.get(f"{url}?token={token}").status_code == 200
             assert client.get(url + "view.js").status_code == 200
 
@@ -187,7 +199,7 @@ def test_the_token_may_come_from_the_environment(folder, monkeypatch):
     monkeypatch.setenv("EDGEINSPECT_VIEW_TOKEN", "known")
     with open_view("0.0.0.0:0", folder) as view:
         url = view.url.replace("0.0.0.0", "127.0.0.1")
-        assert httpx.get(url + "?token=known", trust_env=False).status_code == 307
+        assert httpx.get(url + "?token=known", trust_env=False, timeout=HANGS_S).status_code == 307
     assert not (folder / "view.token").exists()
 
 

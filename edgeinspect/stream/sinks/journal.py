@@ -52,7 +52,10 @@ class Journal:
 
     def read(self, n_lines: int) -> list[Line]:
         """The next whole lines, at most `n_lines`; the place stays."""
-        if self._size() <= self._offset:
+        size = self._size()
+        if size < self._offset:  # another file has taken its place
+            self._offset = 0
+        if size <= self._offset:
             return []
         lines: list[Line] = []
         end = self._offset

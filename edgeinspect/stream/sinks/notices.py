@@ -27,6 +27,10 @@ class NoticeFile(Sink):
     def note(self, notice: Notice) -> None:
         assert self._file is not None, "a notice comes before the file was opened"
         with self._sink_errors():
+            if not self._file.is_there:  # somebody tidied up: what follows is kept all the same
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file.close()
+                self._file = LineFile(self._path)
             self._file.append(notice.to_line().encode())
 
     def close(self) -> None:

@@ -206,7 +206,8 @@ def open_sinks(
     try:
         yield sinks
     finally:
-        sinks.note(Notice.now(NoticeKind.ENDED, "the run ends"))
+        n_watched = {f"n_{name}s_watched": n for name, n in about.n_watched().items()}
+        sinks.note(Notice.now(NoticeKind.ENDED, "the run ends", values=n_watched))
         sinks.close(within_s=drain_s)
 
 

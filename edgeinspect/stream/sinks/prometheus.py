@@ -5,13 +5,14 @@ Listens on 127.0.0.1 unless the address names a host. docs/sinks.md lists the me
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from edgeinspect.errors import SinkError
+from edgeinspect.stream.records import was_judged
 from edgeinspect.stream.sinks.address import LOOPBACK, Address
 from edgeinspect.stream.sinks.sink import Notice, NoticeKind, PlainRecord, RunInfo, Sink
 
@@ -40,7 +41,7 @@ class PrometheusSink(Sink):
         self._notices = self._counter("notices", "Outages, drift and the like.", "kind")
         self._latency = Histogram(
             "edgeinspect_latency_seconds",
-            "Time of a part in each stage; total is from its delivery to its verdict.",
+            "Time of a part that was judged in each stage; total is from delivery to verdict.",
             ["stage"],
             buckets=LATENCY_S,
             registry=self._registry,
@@ -57,6 +58,7 @@ class PrometheusSink(Sink):
         self._last_part = self._gauge("last_part_timestamp_seconds", "When the last part came.")
         self._info = Info("edgeinspect_run", "What judges parts.", registry=self._registry)
         self._version = ""
+        self._judge: Set[str] = frozenset()  # the names of what judges
         self._server: tuple[object, ...] | None = None
 
     def open(self, about: RunInfo) -> None:
@@ -71,11 +73,13 @@ class PrometheusSink(Sink):
         self._threshold.set(about.threshold)
         self._sources.begin(about.sources)
         self._version = about.tool_version
+        self._judge = about.judge.to_plain().keys()
         self._name_judge(about.judge.to_plain())
 
     def put(self, record: PlainRecord) -> None:
         self._parts.labels(record["verdict"], record["reason"] or "").inc()
-        for stage, latency_ms in record["latency_ms"].items():
+        latencies_ms = record["latency_ms"] if was_judged(record["reason"]) else {}
+        for stage, latency_ms in latencies_ms.items():
             self._latency.labels(stage).observe(latency_ms / 1e3)
         score, threshold = record["score"], record["threshold"]
         if score is not None and threshold:
@@ -86,12 +90,13 @@ class PrometheusSink(Sink):
 
     def note(self, notice: Notice) -> None:
         self._notices.labels(notice.kind.value).inc()
-        if notice.kind is NoticeKind.DRIFT:
+        if notice.kind is NoticeKind.DRIFT and "trait" in notice.values:
             self._drifting.labels(notice.values["trait"]).set(1)
         self._sources.note(notice)
-        if notice.kind in (NoticeKind.BUNDLE, NoticeKind.ENGINE) and notice.values:
+        names_judge = notice.values.keys() == self._judge  # without, it was refused
+        if notice.kind in (NoticeKind.BUNDLE, NoticeKind.ENGINE) and names_judge:
             self._name_judge(notice.values)
-        if notice.kind is NoticeKind.BUNDLE and notice.values:  # without, it was refused
+        if notice.kind is NoticeKind.BUNDLE and names_judge:
             self._drifting.clear()  # it is looked for anew
 
     def close(self) -> None:
@@ -172,4 +177,9 @@ class _RunState:
             waiting.add_metric([state.name], state.n_waiting)
             away.add_metric([state.name], state.is_away)
             dropped.add_metric([state.name], state.n_dropped)
-        yield from (depth, waiting, away, dropped)
+        watched = CounterMetricFamily(
+            "edgeinspect_drift_watched", "Looked at for drift.", labels=["figure"]
+        )
+        for figure, n in self._about.n_watched().items():
+            watched.add_metric([figure], n)
+        yield from (depth, waiting, away, dropped, watched)

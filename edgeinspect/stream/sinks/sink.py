@@ -33,7 +33,7 @@ class RunInfo:
     """What a sink may say of the run: names and versions, nothing secret.
 
     `queue_depths` gives how many wait in each queue of the run now, by its name; `sink_states`
-    how all sinks do.
+    how all sinks do; `n_watched` how many scores and pictures were looked at for drift.
     """
 
     judge: Judge
@@ -42,6 +42,7 @@ class RunInfo:
     sources: tuple[str, ...] = ()
     queue_depths: Callable[[], Mapping[str, int]] = dict
     sink_states: Callable[[], Sequence[SinkState]] = tuple
+    n_watched: Callable[[], Mapping[str, int]] = dict
 
     def to_plain(self) -> dict[str, Any]:
         """Names and versions in JSON types."""

@@ -11,8 +11,9 @@ from edgeinspect.data.images import quiet_opencv
 from edgeinspect.errors import DataError
 from edgeinspect.stream.sources.live import Capture, LiveSource
 
-__all__ = ["CSI_PIPELINE", "is_capture", "open_capture"]
+__all__ = ["CSI_PIPELINE", "SCHEMES", "is_capture", "open_capture"]
 
+SCHEMES = ("rtsp", "rtsps", "http", "https", "csi")
 OPEN_MS = 10_000
 READ_MS = 5_000  # a stream that is silent for so long is lost
 CSI_PIPELINE = (
@@ -30,7 +31,7 @@ def is_capture(text: str) -> bool:
     """Whether a word means something that OpenCV opens."""
     return bool(
         re.fullmatch(r"\d+|/dev/video\d+", text)
-        or re.match(r"(rtsp|rtsps|http|https|csi)://|gst:", text)
+        or re.match(rf"({'|'.join(SCHEMES)})://|gst:", text, re.IGNORECASE)
     )
 
 
@@ -39,10 +40,10 @@ def open_capture(text: str) -> LiveSource:
 
     Raises: DataError if it cannot be opened or nothing comes from it.
     """
-    if text.startswith("gst:"):
-        return LiveSource("gst", _gstreamer(text, text.removeprefix("gst:")))
-    if text.startswith("csi://"):
-        sensor = text.removeprefix("csi://") or "0"
+    if text[:4].lower() == "gst:":
+        return LiveSource("gst", _gstreamer(text, text[4:]))
+    if text[:6].lower() == "csi://":
+        sensor = text[6:] or "0"
         if not sensor.isdecimal():
             raise DataError(f"{text} is no CSI camera", hint="use csi://0, csi://1, ...")
         return LiveSource(text, _gstreamer(text, CSI_PIPELINE.format(number=sensor)))
@@ -82,6 +83,7 @@ def _stream(url: str, name: str) -> Callable[[], Capture]:
 def _gstreamer(text: str, pipeline: str) -> Callable[[], Capture]:
     import cv2
 
+    text = re.sub(r"://[^/\s]*@", "://", text)  # user and password
     if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
         raise DataError(
             f"{text} needs an OpenCV with GStreamer, and this one is built without",
@@ -108,8 +110,21 @@ def _checked(capture: object, name: str, hint: str) -> Capture:
 
 
 def _without_secrets(url: str) -> str:
-    """An address as records may show it: without user, password and query."""
-    parts = urlsplit(url)
-    where = parts.hostname or ""
-    port = f":{parts.port}" if parts.port is not None else ""
-    return f"{parts.scheme}://{where}{port}{parts.path}"
+    """An address as records may show it: without user, password and query.
+
+    Raises: DataError, which shows nothing of it, if it cannot be taken apart.
+    """
+    scheme = url.partition(":")[0].lower()
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or "@" in parts.path:
+        raise DataError(
+            f"the {scheme}:// address of a source cannot be read",
+            hint=f"write {scheme}://USER:PASSWORD@HOST:PORT/PATH, with %40 for @ and %2F for / in"
+            " a password",
+        )
+    where = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{where}{'' if port is None else f':{port}'}{parts.path}"

@@ -16,7 +16,7 @@ from edgeinspect.errors import ConfigError, DataError, MissingPackageError
 from edgeinspect.stream.frames import Source
 from edgeinspect.stream.sources.files import PathsSource, PictureSource
 from edgeinspect.stream.sources.video import VIDEO_SUFFIXES, VideoSource
-from edgeinspect.suggestions import suggest_path
+from edgeinspect.suggestions import suggest, suggest_path
 
 __all__ = ["SourceContext", "open_source", "open_sources"]
 
@@ -58,9 +58,10 @@ def _split_name(word: str) -> tuple[str | None, str]:
 def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
     """The source that a word means: see `edgeinspect run --help`.
 
-    Raises: DataError if it is missing, or holds no picture; MissingPackageError.
+    Raises: DataError if it is missing, or holds no picture; ConfigError if no source has its
+        scheme; MissingPackageError.
     """
-    from edgeinspect.stream.sources.captures import is_capture, open_capture
+    from edgeinspect.stream.sources.captures import SCHEMES, is_capture, open_capture
 
     path = Path(text)
     if path.is_dir() or (path.is_file() and not text.startswith("/dev/")):
@@ -82,6 +83,9 @@ def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
         if not pictures:
             raise DataError(f"no picture matches {text}", hint="quote the pattern, check the path")
         return PictureSource(pictures, white_level_16bit=white_level_16bit)
+    if "://" in text:  # which may hold a password
+        known = [*SCHEMES, *theirs.names]
+        raise ConfigError(f"no source is called {scheme}://", hint=suggest(scheme, known))
     raise DataError(f"there is no {path}", hint=suggest_path(path))
 
 

@@ -3,10 +3,13 @@
 What lies there at the start comes first, in natural order. After that files come in the order in
 which they appear. A file is complete when its size stands still and it decodes, or has stood
 still for so long that it will not become better: then it is a frame with an error.
+
+A folder that goes away (a network drive, somebody who tidies up) is an outage: it is waited for.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -14,12 +17,17 @@ from pathlib import Path
 
 from edgeinspect.data.images import existing_folder, is_picture, natural_key
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
+from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.plain import printable
 from edgeinspect.stream.sources.files import read_frame
 
 __all__ = ["WatchedFolder"]
 
+_log = logging.getLogger(__name__)
+
 SETTLE_S = 0.05  # a size that stood still for so long is looked at
 LOOK_S = 5.0  # between two looks at the whole folder
+BACK_S = 0.5  # between two looks whether the folder is back
 PATIENCE_S = 2.0  # a file that cannot be decoded may still be written
 
 
@@ -50,8 +58,10 @@ class WatchedFolder:
     def frames(self, stop: threading.Event | None = None) -> Delivery:
         stop = stop or threading.Event()
         yield from self._frames_of(self._there(), stop)
-        for paths in self._appearing(stop):
-            yield from self._frames_of(paths, stop)
+        while not stop.is_set():
+            for paths in self._appearing(stop):
+                yield from self._frames_of(paths, stop)
+            yield from self._await_folder(stop)
 
     def _there(self) -> list[Path]:
         """Files without record that lie in the folder at the start."""
@@ -62,9 +72,13 @@ class WatchedFolder:
         return left
 
     def _appearing(self, stop: threading.Event) -> Iterator[list[Path]]:
-        """Files that appeared or changed, a group at a time."""
+        """Files that appeared or changed, a group at a time, while the folder stays the same."""
         from watchfiles import Change, watch
 
+        folder = _number(self._folder)
+        if folder is None:
+            return
+        self._next_look_s = 0.0
         for changes in watch(
             self._folder,
             stop_event=stop,
@@ -75,15 +89,38 @@ class WatchedFolder:
             yield_on_timeout=True,
             raise_interrupt=False,
         ):
+            if _number(self._folder) != folder:
+                return
             named = {Path(name) for change, name in changes if change is not Change.deleted}
             if not named and time.perf_counter() >= self._next_look_s:
                 named = self._overlooked()
             yield sorted(filter(is_picture, named), key=_appeared)
 
+    def _await_folder(self, stop: threading.Event) -> Iterator[Notice]:
+        """The outage, if the folder is gone, until it is back or the run ends."""
+        if stop.is_set() or _number(self._folder) is not None:
+            return
+        since_s = time.perf_counter()
+        yield self._say(NoticeKind.OUTAGE, "is gone; it is waited for")
+        while _number(self._folder) is None:
+            if stop.wait(BACK_S):
+                return
+        yield self._say(NoticeKind.RECOVERED, "is back", time.perf_counter() - since_s)
+
+    def _say(self, kind: NoticeKind, what: str, seconds: float | None = None) -> Notice:
+        lasted = "" if seconds is None else f" after {seconds:.1f} s"
+        text = f"the folder {printable(str(self._folder))} {what}{lasted}"
+        (_log.info if kind is NoticeKind.RECOVERED else _log.warning)("%s", text)
+        return Notice.now(kind, text, seconds=seconds)
+
     def _overlooked(self) -> set[Path]:
         """What no event told of: files that came while the watch began, or of network drives."""
         self._next_look_s = time.perf_counter() + LOOK_S
-        paths = set(self._folder.iterdir())
+        try:
+            paths = set(self._folder.iterdir())
+        except OSError as error:  # it goes away at this moment, which is noticed next
+            _log.debug("%s cannot be looked at: %s", self._folder, error)
+            return set()
         self._taken = {path: stamp for path, stamp in self._taken.items() if path in paths}
         return {path for path in paths if self._taken.get(path) != _stamp(path)}
 
@@ -124,6 +161,14 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size
+
+
+def _number(folder: Path) -> int | None:
+    """By which the system knows a folder; None if it is not there."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
 
 
 def _appeared(path: Path) -> tuple[int, tuple[object, ...]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeinspect.report.overlays import draw_part, encode_jpeg
 from edgeinspect.runtime.inspector import Verdict
-from edgeinspect.stream.records import Record
+from edgeinspect.stream.records import Record, was_judged
 from edgeinspect.stream.sinks.sink import Notice, NoticeKind, PlainRecord, RunInfo, Sink
 
 __all__ = ["PartPictures", "ViewState"]
@@ -28,6 +28,7 @@ TROUBLES = frozenset(
         NoticeKind.RECOVERED,
         NoticeKind.FROZEN,
         NoticeKind.DRIFT,
+        NoticeKind.UNWATCHED,
         NoticeKind.ENGINE,
         NoticeKind.SINK,
         NoticeKind.DISK,
@@ -65,7 +66,8 @@ class ViewState(Sink):
         with self._lock:
             self._last, self._last_at = record, time.monotonic()
             self._counts[record["verdict"]] += 1
-            self._totals_ms.append(record["latency_ms"]["total"])
+            if was_judged(record["reason"]):
+                self._totals_ms.append(record["latency_ms"]["total"])
             self._times.append(self._last_at)
             if record["verdict"] == "NG":
                 self._ng.appendleft(_ng_part(record, sum(self._counts.values())))

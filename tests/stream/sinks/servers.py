@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Callable
@@ -18,18 +17,8 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.stream.made_records import wait_until
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+from tests.stream.made_records import HANGS_S, wait_until
+from tests.stream.ports import free_port, is_listening
 
 
 class Broker:
@@ -60,7 +49,7 @@ class Broker:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=HANGS_S)
             self._process = None
 
 
@@ -79,7 +68,7 @@ class Subscriber:
         self._client.on_connect = lambda *_: self._client.subscribe(f"{topic}/#", 1)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        assert self._subscribed.wait(10)
+        assert self._subscribed.wait(HANGS_S)
 
     def _hear(self, client: Client, user: object, message: MQTTMessage) -> None:
         self.heard.append((message.topic, message.payload))
@@ -147,7 +136,7 @@ class Plc:
         is_up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(is_up)))
         self._thread.start()
-        assert is_up.wait(10)
+        assert is_up.wait(HANGS_S)
         return self
 
     async def _serve(self, is_up: threading.Event) -> None:
@@ -168,7 +157,7 @@ class Plc:
     def stop(self) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(10)
+            self._thread.join(HANGS_S)
             self._loop = None
 
     def registers(self, n: int = 32) -> list[int]:
@@ -205,7 +194,7 @@ class OpcUaServer:
         self._is_up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
-        assert self._is_up.wait(20)
+        assert self._is_up.wait(HANGS_S)
         return self
 
     async def _serve(self) -> None:
@@ -234,7 +223,7 @@ class OpcUaServer:
     def stop(self) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(20)
+            self._thread.join(HANGS_S)
             self._loop = None
 
     def values(self) -> dict[str, object]:
@@ -243,7 +232,7 @@ class OpcUaServer:
     def data_value(self, name: str) -> Any:
         assert self._loop is not None, "the server is stopped"
         reading = self._nodes[name].read_data_value()
-        return asyncio.run_coroutine_threadsafe(reading, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(reading, self._loop).result(HANGS_S)
 
 
 class _Users:

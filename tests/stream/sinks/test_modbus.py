@@ -10,7 +10,7 @@ from edgeinspect.runtime.inspector import Verdict
 from edgeinspect.stream.sinks import open_sinks
 from edgeinspect.stream.sinks.modbus import DataType
 from edgeinspect.stream.sinks.runners import Patience
-from tests.stream.made_records import ABOUT, made_record, wait_until
+from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until
 from tests.stream.sinks.servers import Plc
 
 QUICK = Patience(first_s=0.01, most_s=0.05)
@@ -26,7 +26,7 @@ def plc():
 @pytest.fixture
 def opened(plc, tmp_path):
     url = f"modbus://127.0.0.1:{plc.port}"
-    return lambda: open_sinks([url], folder=tmp_path, about=ABOUT, patience=QUICK)
+    return lambda: open_sinks([url], folder=tmp_path, about=ABOUT, patience=QUICK, drain_s=HANGS_S)
 
 
 def number(registers: list[int], at: int, kind: DataType = DataType.UINT32) -> float:

@@ -10,7 +10,7 @@ import pytest
 from edgeinspect.errors import ConfigError
 from edgeinspect.stream.sinks import Notice, NoticeKind, open_sink, open_sinks
 from edgeinspect.stream.sinks.runners import Patience
-from tests.stream.made_records import ABOUT, made_record, wait_until, written
+from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until, written
 from tests.stream.sinks.servers import Broker, Subscriber
 
 # paho leaves the socket of a failed handshake to the garbage collector
@@ -35,7 +35,9 @@ def subscriber(broker):
     one.close()
 
 
-def opened(port: int, folder: Path, drain_s: float = 5.0, scheme: str = "mqtt", options: str = ""):
+def opened(
+    port: int, folder: Path, drain_s: float = HANGS_S, scheme: str = "mqtt", options: str = ""
+):
     url = f"{scheme}://127.0.0.1:{port}/plant/line1{options}"
     return open_sinks([url], folder=folder, about=ABOUT, patience=QUICK, drain_s=drain_s)
 

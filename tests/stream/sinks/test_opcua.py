@@ -15,7 +15,7 @@ from edgeinspect.errors import ConfigError
 from edgeinspect.runtime.inspector import Verdict
 from edgeinspect.stream.sinks import open_sink, open_sinks
 from edgeinspect.stream.sinks.runners import Patience
-from tests.stream.made_records import ABOUT, made_record, wait_until
+from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until
 from tests.stream.sinks.servers import OpcUaServer
 
 QUICK = Patience(first_s=0.01, most_s=0.05)
@@ -41,7 +41,7 @@ def server():
     one.stop()
 
 
-def opened(server: OpcUaServer, folder: Path, options: str = "", drain_s: float = 5.0):
+def opened(server: OpcUaServer, folder: Path, options: str = "", drain_s: float = HANGS_S):
     url = f"opcua://127.0.0.1:{server.port}{options}"
     return open_sinks([url], folder=folder, about=ABOUT, patience=QUICK, drain_s=drain_s)
 

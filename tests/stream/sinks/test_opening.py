@@ -19,7 +19,7 @@ from edgeinspect.stream.sinks import opening as opening_module
 from edgeinspect.stream.sinks.opening import open_sink
 from edgeinspect.stream.sinks.runners import Patience
 from edgeinspect.writing import LineFile
-from tests.stream.made_records import ABOUT, made_record, wait_until, written
+from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until, written
 
 QUICK = Patience(first_s=0.001, most_s=0.01)
 
@@ -52,7 +52,7 @@ class DurableKept(Kept):
 @pytest.fixture
 def opened(monkeypatch, tmp_path):
     @contextmanager
-    def with_sink(sink: Sink, drain_s: float = 5.0) -> Iterator[Sinks]:
+    def with_sink(sink: Sink, drain_s: float = HANGS_S) -> Iterator[Sinks]:
         monkeypatch.setattr(opening_module, "_make", lambda address: sink)
         urls = ["kept://there"]
         with open_sinks(
@@ -222,3 +222,13 @@ def test_a_third_partys_sink_is_found_by_its_entry_point(monkeypatch):
 
     monkeypatch.setattr(opening_module.importlib.metadata, "entry_points", lambda group: Point())
     assert isinstance(open_sink("theirs://there"), Theirs)
+
+
+def test_a_durable_sink_gets_what_comes_after_the_records_were_removed(opened, tmp_path):
+    sink = DurableKept()
+    with opened(sink) as sinks:
+        put(sinks, tmp_path, 5)
+        wait_until(lambda: len(sink.seqs) == 5)
+        (tmp_path / "records.jsonl").unlink()
+        put(sinks, tmp_path, 2, start=5)
+    assert sink.seqs == list(range(7))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import socket
 
 import httpx
@@ -11,8 +12,8 @@ from edgeinspect.runtime.inspector import Verdict
 from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.sinks import Notice, NoticeKind, open_sinks
 from edgeinspect.stream.sinks.runners import Patience
-from tests.stream.made_records import ABOUT, JUDGE, made_record, wait_until
-from tests.stream.sinks.servers import free_port
+from tests.stream.made_records import ABOUT, HANGS_S, JUDGE, made_record, wait_until
+from tests.stream.ports import free_port
 
 QUICK = Patience(first_s=0.01, most_s=0.05)
 
@@ -22,10 +23,15 @@ def opened(port: int, folder, about=ABOUT):
     return open_sinks(urls, folder=folder, about=about, patience=QUICK)
 
 
+def get(port: int) -> str:
+    url = f"http://127.0.0.1:{port}/metrics"
+    return httpx.get(url, trust_env=False, timeout=HANGS_S).text
+
+
 def metrics(port: int) -> dict[tuple[str, ...], float]:
     """Values by name and the labels' values, these in the order of the labels' names."""
     try:
-        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        text = get(port)
     except httpx.TransportError:
         return {}
     return {
@@ -45,7 +51,8 @@ def test_parts_are_counted_by_verdict_and_reason(tmp_path):
         found = metrics(port)
     assert found[ok] == 2
     assert found["edgeinspect_parts_total", "", "NG"] == 1
-    assert found["edgeinspect_latency_seconds_sum", "infer"] == pytest.approx(0.04)
+    assert found["edgeinspect_latency_seconds_sum", "infer"] == pytest.approx(0.03)
+    assert found["edgeinspect_latency_seconds_count", "total"] == 3  # of those that were judged
     assert found["edgeinspect_score_share_bucket", "0.5"] == 2
     assert found["edgeinspect_score_share_count",] == 3
     assert found["edgeinspect_threshold",] == 2.0
@@ -62,7 +69,7 @@ def test_the_hash_of_the_bundle_and_the_fingerprint_of_the_engine_are_shown(tmp_
     judge = dataclasses.replace(JUDGE, runtime="tensorrt", precision="fp16", engine="00ff00ff")
     with opened(port, tmp_path, dataclasses.replace(ABOUT, judge=judge)):
         wait_until(lambda: info(judge) in metrics(port))
-        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        text = get(port)
     assert 'bundle_hash="0123456789ab"' in text
     assert 'engine="00ff00ff"' in text
     assert 'precision="fp16"' in text
@@ -121,12 +128,14 @@ def test_a_source_that_is_lost_or_stands_still_is_shown_until_that_is_over(tmp_p
 
 def test_queues_sinks_and_drift_are_shown(tmp_path):
     port = free_port()
-    about = dataclasses.replace(ABOUT, queue_depths=lambda: {"infer": 3})
+    watched = {"score": 7, "picture": 5}
+    about = dataclasses.replace(ABOUT, queue_depths=lambda: {"infer": 3}, n_watched=lambda: watched)
     with opened(port, tmp_path, about) as sinks:
         sinks.note(Notice.now(NoticeKind.DRIFT, "darker", values={"trait": "brightness"}))
         wait_until(lambda: metrics(port).get(("edgeinspect_drift", "brightness")) == 1)
         found = metrics(port)
     assert found["edgeinspect_queue_depth", "infer"] == 3
+    assert found["edgeinspect_drift_watched_total", "picture"] == 5
     assert found["edgeinspect_sink_away", f"prometheus://:{port}"] == 0
     assert found["edgeinspect_notices_total", "drift"] == 1
 
@@ -148,3 +157,16 @@ def test_a_port_in_use_is_tried_again(tmp_path, caplog):
             other.close()
             wait_until(lambda: metrics(port))
     assert f"cannot listen on 127.0.0.1:{port} (Address already in use)" in caplog.text
+
+
+def test_notices_of_a_third_partys_source_leave_the_figures_sound(tmp_path):
+    port = free_port()
+    with opened(port, tmp_path) as sinks:
+        sinks.note(Notice.now(NoticeKind.DRIFT, "of its own"))
+        sinks.note(Notice.now(NoticeKind.BUNDLE, "of its own", values={"size": 3}))
+        sinks.note(Notice.now(NoticeKind.OUTAGE, "gone", seconds=math.nan))
+        sinks.note(Notice.now(NoticeKind.OUTAGE, "gone", seconds=-3.0))
+        wait_until(lambda: metrics(port).get(("edgeinspect_notices_total", "outage")) == 2)
+        found = metrics(port)
+    assert found["edgeinspect_outage_seconds_total", ""] == 0
+    assert info(JUDGE) in found

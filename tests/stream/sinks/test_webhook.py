@@ -7,7 +7,7 @@ import pytest
 from edgeinspect.errors import ConfigError
 from edgeinspect.stream.sinks import Notice, NoticeKind, open_sink, open_sinks
 from edgeinspect.stream.sinks.runners import Patience
-from tests.stream.made_records import ABOUT, made_record, wait_until, written
+from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until, written
 from tests.stream.sinks.servers import WebServer
 
 QUICK = Patience(first_s=0.01, most_s=0.05)
@@ -24,7 +24,7 @@ def server():
 def opened(server, tmp_path):
     def open_with(options: str = ""):
         url = f"http://127.0.0.1:{server.port}/hook?key=hidden{options}"
-        return open_sinks([url], folder=tmp_path, about=ABOUT, patience=QUICK)
+        return open_sinks([url], folder=tmp_path, about=ABOUT, patience=QUICK, drain_s=HANGS_S)
 
     return open_with
 

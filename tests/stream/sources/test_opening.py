@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from edgeinspect.errors import ConfigError, DataError
+from edgeinspect.errors import ConfigError, DataError, EdgeInspectError
 from edgeinspect.stream.frames import Recorded
 from edgeinspect.stream.sources import SourceContext, open_source, open_sources
 from edgeinspect.stream.sources.captures import is_capture
@@ -110,3 +110,21 @@ def test_pictures_that_have_records_are_left_out(tmp_path):
     source.skip(Recorded(next_seq=1, sources=Counter([first])))
     assert [Path(f.source).name for f in source.frames()] == ["001_good.png", "002_good.png"]
     assert source.n_frames == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("rtsp://line:hunter2@[::1/x", r"the rtsp:// address of a source cannot be read; write"),
+        ("rtsp://line:hunter2@cam:port/x", "cannot be read"),
+        ("rtsp://line:12/hunter2@cam/x", "%2F for /"),
+        ("rstp://line:hunter2@cam/x", r"no source is called rstp://; did you mean rtsp\?"),
+        ("gst:rtspsrc location=rtsp://line:hunter2@cam ! appsink", "location=rtsp://cam ! "),
+        ("RTSP://line:hunter2@127.0.0.1:9/x", "rtsp://127.0.0.1:9/x cannot be opened"),
+        ("http://line:hunter2@[::1]:9/x?token=hunter2", r"http://\[::1\]:9/x cannot be opened"),
+    ],
+)
+def test_an_address_that_is_refused_shows_no_password(address, words):
+    with pytest.raises(EdgeInspectError, match=words) as caught:
+        open_source(address)
+    assert "hunter2" not in str(caught.value)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,9 +13,13 @@ import pytest
 
 from edgeinspect.errors import DataError
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
+from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.sources import open_source
+from edgeinspect.stream.sources import watching as watching_module
+from edgeinspect.stream.sources.files import read_frame
 from edgeinspect.stream.sources.watching import WatchedFolder
 from tests.stream.made_frames import make_pictures, picture_of
+from tests.stream.made_records import HANGS_S
 
 
 @contextmanager
@@ -23,7 +28,7 @@ def watching(folder: Path, recorded: Recorded | None = None) -> Iterator[Deliver
     assert isinstance(source, WatchedFolder)
     source.skip(recorded or Recorded())
     stop = threading.Event()
-    ends = threading.Timer(30, stop.set)  # a test that waits for nothing fails
+    ends = threading.Timer(HANGS_S, stop.set)  # a test that waits for nothing fails
     ends.start()
     try:
         yield source.frames(stop)
@@ -50,21 +55,25 @@ def test_what_lies_there_comes_first_then_what_appears(tmp_path):
         assert following(delivery) == "late.png"
 
 
-def test_a_file_that_is_written_slowly_is_taken_when_it_is_complete(tmp_path):
-    data = png(0)
+def test_a_file_that_is_written_slowly_is_taken_when_it_is_complete(tmp_path, monkeypatch):
+    data, tries = png(0), []
+    monkeypatch.setattr(watching_module, "PATIENCE_S", HANGS_S)
     path = tmp_path / "slow.png"
     with watching(tmp_path) as delivery, path.open("wb") as file:
         file.write(data[:100])
         file.flush()
 
-        def finish() -> None:
-            file.write(data[100:])
-            file.flush()
+        def read_then_finish(path: Path, white_level_16bit: int) -> Frame:
+            """The rest comes after the first try."""
+            tries.append(read_frame(path, white_level_16bit))
+            if len(tries) == 1:
+                file.write(data[100:])
+                file.flush()
+            return tries[-1]
 
-        later = threading.Timer(0.5, finish)
-        later.start()
+        monkeypatch.setattr(watching_module, "read_frame", read_then_finish)
         assert following(delivery) == "slow.png"
-        later.join()
+    assert [frame.picture is not None for frame in tries] == [False, True]
 
 
 def test_a_file_that_never_becomes_a_picture_is_a_frame_with_its_error(tmp_path, monkeypatch):
@@ -96,3 +105,42 @@ def test_what_has_a_record_is_left_out_after_a_restart(tmp_path):
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(DataError, match="there is no folder"):
         open_source(f"watch:{tmp_path / 'no'}")
+
+
+def items_until(delivery: Delivery, name: str) -> list[str]:
+    """Kinds of notices, and names of frames until the one asked for."""
+    found: list[str] = []
+    while name not in found:
+        item = next(delivery)
+        found.append(item.kind.value if isinstance(item, Notice) else Path(item.source).name)
+    return found
+
+
+def test_a_folder_that_goes_away_is_an_outage_that_ends_when_it_is_back(tmp_path):
+    folder = make_pictures(tmp_path / "in", ["good"])
+    aside = make_pictures(tmp_path / "aside", ["good", "good"])
+    with watching(folder) as delivery:
+        assert following(delivery) == "000_good.png"
+        shutil.rmtree(folder)
+        lost = next(delivery)
+        assert isinstance(lost, Notice)
+        assert (lost.kind, lost.seconds) == (NoticeKind.OUTAGE, None)
+        aside.rename(folder)
+        assert items_until(delivery, "001_good.png") == [
+            *("recovered", "000_good.png", "001_good.png")
+        ]
+
+
+def test_a_folder_that_is_replaced_is_watched_on(tmp_path):
+    folder = make_pictures(tmp_path / "in", ["good"])
+    with watching(folder) as delivery:
+        assert following(delivery) == "000_good.png"
+        (folder / "next.png").write_bytes(png(2))
+        assert following(delivery) == "next.png"
+        new = make_pictures(tmp_path / "new", ["good"])
+        folder.rename(tmp_path / "old")
+        new.rename(folder)
+        found = items_until(delivery, "000_good.png")
+        (folder / "late.png").write_bytes(png(3))
+        assert items_until(delivery, "late.png") == ["late.png"]
+    assert set(found) <= {"outage", "recovered", "000_good.png"}
