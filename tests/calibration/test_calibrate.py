@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from edgeinspect.calibration.rules import score
 from edgeinspect.config import Normalisation, ResizeRule, Rule
 from edgeinspect.constants import Calibration
 from edgeinspect.data.images import file_sha256, save_picture
-from edgeinspect.errors import CalibrationError
+from edgeinspect.errors import BundleError, CalibrationError
 from edgeinspect.runtime.session import open_maps, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle
 
@@ -230,6 +231,19 @@ def test_a_refused_calibration_leaves_the_bundle_as_it_was(bundle: Path, tmp_pat
     with pytest.raises(CalibrationError):
         calibrated(bundle, save_good(tmp_path / "few", 12))
     assert {p.name: p.read_bytes() for p in bundle.iterdir()} == before
+
+
+def test_a_bundle_that_is_exported_anew_meanwhile_is_left_without_a_threshold(
+    bundle: Path, tmp_path: Path
+) -> None:
+    def export_again(step: str, done: int, total: int) -> None:
+        if (step, done) == ("cross-fitting", total):
+            shutil.rmtree(bundle)
+            make_bundle(tmp_path, calibrated=False, n_scales=2)
+
+    with pytest.raises(BundleError, match="exported anew while it was calibrated"):
+        calibrated(bundle, save_good(tmp_path / "good"), on_progress=export_again)
+    assert read_bundle(bundle).calibration is None
 
 
 def test_progress_ends_where_it_said(bundle: Path, tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def make(
     plant(generator)
     path = folder / "part.bundle"
     write_bundle(generator, config, path)
-    install_calibration(path, calibrate_stand_in(path, Rule.PEAK, Normalisation.BLOCK, 1))
+    install_calibration(
+        read_bundle(path), calibrate_stand_in(path, Rule.PEAK, Normalisation.BLOCK, 1)
+    )
     return path
 
 
@@ -237,10 +239,16 @@ def test_recalibration_keeps_the_graph_which_takes_the_new_constants(
     add(bundle, good)
     before = scores(bundle, Precision.INT8)
     calibration = calibrate_stand_in(bundle, Rule.MAHALANOBIS, Normalisation.BLOCK, 1)
-    install_calibration(bundle, calibration)
+    install_calibration(read_bundle(bundle), calibration)
     after, fp32 = (scores(bundle, p) for p in (Precision.INT8, Precision.FP32))
     assert not np.allclose(after, before, rtol=0.01)
     np.testing.assert_allclose(after, fp32, rtol=0.01)
+
+
+def test_a_graph_is_made_under_the_papers_rule_as_well(bundle: Path, good: list[Path]) -> None:
+    calibration = calibrate_stand_in(bundle, Rule.PAPER, Normalisation.NONE, 1)
+    install_calibration(read_bundle(bundle), calibration)
+    assert add(bundle, good).why_not is None
 
 
 def test_a_new_export_holds_neither_the_old_graph_nor_one_that_was_being_made(
