@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinspect.config import Normalisation, Rule
-from edgeinspect.constants import Calibration, RuleConstants, Threshold
+from edgeinspect.constants import Calibration, RuleConstants, Threshold, one_hot
 from edgeinspect.errors import BundleError
 from edgeinspect.parity import (
     FP16_BUDGET,
@@ -179,6 +179,28 @@ def test_scale_and_map_are_not_compared_where_two_maps_are_equally_good() -> Non
     report = compare_outputs(tied, actual, GOLDEN.constants, FP32_BUDGET, n_placed=2)
     assert report.is_within
     assert report.n_ties == 1
+
+
+def compare_tied_under_paper(score: float) -> Any:
+    """The means of both scales are equal, and the other's map and score were taken."""
+    constants = dataclasses.replace(GOLDEN.constants, rule=one_hot(Rule.PAPER))
+    tied = dataclasses.replace(GOLDEN, statistics=np.ones_like(GOLDEN.statistics))
+    actual = dataclasses.replace(
+        tied,
+        scale=1 - GOLDEN.scale,
+        anomaly_map=-GOLDEN.anomaly_map,
+        score=np.full_like(GOLDEN.score, score),
+    )
+    return compare_outputs(tied, actual, constants, FP32_BUDGET, n_placed=2)
+
+
+def test_under_paper_the_score_is_not_compared_where_two_maps_are_equally_good() -> None:
+    report = compare_tied_under_paper(score=99)
+    assert (report.is_within, report.n_ties) == (True, N_IMAGES)
+
+
+def test_a_score_that_is_not_finite_counts_in_a_tie_as_well() -> None:
+    assert not compare_tied_under_paper(score=np.nan).is_within
 
 
 def test_what_is_not_picked_from_makes_no_tie() -> None:

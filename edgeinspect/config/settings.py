@@ -303,6 +303,11 @@ class ScoringConfig:
         """How many measures, the first ones, have maps that say where."""
         return sum(measure.has_places for measure in self.measures)
 
+    @property
+    def mean_index(self) -> int:
+        """Which of a map's statistics is the mean."""
+        return self.statistics.index(Statistic.MEAN)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
