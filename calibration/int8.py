@@ -27,6 +27,7 @@ from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.config import Precision, ScoringConfig
 from edgeinspect.constants import Calibration, RuleConstants
 from edgeinspect.errors import CalibrationError
+from edgeinspect.numbers import json_plain
 from edgeinspect.parity import (
     Golden,
     ParityReport,
@@ -235,7 +236,7 @@ def _record(
     bundle: Bundle, result: Int8Result, choice: Choice, pictures: Int8Pictures
 ) -> dict[str, Any]:
     """What the manifest says about the graph, JSON types only."""
-    return {
+    record = {
         "parts": list(result.parts),
         "n_products": len(choice.nodes),
         "parity": None if result.report is None else asdict(result.report),
@@ -247,3 +248,5 @@ def _record(
             for t in choice.trials
         ],
     }
+    plain: dict[str, Any] = json_plain(record)
+    return plain

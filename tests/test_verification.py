@@ -206,6 +206,18 @@ def test_beyond_the_budget_the_command_fails_in_one_line_that_names_the_images(
     assert "(noise)" in err
 
 
+def test_a_runtime_that_answers_no_numbers_fails_with_json_as_well(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = faulty(made, tmp_path, scale_errors(float("nan")))
+    with pytest.raises(SystemExit) as left:
+        main(["verify", str(bundle.path), "--precision", "fp16", "--threads", "1", "--json"])
+    assert left.value.code == 2
+    told = capsys.readouterr()
+    assert json.loads(told.out)["golden"]["score_error"] is None
+    assert "scores differ by inf of 0.01 (good.png, bad.png, noise)" in told.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
