@@ -23,7 +23,7 @@ from edgeinspect.config import Normalisation, Rule
 from edgeinspect.errors import BundleError
 from edgeinspect.writing import write_atomically
 
-__all__ = ["Calibration", "RuleConstants", "Threshold", "one_hot", "weighted"]
+__all__ = ["Calibration", "RuleConstants", "Threshold", "one_hot", "to_npz", "weighted"]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -197,7 +197,7 @@ class Calibration:
             arrays[name] = getattr(self, name)
         text = json.dumps(self._scalars(), sort_keys=True).encode()
         arrays["json"] = np.frombuffer(text, np.uint8)
-        return _npz(arrays)
+        return to_npz(arrays)
 
     def _scalars(self) -> dict[str, Any]:
         return {
@@ -251,8 +251,8 @@ def _threshold(plain: dict[str, Any]) -> Threshold:
     return Threshold(**{**plain, **pairs})
 
 
-def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
-    """What `np.savez_compressed` writes, with no clock and no pickle in it."""
+def to_npz(arrays: dict[str, NDArray[Any]]) -> bytes:
+    """What `np.savez_compressed` writes, with no clock and no pickle in it, under every NumPy."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():

@@ -8,7 +8,6 @@ bundle's `golden.npz`, without torch, after every build. The budgets are those o
 from __future__ import annotations
 
 import dataclasses
-import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.config import Precision
-from edgeinspect.constants import Calibration, RuleConstants
+from edgeinspect.constants import Calibration, RuleConstants, to_npz
 from edgeinspect.errors import BundleError
 from edgeinspect.ties import find_ties, picks_by_mean
 from edgeinspect.writing import write_atomically
@@ -204,15 +203,13 @@ class Golden:
     def save(self, path: Path) -> None:
         """Write one .npz, whole or not at all. Raises: OutputError."""
         arrays = {
-            field.name: getattr(self, field.name)
+            field.name: np.asarray(getattr(self, field.name))
             for field in dataclasses.fields(self)
             if field.name not in ("constants", "names")
         }
         constants = {f"constants.{k}": v for k, v in self.constants.as_inputs().items()}
         names = np.array(self.names, dtype=np.str_)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, names=names, **arrays, **constants)
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, to_npz({"names": names, **arrays, **constants}))
 
     @classmethod
     def load(cls, path: Path) -> Golden:

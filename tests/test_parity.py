@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,16 @@ def test_golden_outputs_survive_the_disk(tmp_path: Path) -> None:
     assert again.images.dtype == np.uint8
     assert np.array_equal(again.anomaly_map, GOLDEN.anomaly_map)
     assert np.array_equal(again.constants.map_inv_std, GOLDEN.constants.map_inv_std)
+
+
+def test_no_clock_and_no_word_of_numpys_gets_into_golden_outputs(tmp_path: Path) -> None:
+    GOLDEN.save(tmp_path / "golden.npz")
+    with zipfile.ZipFile(tmp_path / "golden.npz") as file:
+        entries = {entry.filename: entry.date_time for entry in file.infolist()}
+    constants = {f"constants.{name}.npy" for name in GOLDEN.constants.as_inputs()}
+    fields = {f"{name}.npy" for name in (*FIELDS, "images", "tile", "names", "n_placed")}
+    assert set(entries) == fields | constants
+    assert set(entries.values()) == {(1980, 1, 1, 0, 0, 0)}
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip file", b"PK\x03\x04 half of one"])
