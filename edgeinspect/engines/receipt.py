@@ -127,10 +127,14 @@ def _words(flags: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """That an engine computed what PyTorch did, on which GPU, and how closely (`parity`)."""
+    """That an engine computed what PyTorch did, on which GPU, and how closely (`parity`).
+
+    `runtime` is flavour and version, such as "tensorrt 10.3.0"; None in receipts of before.
+    """
 
     gpu: str
     compute_capability: str
+    runtime: str | None = None
     at: str  # ISO 8601, UTC
     n_images: int
     n_ties: int

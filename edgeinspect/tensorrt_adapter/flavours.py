@@ -55,6 +55,9 @@ class TensorRT:
     def version(self) -> str:
         return str(self.module.__version__)
 
+    def __str__(self) -> str:
+        return f"{self.flavour.value} {self.version}"
+
 
 def installed_flavours() -> tuple[Flavour, ...]:
     """Those whose module is there to be imported, TensorRT proper first."""
