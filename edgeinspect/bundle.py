@@ -283,7 +283,9 @@ def new_bundle(path: Path, *, force: bool) -> Iterator[BundleDraft]:
     try:
         with output_errors(path):
             draft.folder.mkdir(parents=True)
+        with output_errors(path, within=draft.folder):
             yield draft
+        with output_errors(path):
             assert draft.manifest is not None, "a draft needs a manifest"
             files = _hash_folder(draft.folder)
             manifest = dataclasses.replace(draft.manifest, files=files)

@@ -74,6 +74,22 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_missing_elsewhere_is_not_called_trouble_with_writing(tmp_path):
+    with pytest.raises(FileNotFoundError), new_bundle(tmp_path / "a.bundle", force=False):
+        (tmp_path / "weights.pth").read_bytes()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_the_draft_that_cannot_be_written_is_named_as_the_bundle(tmp_path):
+    def write_twice() -> None:
+        with new_bundle(tmp_path / "a.bundle", force=False) as draft:
+            (draft.folder / "engines").mkdir()
+            (draft.folder / "engines").mkdir()
+
+    with pytest.raises(OutputError, match=r"cannot write .*a\.bundle: a file of that name"):
+        write_twice()
+
+
 def test_an_existing_bundle_is_replaced_only_when_forced(bundle):
     with pytest.raises(OutputError, match="--force"), new_bundle(bundle, force=False):
         pass
