@@ -196,7 +196,8 @@ class Receipt:
     layers: Layers
 
     def __post_init__(self) -> None:
-        assert self.is_verified == (self.proof is not None), "a proof is what verifies"
+        if self.is_verified != (self.proof is not None):
+            raise ValueError("a proof is what verifies")
 
     @property
     def fingerprint(self) -> str:
@@ -217,7 +218,7 @@ class Receipt:
                     hint="run: pip install --upgrade edgeinspect",
                 )
             return from_dict(cls, plain)
-        except (ValueError, TypeError, AttributeError, AssertionError, ConfigError) as error:
+        except (ValueError, TypeError, AttributeError, ConfigError) as error:
             raise EngineError(
                 f"{where} is damaged: {error}",
                 hint="remove it, then run: edgeinspect build-engine",
