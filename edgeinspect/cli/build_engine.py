@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,7 +98,7 @@ def _spinner() -> Iterator[OnProgress]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar, _talk_above():
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting")
 
         def on_progress(phase: str, done: int, total: int) -> None:
@@ -107,18 +106,6 @@ def _spinner() -> Iterator[OnProgress]:
             bar.update(task, description=f"{phase}{steps}")
 
         yield on_progress
-
-
-@contextlib.contextmanager
-def _talk_above() -> Iterator[None]:
-    """Send log messages through the standard error that a live display has put in place."""
-    handlers = [h for h in logging.getLogger("edgeinspect").handlers if hasattr(h, "setStream")]
-    before = [handler.setStream(sys.stderr) for handler in handlers]
-    try:
-        yield
-    finally:
-        for handler, stream in zip(handlers, before, strict=True):
-            handler.setStream(stream or sys.__stderr__)
 
 
 def _show(built: Build, bundle: Path, *, as_json: bool) -> None:
