@@ -14,8 +14,10 @@ import edgeinspect
 from edgeinspect.bundle import MANIFEST, Bundle, Manifest, read_bundle, read_manifest
 from edgeinspect.calibration import calibrate as calibrate_module
 from edgeinspect.calibration.calibrate import calibrate
+from edgeinspect.calibration.candidates import Candidate
 from edgeinspect.calibration.crossfit import map_statistics
 from edgeinspect.calibration.rules import score
+from edgeinspect.calibration.selection import Selection, Selector, select_candidate
 from edgeinspect.config import Normalisation, ResizeRule, Rule
 from edgeinspect.constants import Calibration
 from edgeinspect.data.images import file_sha256, save_picture
@@ -173,6 +175,22 @@ def test_a_selection_is_kept_with_what_was_tried(bundle: Path, tmp_path: Path) -
     assert found.selection is not None
     assert len(found.selection["tried"]) == 11
     assert found.rule.value == found.selection["chosen"].split()[0]
+
+
+def test_a_selection_may_end_on_the_papers_rule(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose_paper(selector: Selector, tried: list[Candidate]) -> Selection:
+        (paper, *_) = [candidate for candidate in tried if candidate.rule is Rule.PAPER]
+        return dataclasses.replace(select_candidate(selector, tried), chosen=paper)
+
+    monkeypatch.setattr(calibrate_module, "select_candidate", choose_paper)
+    good = save_good(tmp_path / "good")
+    found = calibrated(bundle, good, select=True)
+    assert (found.rule, found.normalisation) == (Rule.PAPER, Normalisation.NONE)
+    with edgeinspect.open(bundle, threads=1) as inspector:
+        assert inspector(good_picture(500)).verdict.value == "OK"
+        assert inspector(bad_picture(500)).verdict.value == "NG"
 
 
 def test_a_rule_and_a_selection_are_not_given_together(bundle: Path) -> None:
