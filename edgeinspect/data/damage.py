@@ -99,7 +99,7 @@ def _bmp_pixels(data: bytes) -> int:
         return 0
     is_core = int.from_bytes(data[14:18], "little") == _BMP_CORE_BYTES
     width, height = struct.unpack_from("<HH" if is_core else "<ii", data, 18)
-    return abs(width * height)
+    return abs(int(width) * int(height))
 
 
 def _tiff_pixels(data: bytes) -> int:
