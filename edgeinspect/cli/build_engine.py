@@ -56,6 +56,14 @@ def build_engine(
     version_compatible: Annotated[
         bool, typer.Option("--version-compatible", help="Later TensorRT versions run it, too.")
     ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Build none: let the version-compatible engines that the bundle holds run their"
+            " code here. Only for bundles whose maker you know.",
+        ),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Build even where an engine fits.")
     ] = False,
@@ -68,6 +76,9 @@ def build_engine(
 
     Example: edgeinspect build-engine part.bundle --runtime tensorrt-rtx --target sm86
     """
+    if trust:
+        _trust(bundle)
+        return
     from edgeinspect.building import BuildRequest
     from edgeinspect.building import build_engine as build
     from edgeinspect.config import Precision
@@ -86,6 +97,13 @@ def build_engine(
     with _spinner() as on_progress:
         built = build(bundle, request, on_progress=on_progress)
     _show(built, bundle, as_json=as_json)
+
+
+def _trust(bundle: Path) -> None:
+    from edgeinspect.engines import trust_engines
+
+    for engine in trust_engines(bundle):
+        typer.echo(f"{engine.plan_path}: its code may run for this user")
 
 
 @contextlib.contextmanager

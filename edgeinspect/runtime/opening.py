@@ -20,6 +20,7 @@ from edgeinspect.engines import (
     graph_sha256,
     host_system,
     record_proof,
+    require_trusted,
 )
 from edgeinspect.errors import BundleError, EngineError, OutputError, ParityError
 from edgeinspect.gpu import Gpu, read_gpu
@@ -119,7 +120,8 @@ def open_named(
 def find_engine_here(bundle: Bundle, runtime: str, precision: Precision, batch: int) -> Engine:
     """The bundle's engine for this machine's GPU.
 
-    Raises: EngineError that says what differs and how to build one; MissingPackageError;
+    Raises: EngineError that says what differs and how to build one, or that it brings code which
+        nobody let (`engines.trust`); MissingPackageError;
         BundleError if the bundle has no graph of that precision.
     """
     tensorrt = find_tensorrt(runtime)
@@ -132,7 +134,9 @@ def find_engine_here(bundle: Bundle, runtime: str, precision: Precision, batch: 
         precision=precision,
         batch=BatchRange(smallest=1, tuned=batch, largest=batch),
     )
-    return find_engine(bundle.path, wanted, batch=batch)
+    engine = find_engine(bundle.path, wanted, batch=batch)
+    require_trusted(engine.receipt, bundle.path)
+    return engine
 
 
 def _open_engine(

@@ -26,6 +26,7 @@ from edgeinspect.engines import (
     host_system,
     install_engine,
     list_engines,
+    trust_engines,
 )
 from edgeinspect.errors import EngineError, MissingPackageError, ParityError
 from edgeinspect.gpu import Gpu
@@ -222,11 +223,24 @@ def test_an_engine_proven_under_another_tensorrt_proves_itself_here(
 ) -> None:
     proof = dataclasses.replace(PROOF, runtime=runtime)
     install(bundle, proof=proof, version="10.0.1", flags=(VERSION_COMPATIBLE,))
+    trust_engines(bundle.path)
     open_session(bundle, runtime="tensorrt").close()
     assert len(machine.drivers) == 2
     noted = list_engines(bundle.path)[0].receipt.proof
     assert noted is not None
     assert noted.runtime == f"tensorrt {VERSION}"
+
+
+def test_an_engine_that_brings_code_is_not_run_because_its_bundle_says_so(
+    bundle: Bundle, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(bundle, flags=(VERSION_COMPATIBLE,))
+    with pytest.raises(EngineError, match=r"brings code that would run here.*--trust"):
+        open_session(bundle, runtime="tensorrt")
+    with caplog.at_level(logging.WARNING), open_session(bundle, threads=1) as session:
+        assert session.name == "onnxruntime"
+    assert "brings code" in caplog.text
+    assert machine.drivers == []
 
 
 def test_an_engine_that_fails_its_proof_is_refused_before_the_first_part(
