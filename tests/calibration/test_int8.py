@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ import torch
 from edgeinspect.bundle import install_calibration, read_bundle
 from edgeinspect.calibration import int8
 from edgeinspect.calibration.int8 import Int8Result, Race, Speedup, add_int8
+from edgeinspect.calibration.int8_parts import Choice, Trial
+from edgeinspect.calibration.int8_pictures import load_int8_pictures
 from edgeinspect.config import (
     GeneratorConfig,
     LossConfig,
@@ -30,6 +33,7 @@ from edgeinspect.data.images import save_picture
 from edgeinspect.errors import BundleError, CalibrationError, MissingPackageError
 from edgeinspect.export.bundling import write_bundle
 from edgeinspect.model.generator import Generator
+from edgeinspect.parity import ParityReport
 from edgeinspect.runtime.session import open_session
 from edgeinspect.verification import verify_bundle
 from tests.backbones import BACKBONE
@@ -89,6 +93,13 @@ def make(
     return path
 
 
+def save_good(folder: Path) -> list[Path]:
+    paths = [folder / f"{i}.png" for i in range(10)]
+    for i, path in enumerate(paths):
+        save_picture(path, good_picture(i))
+    return paths
+
+
 @pytest.fixture(scope="module", params=[Target.PIXELS, Target.FEATURES], ids=lambda t: t.value)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp(request.param.value), request.param)
@@ -101,10 +112,7 @@ def pixels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("good")
-    for i in range(10):
-        save_picture(folder / f"{i}.png", good_picture(i))
-    return sorted(folder.iterdir())
+    return save_good(tmp_path_factory.mktemp("good"))
 
 
 @pytest.fixture
@@ -267,6 +275,22 @@ def test_a_new_export_holds_neither_the_old_graph_nor_one_that_was_being_made(
         add(bundle, good, race)
     assert not read_bundle(bundle).has_graph(Precision.INT8)
     assert not (bundle / "graph_int8.onnx").exists()
+
+
+def test_a_trial_that_answered_no_numbers_is_null_in_the_manifest(tmp_path: Path) -> None:
+    report = ParityReport(
+        n_images=1, n_ties=0, score_error=math.inf, map_error=math.inf, map_correlation=-1.0,
+        n_scale_changes=0, problems=(),
+    )  # fmt: skip
+    trial = Trial(parts=("encoder",), report=report, excess=math.inf)
+    record = int8._record(
+        read_bundle(make_bundle(tmp_path, calibrated=False)),
+        Int8Result(parts=(), report=None, speedup=None, why_not="too far"),
+        Choice(parts=(), report=None, trials=(trial,)),
+        load_int8_pictures(save_good(tmp_path), PreprocessConfig(size=SIZE), n_positions=1, seed=0),
+    )
+    assert record["trials"] == [{"parts": ["encoder"], "excess": None, "score_error": None}]
+    json.dumps(record, allow_nan=False)
 
 
 def test_too_few_pictures_are_refused_with_their_number(bundle: Path, good: list[Path]) -> None:
