@@ -97,7 +97,7 @@ def _calibrate_as(bundle: Path, good: list[Path], candidate: Candidate) -> None:
         stat_weight=candidate.weight(config.scoring, config.generator.n_scales),
         rule=one_hot(candidate.rule),
     )
-    install_calibration(bundle, replace(calibration, constants=constants))
+    install_calibration(read_bundle(bundle), replace(calibration, constants=constants))
 
 
 def _judge(bundle: Path, data: Path) -> float | None:

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from edgeinspect.config import LossConfig, Target, preset
 from edgeinspect.doctor import read_machine
 from edgeinspect.scoring.measures import structure_error
+from edgeinspect.training.allocation import keep_freed_memory
 from edgeinspect.training.losses import ConsistencyLoss
-from edgeinspect.training.memory import keep_freed_memory
 from edgeinspect.training.networks import build_networks, make_optimiser
 
 SIZE, BATCH, N_PASSES, N_ROUNDS = 256, 8, 2, 5

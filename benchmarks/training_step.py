@@ -23,6 +23,7 @@ import torch
 
 from edgeinspect.config import Form, Target, preset, with_settings
 from edgeinspect.doctor import read_machine
+from edgeinspect.training.allocation import keep_freed_memory
 from edgeinspect.training.losses import (
     ConsistencyLoss,
     adversarial_loss,
@@ -30,7 +31,6 @@ from edgeinspect.training.losses import (
     feature_loss,
     latent_loss,
 )
-from edgeinspect.training.memory import keep_freed_memory
 from edgeinspect.training.networks import build_networks, make_optimiser
 from edgeinspect.training.pictures import as_tensor, augment
 

@@ -125,7 +125,7 @@ def calibrate(
             on_progress=on_progress,
         )
         calibration = steps.run(paths, cache, on_skipped or _log_skipped)
-    install_calibration(bundle_path, calibration)
+    install_calibration(bundle, calibration)
     return calibration
 
 

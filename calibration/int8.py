@@ -24,9 +24,10 @@ from edgeinspect.calibration.int8_pictures import Int8Images, Int8Pictures, load
 from edgeinspect.calibration.int8_store import FP32_FILES, GRAPH, install_int8
 from edgeinspect.calibration.quantising import int8_graph, load_graph, require_quantiser
 from edgeinspect.calibration.training_pictures import untrained_pictures
-from edgeinspect.config import Precision
+from edgeinspect.config import Precision, ScoringConfig
 from edgeinspect.constants import Calibration, RuleConstants
 from edgeinspect.errors import CalibrationError
+from edgeinspect.numbers import json_plain
 from edgeinspect.parity import (
     Golden,
     ParityReport,
@@ -110,7 +111,8 @@ def add_int8(
         seed=seed,
     )
     with _workshop(bundle) as graph:
-        proof = _Proof(graph, calibration, Golden.load(bundle.golden_path), pictures, threads)
+        golden, scoring = Golden.load(bundle.golden_path), bundle.config.scoring
+        proof = _Proof(graph, calibration, scoring, golden, pictures, threads)
         choice = _choose(graph, proof, on_progress)
         result = _judged(choice, proof, race)
         made = proof.make(choice.parts) if result.why_not is None else None
@@ -136,12 +138,13 @@ class _Proof:
         self,
         graph: Path,
         calibration: Calibration,
+        scoring: ScoringConfig,
         golden: Golden,
         pictures: Int8Pictures,
         threads: int | None,
     ) -> None:
         self._graph, self._golden, self._threads = graph, golden, threads
-        self._constants = calibration.constants
+        self._scoring, self._constants = scoring, calibration.constants
         self._units = ScoreUnits.of(calibration)
         self._proof = pictures.proof
         constants = self._constants.as_inputs()
@@ -166,7 +169,8 @@ class _Proof:
             self._answers(graph, self._proof, self._constants),
             self._constants,
             BUDGET,
-            n_placed=golden.n_placed,
+            n_placed=self._scoring.n_placed,
+            mean_index=self._scoring.mean_index,
             units=self._units,
             names=self._proof.names,
         )
@@ -232,7 +236,7 @@ def _record(
     bundle: Bundle, result: Int8Result, choice: Choice, pictures: Int8Pictures
 ) -> dict[str, Any]:
     """What the manifest says about the graph, JSON types only."""
-    return {
+    record = {
         "parts": list(result.parts),
         "n_products": len(choice.nodes),
         "parity": None if result.report is None else asdict(result.report),
@@ -244,3 +248,5 @@ def _record(
             for t in choice.trials
         ],
     }
+    plain: dict[str, Any] = json_plain(record)
+    return plain

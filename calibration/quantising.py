@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.errors import CalibrationError, MissingPackageError
+from edgeinspect.errors import CalibrationError, MissingPackageError, first_line
 
 if TYPE_CHECKING:
     import onnx
@@ -76,8 +76,8 @@ def int8_graph(path: Path, nodes: Sequence[str], feeds: Sequence[Feed]) -> bytes
             made = onnx.load(out)
             onnx.checker.check_model(made, full_check=True)
         except Exception as error:  # the quantiser's errors share no narrower base
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise CalibrationError(f"{path} cannot be made INT8: {first}") from error
+            what = f"{path} cannot be made INT8: {first_line(error)}"
+            raise CalibrationError(what) from error
     del made.metadata_props[:]
     made.producer_name = "edgeinspect"
     _share_weights(made, onnx.load(path, load_external_data=False))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.calibration.shrinkage import shrunk_precision
-from edgeinspect.config import ScoringConfig, Statistic
+from edgeinspect.config import ScoringConfig
 from edgeinspect.constants import weighted
 
 __all__ = ["ScoreConstants", "StatisticConstants", "TileScores", "fit_statistics", "score"]
@@ -130,7 +130,7 @@ def _paper(
     n, size = statistics.shape
     by_map = (size // (n_scales * n_each), n_scales, n_each)
     means = (statistics - constants.stat_mean).reshape(n, *by_map)
-    f = means[:, 0, :, config.statistics.index(Statistic.MEAN)].argmax(axis=1)
+    f = means[:, 0, :, config.mean_index].argmax(axis=1)
     weight = constants.stat_weight.astype(np.float64).reshape(by_map).transpose(1, 0, 2)[f]
     values = statistics.reshape(n, *by_map).transpose(0, 2, 1, 3)[np.arange(n), f]
     total = weight.sum(axis=(1, 2))

@@ -17,7 +17,7 @@ __all__ = ["MapNormaliser", "blur", "normalise", "statistics", "top_count"]
 
 Floats = NDArray[np.float32]
 
-_SHARES = {Statistic.TOP_1_PERCENT: 0.01, Statistic.TOP_01_PERCENT: 0.001}
+_SHARES = Statistic.top_shares()
 
 
 class MapNormaliser(Protocol):

@@ -283,7 +283,9 @@ def new_bundle(path: Path, *, force: bool) -> Iterator[BundleDraft]:
     try:
         with output_errors(path):
             draft.folder.mkdir(parents=True)
+        with output_errors(path, within=draft.folder):
             yield draft
+        with output_errors(path):
             assert draft.manifest is not None, "a draft needs a manifest"
             files = _hash_folder(draft.folder)
             manifest = dataclasses.replace(draft.manifest, files=files)
@@ -314,16 +316,23 @@ def _put_in_place(folder: Path, path: Path) -> None:
         replace_folder(folder, path)
 
 
-def install_calibration(path: Path, calibration: Calibration) -> Bundle:
+def install_calibration(bundle: Bundle, calibration: Calibration) -> Bundle:
     """Make a calibration the bundle's current one and write its card; an open run keeps the old.
 
-    Raises: BundleError if the bundle is damaged or in use by another process,
-        OutputError if it cannot be written.
+    Args:
+        bundle: as it was read before its graph was calibrated.
+    Raises: BundleError if the bundle was exported anew since it was read, is damaged or in use
+        by another process, OutputError if it cannot be written.
     """
-    path = Path(path)
+    path = bundle.path
     with bundle_lock(path):
         before = read_manifest(path)
-        card = write_card(before, _config(path, before), calibration).encode()
+        if _exported(before) != _exported(bundle.manifest):
+            raise BundleError(
+                f"{path} was exported anew while it was calibrated",
+                hint="calibrate it again: a threshold holds for the graph it was set on",
+            )
+        card = write_card(before, bundle.config, calibration).encode()
         data = calibration.to_bytes()
         digest = hashlib.sha256(data).hexdigest()
         name = f"calibration-{digest[:12]}.npz"
@@ -338,6 +347,13 @@ def install_calibration(path: Path, calibration: Calibration) -> Bundle:
         if before.calibration not in (None, name):
             (path / str(before.calibration)).unlink(missing_ok=True)
     return read_bundle(path)
+
+
+def _exported(manifest: Manifest) -> tuple[dict[str, Any], dict[str, str]]:
+    """Settings, and hashes of the files that export writes alone: no box changes them."""
+    made_later = (CARD, manifest.calibration, f"graph_{Precision.INT8.value}.onnx")
+    files = {name: sha for name, sha in manifest.files.items() if name not in made_later}
+    return manifest.config, files
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from edgeinspect.config import Normalisation, Rule
 from edgeinspect.errors import BundleError
 from edgeinspect.writing import write_atomically
 
-__all__ = ["Calibration", "RuleConstants", "Threshold", "one_hot", "weighted"]
+__all__ = ["Calibration", "RuleConstants", "Threshold", "one_hot", "to_npz", "weighted"]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -76,10 +76,10 @@ class RuleConstants:
             "precision": (n, n),
             "rule": (len(Rule),),
         }
-        assert self.map_mean.ndim == 5, f"map_mean has shape {self.map_mean.shape}"
+        _require(self.map_mean.ndim == 5, f"map_mean has shape {self.map_mean.shape}")
         for name, shape in expected.items():
             got = getattr(self, name).shape
-            assert got == shape, f"{name} has shape {got}, not {shape}"
+            _require(got == shape, f"{name} has shape {got}, not {shape}")
 
     @classmethod
     def neutral(
@@ -177,14 +177,16 @@ class Calibration:
     )
 
     def __post_init__(self) -> None:
-        assert np.array_equal(self.constants.rule, one_hot(self.rule)), "two rules in one place"
+        is_one_rule = np.array_equal(self.constants.rule, one_hot(self.rule))
+        _require(is_one_rule, "two rules in one place")
         for name in ("good_scores", "good_local", "good_global"):
             array = np.ascontiguousarray(getattr(self, name), dtype=np.float64)
             object.__setattr__(self, name, array)
-            assert array.shape == (len(self.good_names),), f"{name} has shape {array.shape}"
+            _require(array.shape == (len(self.good_names),), f"{name} has shape {array.shape}")
         shape = self.good_appearance.shape
-        assert shape in ((0, 3), (len(self.good_names), 3)), f"good_appearance has shape {shape}"
-        assert math.isfinite(self.threshold.value), f"threshold is {self.threshold.value}"
+        known = ((0, 3), (len(self.good_names), 3))
+        _require(shape in known, f"good_appearance has shape {shape}")
+        _require(math.isfinite(self.threshold.value), f"threshold is {self.threshold.value}")
 
     def save(self, path: Path) -> None:
         """Write one .npz, whole or not at all. Raises: OutputError."""
@@ -197,7 +199,7 @@ class Calibration:
             arrays[name] = getattr(self, name)
         text = json.dumps(self._scalars(), sort_keys=True).encode()
         arrays["json"] = np.frombuffer(text, np.uint8)
-        return _npz(arrays)
+        return to_npz(arrays)
 
     def _scalars(self) -> dict[str, Any]:
         return {
@@ -218,7 +220,7 @@ class Calibration:
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 return cls._from_arrays({name: file[name] for name in file.files})
-        except (OSError, ValueError, KeyError, TypeError, AssertionError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise BundleError(f"{path} is not a calibration", hint=_HINT) from error
         except zipfile.BadZipFile as error:
             raise BundleError(f"{path} is damaged", hint=_HINT) from error
@@ -246,13 +248,19 @@ class Calibration:
         )
 
 
+def _require(is_sound: bool, what: str) -> None:
+    """No assert: what a file holds is checked under python -O as well."""
+    if not is_sound:
+        raise ValueError(what)
+
+
 def _threshold(plain: dict[str, Any]) -> Threshold:
     pairs = {name: tuple(plain[name]) for name in ("interval", "rate_interval")}
     return Threshold(**{**plain, **pairs})
 
 
-def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
-    """What `np.savez_compressed` writes, with no clock and no pickle in it."""
+def to_npz(arrays: dict[str, NDArray[Any]]) -> bytes:
+    """What `np.savez_compressed` writes, with no clock and no pickle in it, under every NumPy."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():

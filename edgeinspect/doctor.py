@@ -6,7 +6,6 @@ files, package metadata and `nvidia-smi`; never imports a training package.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import os
 import platform
@@ -20,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from edgeinspect.errors import EngineError, MissingPackageError
-from edgeinspect.gpu import read_gpu
-from edgeinspect.jetson import JETPACK_PACKAGE, Jetson, read_jetson
+from edgeinspect.gpu import driver_cuda, read_gpu
+from edgeinspect.jetson import JETPACK_PACKAGE, Jetson, read_jetson, text_of
 from edgeinspect.runtime.opening import check_runtime
 from edgeinspect.runtime.session import RUNTIMES
 
 __all__ = [
     "Diagnosis",
-    "Gpu",
+    "ListedGpu",
     "Machine",
     "Package",
     "RuntimeState",
@@ -63,7 +62,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
+class ListedGpu:
     """One NVIDIA GPU as its driver names it; `compute_capability` such as 8.7."""
 
     name: str
@@ -96,7 +95,7 @@ class Diagnosis:
 
     tool: str
     machine: Machine
-    gpus: tuple[Gpu, ...]
+    gpus: tuple[ListedGpu, ...]
     cuda: str | None
     runtimes: tuple[RuntimeState, ...]
     packages: tuple[Package, ...]
@@ -121,7 +120,7 @@ def diagnose(*, root: Path = Path("/"), gpu_query: Callable[[], str] | None = No
         tool=_version_of("edgeinspect") or "not installed",
         machine=machine,
         gpus=gpus,
-        cuda=_driver_cuda(),
+        cuda=driver_cuda(),
         runtimes=tuple(_runtime_state(name) for name in RUNTIMES if name != "auto"),
         packages=packages,
         notes=tuple(_notes(machine, gpus, packages, root)),
@@ -130,8 +129,8 @@ def diagnose(*, root: Path = Path("/"), gpu_query: Callable[[], str] | None = No
 
 def read_machine(root: Path = Path("/")) -> Machine:
     """Python, processor, memory and disk. `root` is where /proc and /etc are looked for."""
-    memory = dict(re.findall(r"(\w+):\s+(\d+) kB", _text(root / "proc/meminfo")))
-    cpu = _text(root / "proc/cpuinfo")
+    memory = dict(re.findall(r"(\w+):\s+(\d+) kB", text_of(root / "proc/meminfo")))
+    cpu = text_of(root / "proc/cpuinfo")
     jetson = read_jetson(root)
     flags = set(_first(r"(?:flags|Features)\s*: (.*)", cpu, "").split())
     return Machine(
@@ -149,7 +148,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
     )
 
 
-def read_gpus(lines: str) -> tuple[Gpu, ...]:
+def read_gpus(lines: str) -> tuple[ListedGpu, ...]:
     """The GPUs in what `nvidia-smi` answered; a line of another form is left out."""
     gpus = []
     for line in lines.splitlines():
@@ -158,7 +157,7 @@ def read_gpus(lines: str) -> tuple[Gpu, ...]:
             name, driver, capability, memory = fields
             mib = int(memory) if memory.isdigit() else None  # a Jetson answers [N/A]
             gpus.append(
-                Gpu(name=name, driver=driver, compute_capability=capability, memory_mib=mib)
+                ListedGpu(name=name, driver=driver, compute_capability=capability, memory_mib=mib)
             )
     return tuple(gpus)
 
@@ -200,7 +199,7 @@ def _version_of(distribution: str) -> str | None:
 
 
 def _notes(
-    machine: Machine, gpus: tuple[Gpu, ...], packages: tuple[Package, ...], root: Path
+    machine: Machine, gpus: tuple[ListedGpu, ...], packages: tuple[Package, ...], root: Path
 ) -> list[str]:
     """What a person should know that no single line shows."""
     versions = {package.name: package.version for package in packages}
@@ -237,14 +236,14 @@ def _jetson_notes(jetson: Jetson | None) -> list[str]:
     return notes
 
 
-def _driver_gpu() -> tuple[Gpu, ...]:
+def _driver_gpu() -> tuple[ListedGpu, ...]:
     """The first GPU as the CUDA driver tells it, for Jetsons whose nvidia-smi is missing."""
     gpu = read_gpu()
     if gpu is None:
         return ()
     memory_mib = None if gpu.is_integrated else gpu.memory_bytes >> 20
     return (
-        Gpu(
+        ListedGpu(
             name=gpu.name,
             driver=f"CUDA {gpu.cuda}",
             compute_capability=gpu.compute_capability,
@@ -264,16 +263,6 @@ def _ask_nvidia_smi() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""
-
-
-def _driver_cuda() -> str | None:
-    """The newest CUDA that the driver serves, as 12.6; None without a driver."""
-    version = ctypes.c_int(0)
-    try:
-        failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
-    except (OSError, AttributeError):
-        return None
-    return None if failed else f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
 def _runtime_state(name: str) -> RuntimeState:
@@ -301,10 +290,3 @@ def _kibibytes(text: str | None) -> int | None:
 def _first(pattern: str, text: str, otherwise: str) -> str:
     match = re.search(pattern, text)
     return otherwise if match is None else match[1].strip()
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

@@ -16,8 +16,9 @@
       SinkError            a sink whose other side is away, or refuses
       MissingPackageError  a package that an optional feature needs
 
-Bugs of ours raise `AssertionError` and are not caught. The command line prints one line of
-an `EdgeInspectError` and exits with code 2 (`edgeinspect.cli.main`).
+`first_line` is what such an error quotes of one that is not ours. Bugs of ours raise
+`AssertionError` and are not caught. The command line prints one line of an `EdgeInspectError` and
+exits with code 2 (`edgeinspect.cli.main`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ __all__ = [
     "ParityError",
     "SinkError",
     "TrainingError",
+    "first_line",
 ]
 
 
@@ -118,3 +120,9 @@ class MissingPackageError(EdgeInspectError):
             f"{needed_for} needs the package {package}, which is not installed",
             hint=f'run: pip install "edgeinspect[{extra}]"',
         )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip() if lines else type(error).__name__

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Gpu", "load_driver", "read_gpu"]
+__all__ = ["Gpu", "driver_cuda", "load_driver", "read_gpu"]
 
 _LIBRARY = "libcuda.so.1"
 _NAME_BYTES = 256
@@ -26,7 +26,7 @@ class Gpu:
         name: as its driver says it.
         compute_capability: such as "8.7".
         memory_bytes: of the device; shared with the CPU where `is_integrated` (a Jetson).
-        cuda: the newest CUDA that the driver serves, as "12.6".
+        cuda: the newest CUDA that the driver serves, as "12.6"; "unknown" if it does not say.
     """
 
     name: str
@@ -60,8 +60,14 @@ def read_gpu(index: int = 0, *, driver: Callable[[], Any] | None = None) -> Gpu 
         compute_capability=f"{_attribute(cuda, handle, _MAJOR)}.{_attribute(cuda, handle, _MINOR)}",
         memory_bytes=_memory(cuda, handle),
         is_integrated=bool(_attribute(cuda, handle, _INTEGRATED)),
-        cuda=_version(cuda),
+        cuda=_version(cuda) or "unknown",
     )
+
+
+def driver_cuda(*, driver: Callable[[], Any] | None = None) -> str | None:
+    """The newest CUDA that the driver serves, as 12.6; None without a driver."""
+    cuda = (driver or load_driver)()
+    return None if cuda is None else _version(cuda)
 
 
 def load_driver() -> Any | None:
@@ -90,7 +96,8 @@ def _memory(cuda: Any, handle: ctypes.c_int) -> int:
     return n_bytes.value
 
 
-def _version(cuda: Any) -> str:
+def _version(cuda: Any) -> str | None:
     value = ctypes.c_int(0)
-    cuda.cuDriverGetVersion(ctypes.byref(value))
+    if cuda.cuDriverGetVersion(ctypes.byref(value)) != 0:
+        return None
     return f"{value.value // 1000}.{value.value % 1000 // 10}"

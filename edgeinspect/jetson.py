@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["JETPACK_PACKAGE", "Clock", "Jetson", "free_memory_bytes", "read_jetson"]
+__all__ = ["JETPACK_PACKAGE", "Clock", "Jetson", "free_memory_bytes", "read_jetson", "text_of"]
 
 JETPACK_PACKAGE = "nvidia-jetpack"  # Debian's name of all of it, TensorRT among it
 _JETPACK_OF_L4T = {32: 4, 35: 5, 36: 6, 38: 7, 39: 7}  # majors; L4T is the Jetson's Linux release
@@ -68,13 +68,13 @@ class Jetson:
 def read_jetson(root: Path = Path("/")) -> Jetson | None:
     """The Jetson that this is, or None elsewhere."""
     release = re.match(
-        r"# R(\d+) \(release\), REVISION: ([\d.]+)", _text(root / "etc/nv_tegra_release")
+        r"# R(\d+) \(release\), REVISION: ([\d.]+)", text_of(root / "etc/nv_tegra_release")
     )
     if release is None:
         return None
     major = int(release[1])
     return Jetson(
-        board=_text(root / "proc/device-tree/model").strip("\0 \n") or "Jetson",
+        board=text_of(root / "proc/device-tree/model").strip("\0 \n") or "Jetson",
         l4t=f"{major}.{release[2]}",
         jetpack=_JETPACK_OF_L4T.get(major),
         power_mode=_power_mode(root),
@@ -84,18 +84,18 @@ def read_jetson(root: Path = Path("/")) -> Jetson | None:
 
 def free_memory_bytes(root: Path = Path("/")) -> int | None:
     """Memory that programs can still have; on a Jetson the GPU's is the same."""
-    found = re.search(r"MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"))
+    found = re.search(r"MemAvailable:\s+(\d+) kB", text_of(root / "proc/meminfo"))
     return None if found is None else 1024 * int(found[1])
 
 
 def _power_mode(root: Path) -> str | None:
     """nvpmodel's state file holds a number, its configuration the name of each."""
-    mode = re.search(r"pmode:0*(\d+)", _text(root / "var/lib/nvpmodel/status"))
+    mode = re.search(r"pmode:0*(\d+)", text_of(root / "var/lib/nvpmodel/status"))
     if mode is None:
         return None
     name = re.search(
         rf"^<\s*POWER_MODEL\s+ID={mode[1]}\s+NAME=(\S+)\s*>",
-        _text(root / "etc/nvpmodel.conf"),
+        text_of(root / "etc/nvpmodel.conf"),
         re.MULTILINE,
     )
     return f"number {mode[1]}" if name is None else name[1]
@@ -112,14 +112,15 @@ def _clocks(root: Path) -> tuple[Clock, ...]:
 
 
 def _clock(name: str, files: list[Path], per_mhz: float) -> Clock | None:
-    texts = [_text(file).strip() for file in files]
+    texts = [text_of(file).strip() for file in files]
     if not all(text.isdigit() for text in texts):
         return None
     now, least, most = (round(int(text) / per_mhz) for text in texts)
     return Clock(name=name, now_mhz=now, min_mhz=least, max_mhz=most)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What a file of the system says, "" where it cannot be read."""
     try:
         return path.read_text(errors="replace")
     except OSError:

@@ -1,8 +1,14 @@
-"""Numbers as people read them, the same in warnings, cards, pages and on the console."""
+"""Numbers as people read them, the same in warnings, cards, pages and on the console; and as JSON
+holds them.
+"""
 
 from __future__ import annotations
 
-__all__ = ["percent", "percent_range", "three_decimals", "three_digits"]
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["json_plain", "percent", "percent_range", "three_decimals", "three_digits"]
 
 
 def percent(share: float) -> str:
@@ -24,3 +30,20 @@ def three_digits(value: float) -> str:
 def three_decimals(value: float | None) -> str:
     """0.91 as "0.910", as metrics are written; "-" for one that is not defined."""
     return "-" if value is None else f"{value:.3f}"
+
+
+def json_plain(value: Any, *, digits: int | None = None) -> Any:
+    """Values of which JSON can be made; a number that is not finite becomes None, JSON's null.
+
+    Args:
+        digits: that floats keep; None: all.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): json_plain(inner, digits=digits) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_plain(inner, digits=digits) for inner in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return value if digits is None else float(f"{value:.{digits}g}")
+    return value

@@ -8,7 +8,6 @@ bundle's `golden.npz`, without torch, after every build. The budgets are those o
 from __future__ import annotations
 
 import dataclasses
-import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.config import Precision, Rule
-from edgeinspect.constants import Calibration, RuleConstants
+from edgeinspect.config import Precision
+from edgeinspect.constants import Calibration, RuleConstants, to_npz
 from edgeinspect.errors import BundleError
+from edgeinspect.ties import find_ties, picks_by_mean
 from edgeinspect.writing import write_atomically
 
 __all__ = [
@@ -82,7 +82,7 @@ class Budget:
         map_error: of the map's 99.9th percentile; None where only the correlation counts.
         map_correlation: the least, of each map with PyTorch's.
         tie: two maps count as equally good for `scale` when their peaks differ by less than
-            this share; map and scale of such an image are not compared.
+            this share; map and scale of such an image are not compared (`ties`).
     """
 
     score_error: float
@@ -130,7 +130,8 @@ class ImageParity:
     """How far one image's outputs are from PyTorch's.
 
     Attributes:
-        is_tie: two maps were equally good and the other was picked: map and scale do not count.
+        is_tie: two maps were equally good and the other was picked: map and scale do not count,
+            nor the score under the rule `paper`, which is that of the map.
         has_other_scale: the map was taken from another scale.
     """
 
@@ -202,15 +203,13 @@ class Golden:
     def save(self, path: Path) -> None:
         """Write one .npz, whole or not at all. Raises: OutputError."""
         arrays = {
-            field.name: getattr(self, field.name)
+            field.name: np.asarray(getattr(self, field.name))
             for field in dataclasses.fields(self)
             if field.name not in ("constants", "names")
         }
         constants = {f"constants.{k}": v for k, v in self.constants.as_inputs().items()}
         names = np.array(self.names, dtype=np.str_)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, names=names, **arrays, **constants)
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, to_npz({"names": names, **arrays, **constants}))
 
     @classmethod
     def load(cls, path: Path) -> Golden:
@@ -238,12 +237,20 @@ def compare_outputs(
     budget: Budget,
     *,
     n_placed: int,
+    mean_index: int = 0,
     units: ScoreUnits | None = None,
     names: Sequence[str] | None = None,
 ) -> ParityReport:
     """Hold a runtime's outputs to PyTorch's. See `compare_images`."""
     images = compare_images(
-        expected, actual, constants, budget, n_placed=n_placed, units=units, names=names
+        expected,
+        actual,
+        constants,
+        budget,
+        n_placed=n_placed,
+        mean_index=mean_index,
+        units=units,
+        names=names,
     )
     return ParityReport.of(images, budget)
 
@@ -255,6 +262,7 @@ def compare_images(
     budget: Budget,
     *,
     n_placed: int,
+    mean_index: int = 0,
     units: ScoreUnits | None = None,
     names: Sequence[str] | None = None,
 ) -> list[ImageParity]:
@@ -262,19 +270,25 @@ def compare_images(
 
     Args:
         n_placed: how many measures, the first ones, have maps to pick from (`ScoringConfig`).
+        mean_index: which of a map's statistics is the mean (`ScoringConfig`); the rule `paper`
+            picks by it.
         units: of the scores under those constants; None before calibration.
         names: of the images, for people; default their numbers.
     """
     unit_of = dataclasses.asdict(units or ScoreUnits())
-    score_errors = np.max(
-        [_score_errors(getattr(expected, n), getattr(actual, n), unit_of[n]) for n in _SCORES],
-        axis=0,
-    )
+    errors = {
+        n: _score_errors(getattr(expected, n), getattr(actual, n), unit_of[n]) for n in _SCORES
+    }
     map_errors, correlations = _compare_maps(expected.anomaly_map, actual.anomaly_map)
     is_alike = (correlations >= budget.map_correlation) & (expected.scale == actual.scale)
     if budget.map_error is not None:
         is_alike &= map_errors <= budget.map_error
-    is_tie = _ties(expected.statistics, constants, n_placed, budget.tie) & ~is_alike
+    is_tie = ~is_alike & find_ties(
+        expected.statistics, constants, budget.tie, n_placed=n_placed, mean_index=mean_index
+    )
+    if picks_by_mean(constants):  # the score is that of the map
+        errors["score"][is_tie & np.isfinite(actual.score)] = 0
+    score_errors = np.max(list(errors.values()), axis=0)
     return [
         ImageParity(
             name=f"image {i + 1}" if names is None else names[i],
@@ -363,22 +377,3 @@ def _correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> float
         return 1.0
     sizes = float(np.sqrt((left * left).sum() * (right * right).sum()))
     return float((left * right).sum()) / sizes if sizes else 0.0
-
-
-def _ties(
-    statistics: Floats, constants: RuleConstants, n_placed: int, share: float
-) -> NDArray[np.bool_]:
-    """Which images (B,) have two maps whose peaks differ by less than `share` of the larger.
-
-    The choice of map is the peak's (rules `peak` and `mahalanobis`).
-    """
-    assert not constants.rule[list(Rule).index(Rule.PAPER)], "the paper's rule picks otherwise"
-    n_measures, n_scales = constants.map_mean.shape[1:3]
-    peaks = constants.peaks(statistics)
-    by_map = peaks.reshape(len(peaks), n_measures * n_scales, -1).max(axis=2)
-    by_map = np.sort(by_map[:, : n_placed * n_scales], axis=1)
-    if by_map.shape[1] == 1:
-        return np.zeros(len(peaks), np.bool_)
-    best, second = by_map[:, -1], by_map[:, -2]
-    is_tie: NDArray[np.bool_] = best - second <= share * np.maximum(abs(best), abs(second))
-    return is_tie

@@ -278,15 +278,16 @@ class _Comparison:
 
     def _compare(self, left: Scores, right: Scores, picture: LabelledPicture) -> list[ImageParity]:
         name = f"{picture.path.parent.name}/{picture.path.name}"
-        names = [name] * len(left.score)
+        scoring = self._bundle.config.scoring
         return compare_images(
             left,
             right,
             self._constants,
             self._budget,
-            n_placed=self._bundle.config.scoring.n_placed,
+            n_placed=scoring.n_placed,
+            mean_index=scoring.mean_index,
             units=self._units,
-            names=names,
+            names=[name] * len(left.score),
         )
 
     def _flips(self) -> tuple[str, ...] | None:

@@ -28,6 +28,7 @@ __all__ = [
     "sync_folder",
     "temporary_sibling",
     "write_atomically",
+    "write_synced",
 ]
 
 _log = logging.getLogger(__name__)
@@ -45,13 +46,23 @@ _HINTS = {
 
 
 @contextlib.contextmanager
-def output_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError met while `path` is written into an OutputError that names it."""
+def output_errors(path: Path, *, within: Path | None = None) -> Iterator[None]:
+    """Turn an OSError met while `path` is written into an OutputError that names it.
+
+    Given `within`, one that names a file elsewhere (which was read, say) stays as it is.
+    """
     try:
         yield
     except OSError as error:
+        if within is not None and _is_elsewhere(error, within):
+            raise
         what, hint = _HINTS.get(error.errno or 0, (error.strerror or str(error), None))
         raise OutputError(f"cannot write {path}: {what}", hint=hint) from error
+
+
+def _is_elsewhere(error: OSError, folder: Path) -> bool:
+    name = error.filename
+    return isinstance(name, (str, os.PathLike)) and not Path(name).is_relative_to(folder)
 
 
 def temporary_sibling(path: Path) -> Path:
@@ -68,16 +79,23 @@ def write_atomically(path: Path, data: bytes, *, is_synced: bool = True) -> None
     temporary = temporary_sibling(path)
     with output_errors(path):
         try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                if is_synced:
-                    file.flush()
-                    os.fsync(file.fileno())
+            if is_synced:
+                write_synced(temporary, data)
+            else:
+                temporary.write_bytes(data)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
         if is_synced:
             sync_folder(path.parent)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file and bring it to the disk. Raises: OSError."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 class LineFile:
@@ -126,6 +144,7 @@ class LineFile:
 
 
 @contextlib.contextmanager
+<<<<<<< HEAD
 def alone_in(path: Path, *, user: str) -> Iterator[None]:
     """Make a folder if there is none, and hold it alone; the system lets go of it after a kill.
 
@@ -160,9 +179,12 @@ def _lock(descriptor: int, path: Path, user: str) -> None:
 
 @contextlib.contextmanager
 def draft_folder(path: Path) -> Iterator[Path]:
+=======
+def draft_folder(path: Path, *, aside: Path | None = None) -> Iterator[Path]:
+>>>>>>> fixes6
     """A folder to fill that takes the place of `path` at the end; after an error it is gone.
 
-    Raises: OutputError.
+    `aside` as for `replace_folder`. Raises: OutputError.
     """
     draft = temporary_sibling(path)
     try:
@@ -170,29 +192,31 @@ def draft_folder(path: Path) -> Iterator[Path]:
             draft.mkdir(parents=True)
         yield draft
         with output_errors(path):
-            replace_folder(draft, path)
+            replace_folder(draft, path, aside=aside)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def replace_folder(draft: Path, path: Path) -> None:
+def replace_folder(draft: Path, path: Path, *, aside: Path | None = None) -> None:
     """Rename a finished folder to `path`; what stood there is moved aside first, then removed.
 
+    Args:
+        aside: where to, known to those who look for it after a crash in between; None: nobody is.
     Raises: OSError; what stood there is then back.
     """
     sync_folder(draft)
-    old = temporary_sibling(path) if os.path.lexists(path) else None
-    if old is not None:
+    old = aside or temporary_sibling(path)
+    if os.path.lexists(path):
+        shutil.rmtree(old, ignore_errors=True)
         path.rename(old)
     try:
         draft.rename(path)
     except OSError:
-        if old is not None:
+        if os.path.lexists(old):
             old.rename(path)
         raise
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
     sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def refuse_foreign(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from edgeinspect.errors import ExportError
+from edgeinspect.errors import ExportError, first_line
 from edgeinspect.export.operators import OPSET, check_operators
 from edgeinspect.export.weights import move_weights
 
@@ -159,8 +159,8 @@ def _failing_as(name: str) -> Iterator[None]:
         cause: BaseException = error
         while cause.__cause__ is not None:  # the exporter wraps what went wrong in advice
             cause = cause.__cause__
-        first = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-        raise ExportError(f"{name} could not be made: {first}", hint=_HINT) from error
+        what = f"{name} could not be made: {first_line(cause)}"
+        raise ExportError(what, hint=_HINT) from error
 
 
 # A product that becomes a Gemm loses the name of its module, and so its type in the FP16 graph.

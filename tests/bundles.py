@@ -73,7 +73,7 @@ def make_bundle(
         draft.manifest = manifest
     if calibrated:
         calibration = calibrate_stand_in(path, rule, normalisation, n_tiles)
-        install_calibration(path, calibration)
+        install_calibration(read_bundle(path), calibration)
     return path
 
 

@@ -74,6 +74,22 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_missing_elsewhere_is_not_called_trouble_with_writing(tmp_path):
+    with pytest.raises(FileNotFoundError), new_bundle(tmp_path / "a.bundle", force=False):
+        (tmp_path / "weights.pth").read_bytes()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_the_draft_that_cannot_be_written_is_named_as_the_bundle(tmp_path):
+    def write_twice() -> None:
+        with new_bundle(tmp_path / "a.bundle", force=False) as draft:
+            (draft.folder / "engines").mkdir()
+            (draft.folder / "engines").mkdir()
+
+    with pytest.raises(OutputError, match=r"cannot write .*a\.bundle: a file of that name"):
+        write_twice()
+
+
 def test_an_existing_bundle_is_replaced_only_when_forced(bundle):
     with pytest.raises(OutputError, match="--force"), new_bundle(bundle, force=False):
         pass
@@ -166,7 +182,7 @@ def test_recalibrating_replaces_the_calibration_and_leaves_the_graph(bundle):
     before = read_bundle(bundle).manifest.files["graph_fp32.onnx"]
     for rule in (Rule.PEAK, Rule.MAHALANOBIS):
         calibration = calibrate_stand_in(bundle, rule, Normalisation.BLOCK, 1)
-        after = install_calibration(bundle, calibration)
+        after = install_calibration(read_bundle(bundle), calibration)
         assert after.require_calibration().rule is rule
     assert after.manifest.files["graph_fp32.onnx"] == before
     assert [p.name for p in bundle.glob("calibration-*")] == [after.manifest.calibration]
@@ -174,13 +190,47 @@ def test_recalibrating_replaces_the_calibration_and_leaves_the_graph(bundle):
 
 def test_installing_the_same_calibration_twice_changes_nothing(bundle):
     calibration = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.BLOCK, 1)
-    first = install_calibration(bundle, calibration).manifest
-    assert install_calibration(bundle, calibration).manifest == first
+    first = install_calibration(read_bundle(bundle), calibration).manifest
+    assert install_calibration(read_bundle(bundle), calibration).manifest == first
+
+
+@pytest.mark.parametrize("name", ["graph_fp32.onnx", "maps_fp32.onnx", "weights_fp32.bin"])
+def test_a_calibration_of_another_export_is_refused(bundle, name):
+    calibration = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.BLOCK, 1)
+    read = read_bundle(bundle)
+    edit_manifest(bundle, files={**read.manifest.files, name: "0"})
+    before = (bundle / MANIFEST).read_bytes()
+    with pytest.raises(BundleError, match="exported anew while it was calibrated"):
+        install_calibration(read, calibration)
+    assert (bundle / MANIFEST).read_bytes() == before
+
+
+def test_a_calibration_of_other_settings_is_refused(bundle):
+    calibration = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.BLOCK, 1)
+    read = read_bundle(bundle)
+    edit_manifest(bundle, config=to_dict(RunConfig(preset="tiny")))
+    with pytest.raises(BundleError, match="exported anew while it was calibrated"):
+        install_calibration(read, calibration)
+
+
+def test_a_calibration_stands_beside_what_a_box_made_meanwhile(bundle):
+    read = read_bundle(bundle)
+    first, second = (
+        calibrate_stand_in(bundle, rule, Normalisation.BLOCK, 1)
+        for rule in (Rule.PEAK, Rule.MAHALANOBIS)
+    )
+    made = install_calibration(read, first).manifest
+    shutil.copyfile(bundle / "graph_fp32.onnx", bundle / "graph_int8.onnx")
+    digest = made.files["graph_fp32.onnx"]
+    edit_manifest(bundle, files={**made.files, "graph_int8.onnx": digest})
+    after = install_calibration(read, second)
+    assert after.require_calibration().rule is Rule.MAHALANOBIS
+    assert after.has_graph(Precision.INT8)
 
 
 def test_a_calibration_writes_the_card_anew(bundle):
     calibration = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.BLOCK, 1)
-    installed = install_calibration(bundle, calibration)
+    installed = install_calibration(read_bundle(bundle), calibration)
     card = (bundle / CARD).read_bytes()
     assert f"| threshold | {calibration.threshold.value:.4g} " in card.decode()
     assert installed.manifest.files[CARD] == hashlib.sha256(card).hexdigest()
@@ -190,7 +240,7 @@ def test_a_calibration_writes_the_card_anew(bundle):
 def test_a_calibration_that_stops_anywhere_leaves_a_whole_bundle(bundle, monkeypatch, n_written):
     """Also where there is a card that must change."""
     old = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.BLOCK, 1)
-    install_calibration(bundle, old)
+    install_calibration(read_bundle(bundle), old)
     new = calibrate_stand_in(bundle, Rule.PAPER, Normalisation.BLOCK, 1)
     replace, done = os.replace, []
 
@@ -202,10 +252,10 @@ def test_a_calibration_that_stops_anywhere_leaves_a_whole_bundle(bundle, monkeyp
 
     monkeypatch.setattr(os, "replace", stop)
     with pytest.raises(KeyboardInterrupt):
-        install_calibration(bundle, new)
+        install_calibration(read_bundle(bundle), new)
     monkeypatch.undo()
     assert read_bundle(bundle).require_calibration().rule is Rule.PEAK
-    assert install_calibration(bundle, new).manifest.files.keys() >= {CARD}
+    assert install_calibration(read_bundle(bundle), new).manifest.files.keys() >= {CARD}
 
 
 def test_a_bundle_that_someone_else_changes_is_locked(bundle):
@@ -234,7 +284,7 @@ def test_a_bundle_that_someone_else_changes_is_locked(bundle):
 
 def test_a_failed_commit_leaves_the_old_calibration_current(bundle, monkeypatch):
     old = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.BLOCK, 1)
-    install_calibration(bundle, old)
+    install_calibration(read_bundle(bundle), old)
     new = calibrate_stand_in(bundle, Rule.PAPER, Normalisation.BLOCK, 1)
     replace = os.replace
 
@@ -245,6 +295,6 @@ def test_a_failed_commit_leaves_the_old_calibration_current(bundle, monkeypatch)
 
     monkeypatch.setattr(os, "replace", no_manifest)
     with pytest.raises(OutputError, match="no space"):
-        install_calibration(bundle, new)
+        install_calibration(read_bundle(bundle), new)
     monkeypatch.undo()
     assert read_bundle(bundle).require_calibration().rule is Rule.PEAK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from edgeinspect.gpu import read_gpu
+from edgeinspect.gpu import driver_cuda, read_gpu
 
 ATTRIBUTES = {18: 1, 75: 8, 76: 7}
 
@@ -62,3 +62,18 @@ def test_a_driver_that_cannot_start_is_no_gpu():
 def test_a_device_that_is_not_visible_is_no_gpu():
     assert read_gpu(driver=lambda: StandInDriver(n_devices=0)) is None
     assert read_gpu(1, driver=StandInDriver) is None
+
+
+def test_the_drivers_cuda_is_known_without_a_gpu():
+    assert driver_cuda(driver=lambda: StandInDriver(n_devices=0)) == "12.6"
+    assert driver_cuda(driver=lambda: None) is None
+
+
+def test_a_driver_that_does_not_tell_its_cuda_still_has_a_gpu():
+    class Mute(StandInDriver):
+        def cuDriverGetVersion(self, value: Any) -> int:  # noqa: N802
+            return 1
+
+    gpu = read_gpu(driver=Mute)
+    assert gpu is not None
+    assert (gpu.cuda, driver_cuda(driver=Mute)) == ("unknown", None)

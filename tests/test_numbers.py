@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import pytest
 
-from edgeinspect.numbers import three_digits
+from edgeinspect.numbers import json_plain, three_digits
 
 
 @pytest.mark.parametrize(
@@ -13,3 +16,15 @@ from edgeinspect.numbers import three_digits
 )
 def test_three_digits_need_no_power_of_ten_for_large_numbers(value: float, words: str) -> None:
     assert three_digits(value) == words
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_null_in_json_however_deep(number: float) -> None:
+    plain = json_plain({"rows": [{"error": number, "n": 3}], "pair": (number, 0.5)})
+    text = json.dumps(plain, allow_nan=False)
+    assert text == '{"rows": [{"error": null, "n": 3}], "pair": [null, 0.5]}'
+
+
+def test_floats_keep_their_digits_unless_told() -> None:
+    assert json_plain([0.123456789, 3]) == [0.123456789, 3]
+    assert json_plain([0.123456789, 3, True], digits=3) == [0.123, 3, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinspect.config import Normalisation, Rule
-from edgeinspect.constants import Calibration, RuleConstants, Threshold
+from edgeinspect.constants import Calibration, RuleConstants, Threshold, one_hot
 from edgeinspect.errors import BundleError
 from edgeinspect.parity import (
     FP16_BUDGET,
@@ -181,6 +182,28 @@ def test_scale_and_map_are_not_compared_where_two_maps_are_equally_good() -> Non
     assert report.n_ties == 1
 
 
+def compare_tied_under_paper(score: float) -> Any:
+    """The means of both scales are equal, and the other's map and score were taken."""
+    constants = dataclasses.replace(GOLDEN.constants, rule=one_hot(Rule.PAPER))
+    tied = dataclasses.replace(GOLDEN, statistics=np.ones_like(GOLDEN.statistics))
+    actual = dataclasses.replace(
+        tied,
+        scale=1 - GOLDEN.scale,
+        anomaly_map=-GOLDEN.anomaly_map,
+        score=np.full_like(GOLDEN.score, score),
+    )
+    return compare_outputs(tied, actual, constants, FP32_BUDGET, n_placed=2)
+
+
+def test_under_paper_the_score_is_not_compared_where_two_maps_are_equally_good() -> None:
+    report = compare_tied_under_paper(score=99)
+    assert (report.is_within, report.n_ties) == (True, N_IMAGES)
+
+
+def test_a_score_that_is_not_finite_counts_in_a_tie_as_well() -> None:
+    assert not compare_tied_under_paper(score=np.nan).is_within
+
+
 def test_what_is_not_picked_from_makes_no_tie() -> None:
     statistics = GOLDEN.statistics.copy()
     statistics[:, 4:] = 9  # of the second measure, whose maps say nowhere
@@ -216,6 +239,16 @@ def test_golden_outputs_survive_the_disk(tmp_path: Path) -> None:
     assert again.images.dtype == np.uint8
     assert np.array_equal(again.anomaly_map, GOLDEN.anomaly_map)
     assert np.array_equal(again.constants.map_inv_std, GOLDEN.constants.map_inv_std)
+
+
+def test_no_clock_and_no_word_of_numpys_gets_into_golden_outputs(tmp_path: Path) -> None:
+    GOLDEN.save(tmp_path / "golden.npz")
+    with zipfile.ZipFile(tmp_path / "golden.npz") as file:
+        entries = {entry.filename: entry.date_time for entry in file.infolist()}
+    constants = {f"constants.{name}.npy" for name in GOLDEN.constants.as_inputs()}
+    fields = {f"{name}.npy" for name in (*FIELDS, "images", "tile", "names", "n_placed")}
+    assert set(entries) == fields | constants
+    assert set(entries.values()) == {(1980, 1, 1, 0, 0, 0)}
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip file", b"PK\x03\x04 half of one"])

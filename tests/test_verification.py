@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.cli.main import build_app, main
-from edgeinspect.config import Precision
+from edgeinspect.config import Precision, Rule
 from edgeinspect.data.images import save_picture
 from edgeinspect.errors import BundleError, ConfigError, DataError
 from edgeinspect.runtime.session import open_session
@@ -90,6 +90,13 @@ def test_labelled_pictures_give_verdicts_and_auroc(bundle: Bundle, made: Path) -
     assert pictures.auroc is not None
     assert pictures.auroc[0] == pictures.auroc[1] > 0.9
     assert pictures.problems == ()
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+def test_pictures_are_compared_under_each_rule(rule: Rule, made: Path, tmp_path: Path) -> None:
+    bundle = read_bundle(make_bundle(tmp_path, has_golden=True, rule=rule))
+    pictures = pictures_of(verify(bundle, Precision.FP16, made / "parts"))
+    assert (pictures.parity.n_images, pictures.problems) == (N_PARTS, ())
 
 
 def test_pictures_without_labels_are_compared_without_auroc(bundle: Bundle, tmp_path: Path) -> None:
@@ -197,6 +204,18 @@ def test_beyond_the_budget_the_command_fails_in_one_line_that_names_the_images(
     assert err.count("\n") == 1
     assert "does not compute what was trained: golden images:" in err
     assert "(noise)" in err
+
+
+def test_a_runtime_that_answers_no_numbers_fails_with_json_as_well(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = faulty(made, tmp_path, scale_errors(float("nan")))
+    with pytest.raises(SystemExit) as left:
+        main(["verify", str(bundle.path), "--precision", "fp16", "--threads", "1", "--json"])
+    assert left.value.code == 2
+    told = capsys.readouterr()
+    assert json.loads(told.out)["golden"]["score_error"] is None
+    assert "scores differ by inf of 0.01 (good.png, bad.png, noise)" in told.err
 
 
 @pytest.mark.parametrize(

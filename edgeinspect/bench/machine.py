@@ -20,7 +20,7 @@ import numpy as np
 from edgeinspect.bench.nvml import Nvml
 from edgeinspect.doctor import read_machine
 from edgeinspect.gpu import read_gpu
-from edgeinspect.jetson import read_jetson
+from edgeinspect.jetson import read_jetson, text_of
 
 __all__ = ["Hardware", "MachineState", "Watch", "read_hardware", "read_versions"]
 
@@ -165,10 +165,10 @@ def _drops(name: str, clocks: Sequence[float | None]) -> list[str]:
 def _cpu_mhz(root: Path) -> float | None:
     """Mean of all cores, as cpufreq says it, or /proc/cpuinfo where there is none."""
     files = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
-    clocks = [int(text) / 1e3 for text in map(_text, files) if text.strip().isdigit()]
+    clocks = [int(text) / 1e3 for text in map(text_of, files) if text.strip().isdigit()]
     if not clocks:
         clocks = [
-            float(v) for v in re.findall(r"cpu MHz\s*: ([\d.]+)", _text(root / "proc/cpuinfo"))
+            float(v) for v in re.findall(r"cpu MHz\s*: ([\d.]+)", text_of(root / "proc/cpuinfo"))
         ]
     return float(np.mean(clocks)) if clocks else None
 
@@ -176,18 +176,11 @@ def _cpu_mhz(root: Path) -> float | None:
 def _cpu_governor(root: Path) -> str | None:
     """That of all cores, joined where they differ."""
     files = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
-    return " and ".join(sorted({_text(file).strip() for file in files} - {""})) or None
+    return " and ".join(sorted({text_of(file).strip() for file in files} - {""})) or None
 
 
 def _cpu_temperature_c(root: Path) -> float | None:
     """The hottest thermal zone."""
     files = (root / "sys/class/thermal").glob("thermal_zone*/temp")
-    found = [int(text) / 1e3 for text in map(_text, files) if text.strip().lstrip("-").isdigit()]
+    found = [int(text) / 1e3 for text in map(text_of, files) if text.strip().lstrip("-").isdigit()]
     return max(found) if found else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

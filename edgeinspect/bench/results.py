@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from edgeinspect.bench.latency import Latency, Ratio
 from edgeinspect.errors import DataError
+from edgeinspect.numbers import json_plain
 
 __all__ = [
     "N_KEPT",
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 SCHEMA = 1
+N_DIGITS = 6  # of every figure
 N_KEPT = 2000  # times of a variant that are kept, spread evenly over those measured
 
 
@@ -107,7 +108,7 @@ class BenchReport:
 
     def plain(self) -> dict[str, Any]:
         """JSON types only; numbers that are not finite become null."""
-        found = _plain(dataclasses.asdict(self))
+        found = json_plain(dataclasses.asdict(self), digits=N_DIGITS)
         assert isinstance(found, dict)
         return found
 
@@ -147,13 +148,3 @@ def read_report(path: Path) -> dict[str, Any]:
         )
     found: dict[str, Any] = plain
     return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value

@@ -19,6 +19,7 @@ from edgeinspect.building.request import BuildRequest, Job, plan_job
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Precision
 from edgeinspect.engines import (
+    VERSION_COMPATIBLE,
     Engine,
     Layers,
     Receipt,
@@ -26,6 +27,7 @@ from edgeinspect.engines import (
     find_engine,
     install_engine,
     list_engines,
+    remember_plan,
 )
 from edgeinspect.errors import EngineError
 from edgeinspect.gpu import Gpu, read_gpu
@@ -119,6 +121,8 @@ def _build(
         _log.info("checking it against PyTorch's answers")
         proof = prove(bundle, compiled.plan, receipt, open_plan, job.gpu)
         receipt = dataclasses.replace(receipt, is_verified=True, proof=proof)
+    if VERSION_COMPATIBLE in key.flags:
+        remember_plan(receipt.plan_sha256)
     return install_engine(bundle, compiled.plan, receipt)
 
 

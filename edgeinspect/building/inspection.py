@@ -19,9 +19,10 @@ __all__ = ["layers_of_engine", "layers_of_network"]
 
 _TYPE_FIELDS = ("Format/Datatype", "DataType", "Datatype", "Format")
 _SIGNS = (  # of a type in a text, in the order they are looked for
+    ("other", ("uint8",)),
     ("int8", ("int8",)),
     ("fp16", ("half", "fp16")),
-    ("other", ("bf16", "bfloat", "fp8", "int32", "int64", "bool", "uint8")),
+    ("other", ("bf16", "bfloat", "fp8", "int32", "int64", "bool")),
     ("fp32", ("float", "fp32")),
 )
 _ATTENTION = ("mha", "fmha", "flash_attention", "fused_attention")

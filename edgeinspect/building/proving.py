@@ -35,4 +35,4 @@ def prove(bundle: Bundle, plan: bytes, receipt: Receipt, open_plan: OpenPlan, gp
             f"the engine does not compute what was trained: {'; '.join(report.problems)}",
             hint="it was not installed; please report it with the bundle's card",
         )
-    return proof.proof_of(report, gpu)
+    return proof.proof_of(report, gpu, f"{receipt.key.flavour} {receipt.key.version}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +56,14 @@ def build_engine(
     version_compatible: Annotated[
         bool, typer.Option("--version-compatible", help="Later TensorRT versions run it, too.")
     ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Build none: let the version-compatible engines that the bundle holds run their"
+            " code here. Only for bundles whose maker you know.",
+        ),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Build even where an engine fits.")
     ] = False,
@@ -69,6 +76,9 @@ def build_engine(
 
     Example: edgeinspect build-engine part.bundle --runtime tensorrt-rtx --target sm86
     """
+    if trust:
+        _trust(bundle)
+        return
     from edgeinspect.building import BuildRequest
     from edgeinspect.building import build_engine as build
     from edgeinspect.config import Precision
@@ -89,6 +99,13 @@ def build_engine(
     _show(built, bundle, as_json=as_json)
 
 
+def _trust(bundle: Path) -> None:
+    from edgeinspect.engines import trust_engines
+
+    for engine in trust_engines(bundle):
+        typer.echo(f"{engine.plan_path}: its code may run for this user")
+
+
 @contextlib.contextmanager
 def _spinner() -> Iterator[OnProgress]:
     """The phase and a clock on a terminal; TensorRT cannot tell how much is left."""
@@ -99,7 +116,7 @@ def _spinner() -> Iterator[OnProgress]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar, _talk_above():
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting")
 
         def on_progress(phase: str, done: int, total: int) -> None:
@@ -107,18 +124,6 @@ def _spinner() -> Iterator[OnProgress]:
             bar.update(task, description=f"{phase}{steps}")
 
         yield on_progress
-
-
-@contextlib.contextmanager
-def _talk_above() -> Iterator[None]:
-    """Send log messages through the standard error that a live display has put in place."""
-    handlers = [h for h in logging.getLogger("edgeinspect").handlers if hasattr(h, "setStream")]
-    before = [handler.setStream(sys.stderr) for handler in handlers]
-    try:
-        yield
-    finally:
-        for handler, stream in zip(handlers, before, strict=True):
-            handler.setStream(stream or sys.__stderr__)
 
 
 def _show(built: Build, bundle: Path, *, as_json: bool) -> None:

@@ -8,12 +8,15 @@ from typing import Any
 
 import typer
 
+from edgeinspect.numbers import json_plain
+
 __all__ = ["show_fields", "show_json", "show_table"]
 
 
 def show_json(plain: Mapping[str, Any]) -> None:
-    """One JSON object on stdout."""
-    typer.echo(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
+    """One JSON object on stdout; a number that is not finite is null."""
+    text = json.dumps(json_plain(plain), indent=2, ensure_ascii=False, allow_nan=False)
+    typer.echo(text)
 
 
 def show_fields(fields: Iterable[tuple[str, str]], *, width: int) -> None:

@@ -114,6 +114,11 @@ class Statistic(str, enum.Enum):
     TOP_01_PERCENT = "top_01_percent"
     MAX = "max"
 
+    @classmethod
+    def top_shares(cls) -> dict[Statistic, float]:
+        """Those that are the mean of a share of the map's pixels, the largest; and the share."""
+        return {cls.TOP_1_PERCENT: 0.01, cls.TOP_01_PERCENT: 0.001}
+
 
 class Normalisation(str, enum.Enum):
     """By which good-part statistics an error map is divided."""

@@ -184,7 +184,8 @@ class DiscriminatorConfig:
 class LossConfig:
     """Weights of eq. 5 and eq. 1; a weight of 0 leaves the term out, network and all.
 
-    `features` is the weight of the features' distance within the consistency loss.
+    `features` is the weight of the features' distance within the consistency loss. All that a
+    target reconstructs needs a term above 0 (`RunConfig`).
     """
 
     adversarial: float = 1.0
@@ -220,7 +221,8 @@ class OptimiserConfig:
     """AdamW with warm-up and a cosine, and how pictures are fed to it.
 
     `holdout` is the share of the good pictures that training never sees: they choose the best
-    checkpoint. `precision` is Lightning Fabric's name ("auto": 16-mixed on a GPU, else 32).
+    checkpoint. `precision` is Lightning Fabric's name ("auto": on a GPU bf16-mixed, or 16-mixed
+    where it has no bfloat16; on a CPU 32-true).
     """
 
     batch: int = 8
@@ -303,6 +305,11 @@ class ScoringConfig:
         """How many measures, the first ones, have maps that say where."""
         return sum(measure.has_places for measure in self.measures)
 
+    @property
+    def mean_index(self) -> int:
+        """Which of a map's statistics is the mean."""
+        return self.statistics.index(Statistic.MEAN)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
@@ -329,8 +336,25 @@ class RunConfig:
                 " reconstructs none",
                 hint="set both to 0, or target=both",
             )
+        self._check_losses()
         # Frozen from here on: the measures follow from the target.
         object.__setattr__(self, "scoring", replace(self.scoring, measures=self._measures()))
+
+    def _check_losses(self) -> None:
+        """Pixels and features, whichever are reconstructed, must be taught by a term of eq. 1."""
+        target, losses = self.generator.target, self.losses
+        if target.has_pixels and not (losses.l1 or losses.ssim or losses.gradient):
+            raise ConfigError(
+                "losses.l1, losses.ssim and losses.gradient are 0: nothing would ask for the"
+                f" pixels of target {target.value}",
+                hint="set one of them above 0",
+            )
+        if target.has_features and not losses.features:
+            raise ConfigError(
+                "losses.features is 0: nothing would ask for the features of target"
+                f" {target.value}",
+                hint="set it above 0, or target=pixels",
+            )
 
     def _measures(self) -> tuple[Measure, ...]:
         target = self.generator.target

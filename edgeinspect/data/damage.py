@@ -2,7 +2,8 @@
 
 Serves `images`. Decoders are lenient: libjpeg fills what a cut-off file lacks with grey and calls
 it a picture, which a line would then judge. PNG (RFC 2083) and JPEG (ITU T.81) both mark their
-end, so the files' own structure tells.
+end, so the files' own structure tells. Of BMP and TIFF (revision 6.0, and BigTIFF) only the size
+is read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ MAX_PIXELS = 1 << 28  # a line scan of 16k x 16k; beyond it a header is more lik
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 _JPEG_START = b"\xff\xd8\xff"
+_BMP_START = b"BM"
+_BMP_CORE_BYTES = 12  # of the oldest header, whose sides have 16 bits
+_TIFF_ORDERS = {b"II": "<", b"MM": ">"}
+_BIG_TIFF = 43
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257  # tags
+_TIFF_NUMBERS = {3: "H", 4: "I", 16: "Q"}  # SHORT, LONG, LONG8
 # Frame headers: all SOFn but the markers DHT, JPG and DAC in between (ITU T.81, table B.1).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -25,7 +32,7 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 def refuse_damage(data: bytes, name: str) -> None:
     """Refuse a file that OpenCV would decode half, or for which it would allocate too much.
 
-    Formats other than PNG and JPEG are only refused when empty: OpenCV sees their damage itself.
+    BMP and TIFF are only refused when too large: OpenCV sees their damage itself.
     Raises: ImageError, with `name` in its text.
     """
     if not data:
@@ -35,6 +42,10 @@ def refuse_damage(data: bytes, name: str) -> None:
         n_pixels, is_whole = _walk_png(data)
     elif data.startswith(_JPEG_START):
         n_pixels, is_whole = _walk_jpeg(data)
+    elif data.startswith(_BMP_START):
+        n_pixels = _bmp_pixels(data)
+    elif data[:2] in _TIFF_ORDERS:
+        n_pixels = _tiff_pixels(data)
     if not is_whole:
         raise ImageError(f"{name} is damaged or cut off", hint="copy it again")
     if n_pixels > MAX_PIXELS:
@@ -80,3 +91,31 @@ def _walk_jpeg(data: bytes) -> tuple[int, bool]:
         if marker == 0xDA:  # start of scan: inside it 0xFF 0xD9 can only be the end
             return n_pixels, data.find(b"\xff\xd9", at) >= 0
     return n_pixels, False
+
+
+def _bmp_pixels(data: bytes) -> int:
+    """Pixels of the header; rows from top to bottom are a height below 0. 0 if it is cut off."""
+    if len(data) < 26:
+        return 0
+    is_core = int.from_bytes(data[14:18], "little") == _BMP_CORE_BYTES
+    width, height = struct.unpack_from("<HH" if is_core else "<ii", data, 18)
+    return abs(int(width) * int(height))
+
+
+def _tiff_pixels(data: bytes) -> int:
+    """Pixels of the first image, which is the one that is decoded; 0 if its tags are cut off."""
+    order = _TIFF_ORDERS[data[:2]]
+    try:
+        (version,) = struct.unpack_from(f"{order}H", data, 2)
+        is_big = version == _BIG_TIFF
+        (at,) = struct.unpack_from(f"{order}{'Q' if is_big else 'I'}", data, 8 if is_big else 4)
+        (n_tags,) = struct.unpack_from(f"{order}{'Q' if is_big else 'H'}", data, at)
+        first, step, value = (at + 8, 20, 12) if is_big else (at + 2, 12, 8)
+        sides = {}
+        for entry in range(first, min(first + n_tags * step, len(data)), step):
+            tag, kind = struct.unpack_from(f"{order}HH", data, entry)
+            if tag in (_TIFF_WIDTH, _TIFF_HEIGHT) and kind in _TIFF_NUMBERS:
+                sides[tag] = struct.unpack_from(order + _TIFF_NUMBERS[kind], data, entry + value)[0]
+    except struct.error:
+        return 0
+    return int(sides.get(_TIFF_WIDTH, 0) * sides.get(_TIFF_HEIGHT, 0))

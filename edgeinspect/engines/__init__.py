@@ -2,6 +2,7 @@
 
     receipt.py  what an engine was built from and for, its fingerprint, and the proof that it works
     store.py    engines/ of a bundle: find one that fits, install one, record a proof
+    trust.py    which engines may bring code of their own
 
 `edgeinspect.building` makes engines, `edgeinspect.runtime` runs them; neither torch nor TensorRT
 is needed to look at them.
@@ -28,6 +29,7 @@ from edgeinspect.engines.store import (
     list_engines,
     record_proof,
 )
+from edgeinspect.engines.trust import remember_plan, require_trusted, trust_engines
 
 __all__ = [
     "OPEN_TARGET",
@@ -45,4 +47,7 @@ __all__ = [
     "install_engine",
     "list_engines",
     "record_proof",
+    "remember_plan",
+    "require_trusted",
+    "trust_engines",
 ]

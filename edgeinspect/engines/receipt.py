@@ -127,10 +127,14 @@ def _words(flags: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """That an engine computed what PyTorch did, on which GPU, and how closely (`parity`)."""
+    """That an engine computed what PyTorch did, on which GPU, and how closely (`parity`).
+
+    `runtime` is flavour and version, such as "tensorrt 10.3.0"; None in receipts of before.
+    """
 
     gpu: str
     compute_capability: str
+    runtime: str | None = None
     at: str  # ISO 8601, UTC
     n_images: int
     n_ties: int
@@ -192,7 +196,8 @@ class Receipt:
     layers: Layers
 
     def __post_init__(self) -> None:
-        assert self.is_verified == (self.proof is not None), "a proof is what verifies"
+        if self.is_verified != (self.proof is not None):
+            raise ValueError("a proof is what verifies")
 
     @property
     def fingerprint(self) -> str:
@@ -213,7 +218,7 @@ class Receipt:
                     hint="run: pip install --upgrade edgeinspect",
                 )
             return from_dict(cls, plain)
-        except (ValueError, TypeError, AttributeError, AssertionError, ConfigError) as error:
+        except (ValueError, TypeError, AttributeError, ConfigError) as error:
             raise EngineError(
                 f"{where} is damaged: {error}",
                 hint="remove it, then run: edgeinspect build-engine",

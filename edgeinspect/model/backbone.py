@@ -18,7 +18,7 @@ import timm
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from edgeinspect.errors import ConfigError
+from edgeinspect.errors import ConfigError, first_line
 
 __all__ = ["Backbone", "feature_levels"]
 
@@ -107,7 +107,7 @@ def _offered_strides(name: str) -> list[int]:
         model: Any = timm.create_model(name, features_only=True)
     except (RuntimeError, AttributeError, ValueError, AssertionError) as error:
         raise ConfigError(
-            f"timm has no backbone {name} that gives features: {str(error).splitlines()[0]}",
+            f"timm has no backbone {name} that gives features: {first_line(error)}",
             hint="see timm.list_models(); the default is tf_efficientnet_lite0",
         ) from error
     return [int(stride) for stride in model.feature_info.reduction()]

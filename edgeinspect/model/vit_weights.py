@@ -16,7 +16,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
 from edgeinspect.config import PRESETS, GeneratorConfig
-from edgeinspect.errors import ConfigError, TrainingError
+from edgeinspect.errors import ConfigError, TrainingError, first_line
 from edgeinspect.model.encoder import Encoder
 
 __all__ = ["count_blocks", "translate_weights"]
@@ -60,7 +60,8 @@ def translate_weights(
             ours |= {f"norm.{kind}": theirs[f"norm.{kind}"] for kind in KINDS}
         Encoder(config).load_state_dict(ours, strict=False)
     except (KeyError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[-1].strip()
+        last = str(error).strip().rpartition("\n")[2].strip()  # before it, which module it was
+        reason = last or first_line(error)
         raise TrainingError(f"{name} does not fit the encoder: {reason}", hint=ASK_FOR) from error
     return ours
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.errors import EngineError, MissingPackageError
+from edgeinspect.errors import EngineError, MissingPackageError, first_line
 
 __all__ = ["PROVIDERS", "CudaDriver", "CudaPython", "PyCuda", "open_driver"]
 
@@ -130,8 +130,9 @@ def _import_binding(name: str) -> Any:
 
 
 def _no_driver(error: Exception) -> EngineError:
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    return EngineError(f"there is no NVIDIA driver: {first}", hint="run: edgeinspect doctor")
+    return EngineError(
+        f"there is no NVIDIA driver: {first_line(error)}", hint="run: edgeinspect doctor"
+    )
 
 
 def _driver_error(call: str, words: str) -> EngineError:

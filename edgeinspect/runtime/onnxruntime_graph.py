@@ -1,6 +1,6 @@
 """An ONNX graph opened by ONNX Runtime, on a CPU or on CUDA.
 
-The sessions of both stand on this module, which alone opens graphs and chooses where they run.
+The sessions of both stand on this module, which opens their graphs and chooses where they run.
 A provider that cannot start falls back to the CPU by itself; here that is an error.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgeinspect.errors import EngineError
+from edgeinspect.errors import EngineError, first_line
 from edgeinspect.runtime.graph_tensors import GraphTensors
 from edgeinspect.runtime.session import check_threads
 
@@ -83,7 +83,7 @@ class OnnxGraph:
         try:
             session.run_with_iobinding(binding, run_options)
         except Exception as error:  # ONNX Runtime's own classes share no narrower base
-            first = str(error).strip().splitlines()[0]
+            first = first_line(error)
             if NO_MEMORY in first:
                 raise EngineError(
                     f"{self.name} finds no memory for a call of {self.path.name}",
@@ -122,8 +122,7 @@ def _open(ort: Any, path: Path, provider: tuple[str, dict[str, str]], threads: i
     try:
         session = ort.InferenceSession(path, options, providers=[provider])
     except Exception as error:  # ONNX Runtime's own classes share no narrower base
-        first = str(error).strip().splitlines()[0]
-        raise EngineError(f"{NAMES[name]} cannot open {path}: {first}") from error
+        raise EngineError(f"{NAMES[name]} cannot open {path}: {first_line(error)}") from error
     if session.get_providers()[0] != name:
         raise EngineError(
             "ONNX Runtime could not start CUDA and fell back to the CPU",

@@ -1,7 +1,8 @@
 """Which runtime, which graph, which engine: what `open_session` decides.
 
-An engine that was never proven on this GPU (built ahead of time, or for an open target) is held
-to the bundle's golden images before its first part, and refused if it fails.
+An engine that was never proven on this GPU (built ahead of time, or for an open target) or under
+this version of TensorRT is held to the bundle's golden images before its first part, and refused
+if it fails.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from edgeinspect.engines import (
     graph_sha256,
     host_system,
     record_proof,
+    require_trusted,
 )
 from edgeinspect.errors import BundleError, EngineError, OutputError, ParityError
 from edgeinspect.gpu import Gpu, read_gpu
@@ -31,7 +33,7 @@ from edgeinspect.runtime.openvino_session import OpenVinoSession, require_openvi
 from edgeinspect.runtime.proof import proof_of, prove
 from edgeinspect.runtime.session import ON_CPU, Session, check_name
 from edgeinspect.runtime.tensorrt import TensorRtSession, open_plan
-from edgeinspect.tensorrt_adapter import find_tensorrt, installed_flavours
+from edgeinspect.tensorrt_adapter import TensorRT, find_tensorrt, installed_flavours
 
 __all__ = [
     "check_runtime",
@@ -75,7 +77,7 @@ def pick_runtime(bundle: Bundle, precision: Precision | None, batch: int) -> str
         return flavour.value
     if reasons:
         _log.warning("no engine is used: %s", reasons[0])
-    return "onnxruntime-cuda" if has_cuda() else "onnxruntime"
+    return "onnxruntime-cuda" if gpu is not None and has_cuda() else "onnxruntime"
 
 
 def pick_precision(bundle: Bundle, runtime: str, precision: Precision | None) -> Precision:
@@ -118,7 +120,8 @@ def open_named(
 def find_engine_here(bundle: Bundle, runtime: str, precision: Precision, batch: int) -> Engine:
     """The bundle's engine for this machine's GPU.
 
-    Raises: EngineError that says what differs and how to build one; MissingPackageError;
+    Raises: EngineError that says what differs and how to build one, or that it brings code which
+        nobody let (`engines.trust`); MissingPackageError;
         BundleError if the bundle has no graph of that precision.
     """
     tensorrt = find_tensorrt(runtime)
@@ -131,7 +134,9 @@ def find_engine_here(bundle: Bundle, runtime: str, precision: Precision, batch: 
         precision=precision,
         batch=BatchRange(smallest=1, tuned=batch, largest=batch),
     )
-    return find_engine(bundle.path, wanted, batch=batch)
+    engine = find_engine(bundle.path, wanted, batch=batch)
+    require_trusted(engine.receipt, bundle.path)
+    return engine
 
 
 def _open_engine(
@@ -139,9 +144,9 @@ def _open_engine(
 ) -> TensorRtSession:
     engine = find_engine_here(bundle, runtime, precision, batch)
     plan = engine.read_plan()
-    gpu = _require_gpu()
-    if not _is_proven_on(engine, gpu):
-        _prove_first(bundle, engine, plan, gpu)
+    gpu, tensorrt = _require_gpu(), find_tensorrt(runtime)
+    if not _is_proven_on(engine, gpu, tensorrt):
+        _prove_first(bundle, engine, plan, gpu, tensorrt)
     return open_plan(plan, engine.receipt, constants)
 
 
@@ -152,13 +157,15 @@ def _require_gpu() -> Gpu:
     return gpu
 
 
-def _is_proven_on(engine: Engine, gpu: Gpu) -> bool:
+def _is_proven_on(engine: Engine, gpu: Gpu, tensorrt: TensorRT) -> bool:
+    """A version-compatible engine is another program in each version of TensorRT."""
     proof = engine.receipt.proof
-    return proof is not None and proof.compute_capability == gpu.compute_capability
+    here = (gpu.compute_capability, str(tensorrt))
+    return proof is not None and (proof.compute_capability, proof.runtime) == here
 
 
-def _prove_first(bundle: Bundle, engine: Engine, plan: bytes, gpu: Gpu) -> None:
-    """Hold an engine that is new to this GPU to the golden images, and note that it passed."""
+def _prove_first(bundle: Bundle, engine: Engine, plan: bytes, gpu: Gpu, tensorrt: TensorRT) -> None:
+    """Hold an engine that is new to this GPU or TensorRT to the golden images, and note it."""
     _log.info("checking the engine %s on %s", engine.receipt.fingerprint, gpu.name)
     golden = Golden.load(bundle.golden_path)
     with open_plan(plan, engine.receipt, golden.constants) as session:
@@ -170,6 +177,6 @@ def _prove_first(bundle: Bundle, engine: Engine, plan: bytes, gpu: Gpu) -> None:
             hint=f"run: edgeinspect build-engine {bundle.path} --force, on this machine",
         )
     try:
-        record_proof(bundle.path, engine, proof_of(report, gpu))
+        record_proof(bundle.path, engine, proof_of(report, gpu, str(tensorrt)))
     except OutputError as error:
         _log.warning("the engine passed its check, but that cannot be noted: %s", error)

@@ -63,9 +63,11 @@ class OwnThreadSession:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._inner is not None:
-            self._thread.submit(self._inner.close).result()
-        self._thread.shutdown()
+        try:
+            if self._inner is not None:
+                self._thread.submit(self._inner.close).result()
+        finally:
+            self._thread.shutdown()
 
     def __enter__(self) -> OwnThreadSession:
         return self

@@ -31,11 +31,12 @@ def prove(session: Session, golden: Golden, precision: Precision) -> ParityRepor
     )
 
 
-def proof_of(report: ParityReport, gpu: Gpu) -> Proof:
-    """What a receipt keeps of a comparison that was passed."""
+def proof_of(report: ParityReport, gpu: Gpu, runtime: str) -> Proof:
+    """What a receipt keeps of a comparison that was passed under `runtime` (`Proof`)."""
     return Proof(
         gpu=gpu.name,
         compute_capability=gpu.compute_capability,
+        runtime=runtime,
         at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         n_images=report.n_images,
         n_ties=report.n_ties,

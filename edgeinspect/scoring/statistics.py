@@ -11,7 +11,7 @@ from edgeinspect.config import TOP_K_LIMIT, Statistic
 
 __all__ = ["map_statistics", "top_k"]
 
-_SHARES = {Statistic.TOP_1_PERCENT: 0.01, Statistic.TOP_01_PERCENT: 0.001}
+_SHARES = Statistic.top_shares()
 
 
 def top_k(statistic: Statistic, n_pixels: int) -> int:

@@ -10,13 +10,10 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgeinspect.errors import EngineError, MissingPackageError
 from edgeinspect.jetson import JETPACK_PACKAGE, read_jetson
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "Flavour",
@@ -54,6 +51,9 @@ class TensorRT:
     @property
     def version(self) -> str:
         return str(self.module.__version__)
+
+    def __str__(self) -> str:
+        return f"{self.flavour.value} {self.version}"
 
 
 def installed_flavours() -> tuple[Flavour, ...]:
@@ -108,11 +108,7 @@ def shared_logger(trt: ModuleType) -> Any:
 
     One for the process, because TensorRT uses the first that it is given for ever.
     """
-    levels = {
-        trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR,
-        trt.ILogger.Severity.ERROR: logging.ERROR,
-        trt.ILogger.Severity.WARNING: logging.WARNING,
-    }
+    severe = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
 
     class Bridge(trt.ILogger):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -120,8 +116,7 @@ def shared_logger(trt: ModuleType) -> Any:
             self.errors: deque[str] = deque(maxlen=N_ERRORS_KEPT)
 
         def log(self, severity: Any, msg: str) -> None:
-            level = levels.get(severity, logging.DEBUG)
-            if level == logging.ERROR:
+            if severity in severe:
                 self.errors.append(msg)
             _log.debug("%s: %s", severity, msg)
 

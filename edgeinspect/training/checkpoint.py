@@ -10,8 +10,6 @@ images and scales are functions of the seed and their number (`training.pictures
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ from edgeinspect.config import RunConfig
 from edgeinspect.errors import TrainingError
 from edgeinspect.model.generator import Generator
 from edgeinspect.training.run_folder import RunFolder
-from edgeinspect.writing import output_errors, temporary_sibling
+from edgeinspect.writing import draft_folder, output_errors, write_synced
 
 __all__ = [
     "TrainingState",
@@ -140,20 +138,10 @@ def _restore_moments(optimiser: torch.optim.Optimizer, moments: dict[str, Tensor
 
 def _replace(folder: Path, files: dict[str, dict[str, Tensor]], state: TrainingState) -> None:
     """Write a new folder, put the old one aside, rename the new one, drop the old one."""
-    temporary, aside = temporary_sibling(folder), _aside(folder)
-    with output_errors(folder):
-        try:
-            temporary.mkdir(parents=True)
-            for name, tensors in files.items():
-                (temporary / name).write_bytes(to_bytes(tensors))
-            (temporary / "state.json").write_text(json.dumps(asdict(state), indent=1) + "\n")
-            if folder.exists():
-                shutil.rmtree(aside, ignore_errors=True)
-                os.replace(folder, aside)
-            os.replace(temporary, folder)
-            shutil.rmtree(aside, ignore_errors=True)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with draft_folder(folder, aside=_aside(folder)) as draft, output_errors(folder):
+        for name, tensors in files.items():
+            write_synced(draft / name, to_bytes(tensors))
+        write_synced(draft / "state.json", (json.dumps(asdict(state), indent=1) + "\n").encode())
 
 
 def _aside(folder: Path) -> Path:

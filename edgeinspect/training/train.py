@@ -16,13 +16,13 @@ import torch
 from lightning_fabric import Fabric
 
 from edgeinspect.config import ResizeRule, RunConfig
-from edgeinspect.errors import ConfigError, TrainingError
+from edgeinspect.errors import ConfigError, TrainingError, first_line
 from edgeinspect.model.backbone import feature_levels
+from edgeinspect.training.allocation import keep_freed_memory
 from edgeinspect.training.backbone_weights import prepare_targets, read_backbone_weights
 from edgeinspect.training.checkpoint import TrainingState, save_last
 from edgeinspect.training.encoder_weights import read_encoder_weights, start_encoders
 from edgeinspect.training.loop import Progress, Trainer
-from edgeinspect.training.memory import keep_freed_memory
 from edgeinspect.training.planning import Duration, make_plan
 from edgeinspect.training.run_folder import Plan, RunFolder, check_run_target
 
@@ -147,9 +147,8 @@ def _launch(config: RunConfig, device: str) -> Fabric:
         )
         fabric.launch()
     except (ValueError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"device {device} with precision {precision} cannot be used: {reason}",
+            f"device {device} with precision {precision} cannot be used: {first_line(error)}",
             hint="use --device cpu, or see: edgeinspect doctor",
         ) from error
     if config.optimiser.batch % fabric.world_size:

@@ -10,7 +10,12 @@ import pytest
 from edgeinspect.building import Build, BuildRequest, build_engine
 from edgeinspect.building import request as request_module
 from edgeinspect.config import Precision
-from edgeinspect.engines import BatchRange, list_engines
+from edgeinspect.engines import (
+    VERSION_COMPATIBLE,
+    BatchRange,
+    list_engines,
+    require_trusted,
+)
 from edgeinspect.errors import BundleError, EngineError, OutputError
 from tests.building.fake_tensorrt import PLAN, Behaviour, fake_tensorrt
 from tests.building.machines import ORIN, StandInSessions
@@ -54,6 +59,13 @@ def test_the_receipt_tells_what_only_the_engine_knows(bundle, behaviour):
     assert receipt.device_memory_bytes == 1 << 20
     assert (receipt.layers.n_fp16, receipt.layers.n_fused_attention) == (2, 1)
     assert receipt.layers.is_of_engine
+
+
+@pytest.mark.parametrize("is_compatible", [True, False])
+def test_an_engine_that_brings_code_may_run_where_it_was_built(bundle, behaviour, is_compatible):
+    receipt = _build(bundle, is_version_compatible=is_compatible).engine.receipt
+    assert receipt.key.flags == ((VERSION_COMPATIBLE,) if is_compatible else ())
+    require_trusted(receipt, bundle)
 
 
 def test_an_engine_that_computes_something_else_is_not_installed(bundle, behaviour):

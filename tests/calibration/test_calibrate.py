@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ import edgeinspect
 from edgeinspect.bundle import MANIFEST, Bundle, Manifest, read_bundle, read_manifest
 from edgeinspect.calibration import calibrate as calibrate_module
 from edgeinspect.calibration.calibrate import calibrate
+from edgeinspect.calibration.candidates import Candidate
 from edgeinspect.calibration.crossfit import map_statistics
 from edgeinspect.calibration.rules import score
+from edgeinspect.calibration.selection import Selection, Selector, select_candidate
 from edgeinspect.config import Normalisation, ResizeRule, Rule
 from edgeinspect.constants import Calibration
 from edgeinspect.data.images import file_sha256, save_picture
-from edgeinspect.errors import CalibrationError
+from edgeinspect.errors import BundleError, CalibrationError
 from edgeinspect.runtime.session import open_maps, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle
 
@@ -174,6 +177,22 @@ def test_a_selection_is_kept_with_what_was_tried(bundle: Path, tmp_path: Path) -
     assert found.rule.value == found.selection["chosen"].split()[0]
 
 
+def test_a_selection_may_end_on_the_papers_rule(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose_paper(selector: Selector, tried: list[Candidate]) -> Selection:
+        (paper, *_) = [candidate for candidate in tried if candidate.rule is Rule.PAPER]
+        return dataclasses.replace(select_candidate(selector, tried), chosen=paper)
+
+    monkeypatch.setattr(calibrate_module, "select_candidate", choose_paper)
+    good = save_good(tmp_path / "good")
+    found = calibrated(bundle, good, select=True)
+    assert (found.rule, found.normalisation) == (Rule.PAPER, Normalisation.NONE)
+    with edgeinspect.open(bundle, threads=1) as inspector:
+        assert inspector(good_picture(500)).verdict.value == "OK"
+        assert inspector(bad_picture(500)).verdict.value == "NG"
+
+
 def test_a_rule_and_a_selection_are_not_given_together(bundle: Path) -> None:
     with pytest.raises(CalibrationError, match="one of --rule and --select"):
         calibrated(bundle, [], rule=Rule.PEAK, select=True)
@@ -230,6 +249,19 @@ def test_a_refused_calibration_leaves_the_bundle_as_it_was(bundle: Path, tmp_pat
     with pytest.raises(CalibrationError):
         calibrated(bundle, save_good(tmp_path / "few", 12))
     assert {p.name: p.read_bytes() for p in bundle.iterdir()} == before
+
+
+def test_a_bundle_that_is_exported_anew_meanwhile_is_left_without_a_threshold(
+    bundle: Path, tmp_path: Path
+) -> None:
+    def export_again(step: str, done: int, total: int) -> None:
+        if (step, done) == ("cross-fitting", total):
+            shutil.rmtree(bundle)
+            make_bundle(tmp_path, calibrated=False, n_scales=2)
+
+    with pytest.raises(BundleError, match="exported anew while it was calibrated"):
+        calibrated(bundle, save_good(tmp_path / "good"), on_progress=export_again)
+    assert read_bundle(bundle).calibration is None
 
 
 def test_progress_ends_where_it_said(bundle: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ import torch
 from edgeinspect.bundle import install_calibration, read_bundle
 from edgeinspect.calibration import int8
 from edgeinspect.calibration.int8 import Int8Result, Race, Speedup, add_int8
+from edgeinspect.calibration.int8_parts import Choice, Trial
+from edgeinspect.calibration.int8_pictures import load_int8_pictures
 from edgeinspect.config import (
     GeneratorConfig,
     LossConfig,
@@ -30,6 +33,7 @@ from edgeinspect.data.images import save_picture
 from edgeinspect.errors import BundleError, CalibrationError, MissingPackageError
 from edgeinspect.export.bundling import write_bundle
 from edgeinspect.model.generator import Generator
+from edgeinspect.parity import ParityReport
 from edgeinspect.runtime.session import open_session
 from edgeinspect.verification import verify_bundle
 from tests.backbones import BACKBONE
@@ -83,8 +87,17 @@ def make(
     plant(generator)
     path = folder / "part.bundle"
     write_bundle(generator, config, path)
-    install_calibration(path, calibrate_stand_in(path, Rule.PEAK, Normalisation.BLOCK, 1))
+    install_calibration(
+        read_bundle(path), calibrate_stand_in(path, Rule.PEAK, Normalisation.BLOCK, 1)
+    )
     return path
+
+
+def save_good(folder: Path) -> list[Path]:
+    paths = [folder / f"{i}.png" for i in range(10)]
+    for i, path in enumerate(paths):
+        save_picture(path, good_picture(i))
+    return paths
 
 
 @pytest.fixture(scope="module", params=[Target.PIXELS, Target.FEATURES], ids=lambda t: t.value)
@@ -99,10 +112,7 @@ def pixels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("good")
-    for i in range(10):
-        save_picture(folder / f"{i}.png", good_picture(i))
-    return sorted(folder.iterdir())
+    return save_good(tmp_path_factory.mktemp("good"))
 
 
 @pytest.fixture
@@ -237,10 +247,16 @@ def test_recalibration_keeps_the_graph_which_takes_the_new_constants(
     add(bundle, good)
     before = scores(bundle, Precision.INT8)
     calibration = calibrate_stand_in(bundle, Rule.MAHALANOBIS, Normalisation.BLOCK, 1)
-    install_calibration(bundle, calibration)
+    install_calibration(read_bundle(bundle), calibration)
     after, fp32 = (scores(bundle, p) for p in (Precision.INT8, Precision.FP32))
     assert not np.allclose(after, before, rtol=0.01)
     np.testing.assert_allclose(after, fp32, rtol=0.01)
+
+
+def test_a_graph_is_made_under_the_papers_rule_as_well(bundle: Path, good: list[Path]) -> None:
+    calibration = calibrate_stand_in(bundle, Rule.PAPER, Normalisation.NONE, 1)
+    install_calibration(read_bundle(bundle), calibration)
+    assert add(bundle, good).why_not is None
 
 
 def test_a_new_export_holds_neither_the_old_graph_nor_one_that_was_being_made(
@@ -259,6 +275,22 @@ def test_a_new_export_holds_neither_the_old_graph_nor_one_that_was_being_made(
         add(bundle, good, race)
     assert not read_bundle(bundle).has_graph(Precision.INT8)
     assert not (bundle / "graph_int8.onnx").exists()
+
+
+def test_a_trial_that_answered_no_numbers_is_null_in_the_manifest(tmp_path: Path) -> None:
+    report = ParityReport(
+        n_images=1, n_ties=0, score_error=math.inf, map_error=math.inf, map_correlation=-1.0,
+        n_scale_changes=0, problems=(),
+    )  # fmt: skip
+    trial = Trial(parts=("encoder",), report=report, excess=math.inf)
+    record = int8._record(
+        read_bundle(make_bundle(tmp_path, calibrated=False)),
+        Int8Result(parts=(), report=None, speedup=None, why_not="too far"),
+        Choice(parts=(), report=None, trials=(trial,)),
+        load_int8_pictures(save_good(tmp_path), PreprocessConfig(size=SIZE), n_positions=1, seed=0),
+    )
+    assert record["trials"] == [{"parts": ["encoder"], "excess": None, "score_error": None}]
+    json.dumps(record, allow_nan=False)
 
 
 def test_too_few_pictures_are_refused_with_their_number(bundle: Path, good: list[Path]) -> None:

@@ -146,3 +146,20 @@ def test_merging_is_set_by_words_and_read_from_plain_settings(text, merge):
     config = with_settings(preset("tiny", Target.PIXELS), {"merge": text})
     assert config.generator.merge == merge
     assert from_dict(RunConfig, to_dict(config)) == config
+
+
+@pytest.mark.parametrize("target", [Target.PIXELS, Target.BOTH])
+def test_pixels_need_a_term_that_teaches_them(target: Target) -> None:
+    none = {"l1": "0", "ssim": "0", "gradient": "0"}
+    with pytest.raises(ConfigError, match=rf"nothing would ask for the pixels of .*{target.value}"):
+        with_settings(preset("nano", target), none)
+    for name in none:
+        with_settings(preset("nano", target), {**none, name: "1"})
+
+
+@pytest.mark.parametrize("target", [Target.FEATURES, Target.BOTH])
+def test_features_need_a_term_that_teaches_them(target: Target) -> None:
+    weight = {"losses.features": "0"}
+    with pytest.raises(ConfigError, match=r"losses\.features is 0: nothing would ask"):
+        with_settings(preset("nano", target), weight)
+    with_settings(preset("nano", Target.PIXELS), weight)

@@ -38,3 +38,13 @@ def with_orientation(jpeg: bytes, orientation: int, *, thumbnail: bytes = b"") -
     tiff = b"II*\0" + struct.pack("<IH", 8, 1) + tag + struct.pack("<I", 0) + thumbnail
     payload = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(payload) + 2) + payload + jpeg[2:]
+
+
+def tiff_header(width: int, height: int, *, order: str, is_big: bool) -> bytes:
+    """A TIFF's start and tags of its size; `order` as `struct` has it, BigTIFF where `is_big`."""
+    tag, count, start = ("HHQQ", "Q", "2sHHHQ") if is_big else ("HHII", "H", "2sHI")
+    name = b"II" if order == "<" else b"MM"
+    head = (name, 43, 8, 0, 16) if is_big else (name, 42, 8)
+    kind = 16 if is_big else 4  # LONG8, LONG
+    sides = [struct.pack(order + tag, t, kind, 1, n) for t, n in ((256, width), (257, height))]
+    return b"".join([struct.pack(order + start, *head), struct.pack(order + count, 2), *sides])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeinspect.data import damage
 from edgeinspect.data.images import (
     decode_picture,
     file_sha256,
@@ -22,7 +24,7 @@ from edgeinspect.data.images import (
     save_picture,
 )
 from edgeinspect.errors import DataError, ImageError, OutputError
-from tests.data.picture_files import encoded, made_picture, with_orientation, write
+from tests.data.picture_files import encoded, made_picture, tiff_header, with_orientation, write
 
 JPEG_LOSS = 2.0  # mean grey levels that JPEG's quantisation and half-size colour move a pixel by
 
@@ -142,6 +144,41 @@ def test_a_header_that_claims_too_many_pixels_is_refused_before_decoding() -> No
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     with pytest.raises(ImageError, match="claims 1099511627776 pixels"):
         decode_picture(bytes(data), name="huge.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff"])
+def test_a_picture_of_too_many_pixels_is_refused_in_every_format(
+    suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(made_picture(), suffix)
+    monkeypatch.setattr(damage, "MAX_PIXELS", 64 * 80)
+    assert decode_picture(data, name="fits").shape == (64, 80, 3)
+    monkeypatch.setattr(damage, "MAX_PIXELS", 64 * 80 - 1)
+    with pytest.raises(ImageError, match="claims 5120 pixels; 5119 is the most"):
+        decode_picture(data, name="large")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("is_big", [False, True])
+def test_the_size_of_a_tiff_is_read_in_both_orders_and_widths(order: str, is_big: bool) -> None:
+    data = tiff_header(1 << 20, 1 << 10, order=order, is_big=is_big)
+    with pytest.raises(ImageError, match="claims 1073741824 pixels"):
+        decode_picture(data, name="huge.tiff")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1 << 20, -(1 << 20)), (1 << 20, 1 << 20)])
+def test_a_bmp_may_have_its_rows_from_the_top(width: int, height: int) -> None:
+    data = bytearray(encoded(made_picture(), ".bmp"))
+    data[18:26] = struct.pack("<ii", width, height)
+    with pytest.raises(ImageError, match="claims 1099511627776 pixels"):
+        decode_picture(bytes(data), name="huge.bmp")
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tiff"])
+@pytest.mark.parametrize("n_bytes", [2, 3, 8, 10, 20, 30])
+def test_a_header_that_is_cut_off_is_no_picture(suffix: str, n_bytes: int) -> None:
+    with pytest.raises(ImageError, match=r"not a picture|cannot be decoded"):
+        decode_picture(encoded(made_picture(), suffix)[:n_bytes], name="half")
 
 
 @pytest.mark.parametrize("at", [20, 60, 300, -6])

@@ -148,7 +148,7 @@ def test_the_receipt_reads_back_as_it_was_written(bundle):
 def test_recalibrating_keeps_engines(bundle):
     install(bundle)
     calibration = calibrate_stand_in(bundle, Rule.PEAK, Normalisation.NONE, 1)
-    install_calibration(bundle, calibration)
+    install_calibration(read_bundle(bundle), calibration)
     assert find_engine(bundle, WANTED).read_plan() == PLAN
 
 

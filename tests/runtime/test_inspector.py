@@ -231,7 +231,7 @@ def test_as_many_tiles_in_other_places_are_not_inspected_either(tmp_path):
     )
     calibration = read_bundle(path).require_calibration()
     places = ((0, 0), (0, 48), (0, 96))
-    install_calibration(path, dataclasses.replace(calibration, tile_places=places))
+    install_calibration(read_bundle(path), dataclasses.replace(calibration, tile_places=places))
     with edgeinspect.open(path, threads=1) as inspector:
         fits, other = inspector([good_picture(0, (64, 160)), good_picture(0, (64, 158))])
     assert fits.reason is None

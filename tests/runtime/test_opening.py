@@ -18,6 +18,7 @@ import pytest
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Precision
 from edgeinspect.engines import (
+    VERSION_COMPATIBLE,
     BatchRange,
     Engine,
     Proof,
@@ -25,11 +26,12 @@ from edgeinspect.engines import (
     host_system,
     install_engine,
     list_engines,
+    trust_engines,
 )
 from edgeinspect.errors import EngineError, MissingPackageError, ParityError
 from edgeinspect.gpu import Gpu
 from edgeinspect.runtime import opening, tensorrt
-from edgeinspect.runtime.opening import check_runtime
+from edgeinspect.runtime.opening import check_runtime, pick_runtime
 from edgeinspect.runtime.session import open_session
 from edgeinspect.tensorrt_adapter import Flavour
 from tests.bundles import bad_picture, good_picture, make_bundle
@@ -43,6 +45,7 @@ GPU = Gpu(
 PROOF = Proof(
     gpu="Orin",
     compute_capability="8.7",
+    runtime=f"tensorrt {VERSION}",
     at="2026-01-02T03:04:05+00:00",
     n_images=3,
     n_ties=0,
@@ -214,6 +217,32 @@ def test_an_engine_proven_on_another_gpu_proves_itself_here(
     assert len(machine.drivers) == 2
 
 
+@pytest.mark.parametrize("runtime", ["tensorrt 10.0.1", None])
+def test_an_engine_proven_under_another_tensorrt_proves_itself_here(
+    bundle: Bundle, machine: Machine, runtime: str | None
+) -> None:
+    proof = dataclasses.replace(PROOF, runtime=runtime)
+    install(bundle, proof=proof, version="10.0.1", flags=(VERSION_COMPATIBLE,))
+    trust_engines(bundle.path)
+    open_session(bundle, runtime="tensorrt").close()
+    assert len(machine.drivers) == 2
+    noted = list_engines(bundle.path)[0].receipt.proof
+    assert noted is not None
+    assert noted.runtime == f"tensorrt {VERSION}"
+
+
+def test_an_engine_that_brings_code_is_not_run_because_its_bundle_says_so(
+    bundle: Bundle, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(bundle, flags=(VERSION_COMPATIBLE,))
+    with pytest.raises(EngineError, match=r"brings code that would run here.*--trust"):
+        open_session(bundle, runtime="tensorrt")
+    with caplog.at_level(logging.WARNING), open_session(bundle, threads=1) as session:
+        assert session.name == "onnxruntime"
+    assert "brings code" in caplog.text
+    assert machine.drivers == []
+
+
 def test_an_engine_that_fails_its_proof_is_refused_before_the_first_part(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +279,15 @@ def test_cuda_is_never_replaced_by_the_cpu_silently(bundle: Bundle) -> None:
         open_session(bundle, runtime="onnxruntime-cuda")
     with open_session(bundle, runtime="auto", threads=1) as session:
         assert session.name == "onnxruntime"
+
+
+@pytest.mark.parametrize(("gpu", "runtime"), [(None, "onnxruntime"), (GPU, "onnxruntime-cuda")])
+def test_auto_takes_cuda_only_where_there_is_a_gpu(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, gpu: Gpu | None, runtime: str
+) -> None:
+    monkeypatch.setattr(opening, "has_cuda", lambda: True)
+    monkeypatch.setattr(opening, "read_gpu", lambda: gpu)
+    assert pick_runtime(bundle, None, 1) == runtime
 
 
 def test_a_cpu_may_run_the_fp16_graph_when_asked(bundle: Bundle) -> None:

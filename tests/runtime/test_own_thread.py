@@ -125,3 +125,15 @@ def test_a_session_that_cannot_be_opened_leaves_no_thread():
     with pytest.raises(EngineError, match="no GPU"):
         OwnThreadSession(open_inner)
     assert not opened_on[0].is_alive()
+
+
+def test_a_session_that_cannot_be_closed_leaves_no_thread(inner):
+    class Broken(Threaded):
+        def close(self) -> None:
+            raise EngineError("the GPU fell off the bus")
+
+    n_before = threading.active_count()
+    session = OwnThreadSession(lambda: Broken(inner))
+    with pytest.raises(EngineError, match="off the bus"):
+        session.close()
+    assert threading.active_count() == n_before

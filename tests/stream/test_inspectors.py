@@ -41,7 +41,7 @@ def recalibrate(path: Path, value: float) -> None:
     threshold: Threshold = dataclasses.replace(
         calibration.threshold, value=value, interval=(value / 2, 2 * value)
     )
-    install_calibration(path, dataclasses.replace(calibration, threshold=threshold))
+    install_calibration(read_bundle(path), dataclasses.replace(calibration, threshold=threshold))
 
 
 def settle(inspectors: Inspectors) -> None:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from torch import nn
 
 from edgeinspect.errors import OutputError
-from edgeinspect.training.checkpoint import TrainingState, save_last
+from edgeinspect.training.checkpoint import TrainingState, has_checkpoint, save_last
 from edgeinspect.training.run_folder import RunFolder
 
 
@@ -32,4 +34,42 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
         save_last(run, networks, {}, TrainingState(step=2))
     state = json.loads((run.checkpoint("last") / "state.json").read_text())
     assert state["step"] == 1
+    assert [place.name for place in (tmp_path / "checkpoints").iterdir()] == ["last"]
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    run, done = RunFolder(tmp_path, plan=None), []
+    sync, rename = os.fsync, Path.rename
+
+    def note_sync(descriptor: int) -> None:
+        done.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        sync(descriptor)
+
+    def note_rename(self: Path, target: Path) -> Path:
+        done.append(f"-> {target.name}")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    save_last(run, {"generator": nn.Linear(2, 2)}, {}, TrainingState(step=1))
+    before = done[: done.index("-> last")]
+    assert {"generator.safetensors", "state.json"} <= set(before)
+
+
+def test_a_crash_between_two_renames_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    run, networks = RunFolder(tmp_path, plan=None), {"generator": nn.Linear(2, 2)}
+    save_last(run, networks, {}, TrainingState(step=1))
+    rename = Path.rename
+
+    def crash(self: Path, target: Path) -> Path:
+        if target == run.checkpoint("last"):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", crash)
+    with pytest.raises(KeyboardInterrupt):
+        save_last(run, networks, {}, TrainingState(step=2))
+    monkeypatch.undo()
+    assert has_checkpoint(run)
+    save_last(run, networks, {}, TrainingState(step=3))
     assert [place.name for place in (tmp_path / "checkpoints").iterdir()] == ["last"]
