@@ -144,7 +144,6 @@ class LineFile:
 
 
 @contextlib.contextmanager
-<<<<<<< HEAD
 def alone_in(path: Path, *, user: str) -> Iterator[None]:
     """Make a folder if there is none, and hold it alone; the system lets go of it after a kill.
 
@@ -178,10 +177,7 @@ def _lock(descriptor: int, path: Path, user: str) -> None:
 
 
 @contextlib.contextmanager
-def draft_folder(path: Path) -> Iterator[Path]:
-=======
 def draft_folder(path: Path, *, aside: Path | None = None) -> Iterator[Path]:
->>>>>>> fixes6
     """A folder to fill that takes the place of `path` at the end; after an error it is gone.
 
     `aside` as for `replace_folder`. Raises: OutputError.
