@@ -7,8 +7,8 @@ The parts are 40 MB together and travel as they are; nothing is fetched. `--step
 
 For each part and variant (`VARIANTS`): `fit` on the good training pictures, then `validate`: AUROC
 of synthetic defects of the pictures that only selected the checkpoint, against these pictures
-untouched. The validation chooses a part's best variant, the one that trains fastest where several
-are within 0.005. Every variant is then evaluated on the test split, once. What is in WORK already
+untouched. The validation chooses a part's best variant, that of fewest steps where several are
+within 0.005. Every variant is then evaluated on the test split, once. What is in WORK already
 is not made again, so a run can be cut into pieces, and parts or variants can be shared among
 processes.
 
@@ -291,12 +291,15 @@ def write_report(work: Path, out: Path) -> None:
 
 
 def _chosen(found: list[dict[str, Any]]) -> int:
-    """The variant that trained fastest of those whose validation is as good as the best."""
+    """Of those whose validation is as good as the best that of fewest steps, the first listed."""
     merits = np.array(
         [-1.0 if VARIANTS[r["variant"]].is_baseline else r["validation"]["mean"] for r in found]
     )
-    minutes = np.array([row["training_minutes"] for row in found])
-    return int(np.where(merits >= merits.max() - AS_GOOD, minutes, np.inf).argmin())
+    order = list(VARIANTS)
+    return min(
+        (int(place) for place in np.flatnonzero(merits >= merits.max() - AS_GOOD)),
+        key=lambda place: (found[place]["steps"], order.index(found[place]["variant"])),
+    )
 
 
 def _patchcore(name: str) -> dict[str, Any] | None:
