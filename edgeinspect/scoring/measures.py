@@ -23,6 +23,7 @@ from edgeinspect.config import Measure
 from edgeinspect.data.luminance import LUMINANCE
 
 __all__ = [
+    "CHANNEL_BLOCK",
     "SSIM_C1",
     "SSIM_C2",
     "WINDOW_PX",
