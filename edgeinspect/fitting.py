@@ -206,14 +206,10 @@ def split_good(paths: list[Path], holdout: float) -> Split:
 
 def _distinct(paths: Sequence[Path]) -> list[Path]:
     first: dict[str, Path] = {}
-    for path in paths:
-        first.setdefault(file_sha256(path), path)
-    n_copies = len(paths) - len(first)
-    if n_copies:
-        copy = next(path for path in paths if first[file_sha256(path)] != path)
-        _log.warning(
-            "%d of the pictures are copies of others and left out (%s is one)", n_copies, copy
-        )
+    copies = [path for path in paths if first.setdefault(file_sha256(path), path) != path]
+    if copies:
+        told = "%d of the pictures are copies of others and left out (%s is one)"
+        _log.warning(told, len(copies), copies[0])
     return list(first.values())
 
 

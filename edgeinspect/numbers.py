@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["json_plain", "percent", "percent_range", "three_decimals", "three_digits"]
+__all__ = ["finite", "json_plain", "percent", "percent_range", "three_decimals", "three_digits"]
 
 
 def percent(share: float) -> str:
@@ -32,6 +32,11 @@ def three_decimals(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
+def finite(value: float | None) -> float | None:
+    """The number, or None if it is not finite."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def json_plain(value: Any, *, digits: int | None = None) -> Any:
     """Values of which JSON can be made; a number that is not finite becomes None, JSON's null.
 
@@ -43,7 +48,6 @@ def json_plain(value: Any, *, digits: int | None = None) -> Any:
     if isinstance(value, (list, tuple)):
         return [json_plain(inner, digits=digits) for inner in value]
     if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return value if digits is None else float(f"{value:.{digits}g}")
+        number = finite(value)
+        return number if number is None or digits is None else float(f"{number:.{digits}g}")
     return value

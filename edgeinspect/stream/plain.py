@@ -6,21 +6,17 @@ one of them must not end a run.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["finite", "is_time", "json_type", "printable"]
+from edgeinspect.numbers import finite
+
+__all__ = ["is_time", "json_type", "printable"]
 
 END_S = 253_402_300_800.0  # the year 10 000, which has no ISO format
-
-
-def finite(value: float | None) -> float | None:
-    """The number, or None if it is not finite."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def is_time(time_s: float) -> bool:
@@ -38,7 +34,10 @@ def printable(name: str) -> str:
 
 
 def json_type(value: object) -> Any:
-    """The value in JSON types: None for a number that is not finite, text for what JSON lacks."""
+    """A value of anybody's in JSON types: `numbers.json_plain` where every type is our own.
+
+    None for a number that is not finite, text for what JSON lacks.
+    """
     if isinstance(value, np.generic | np.ndarray):
         return json_type(value.tolist())
     if isinstance(value, float):

@@ -22,9 +22,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edgeinspect.numbers import finite
 from edgeinspect.runtime.inspector import Inspection, Reason, Verdict
 from edgeinspect.stream.frames import Frame
-from edgeinspect.stream.plain import finite, printable
+from edgeinspect.stream.plain import printable
 from edgeinspect.writing import output_errors, refuse_foreign
 
 __all__ = [
