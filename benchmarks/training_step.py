@@ -1,6 +1,7 @@
 """What a training step costs: losses, merging (the paper's Table 10), forms, targets, precision.
 
-    python benchmarks/training_step.py --presets tiny --rounds 5
+    python -m benchmarks.training_step --presets tiny --rounds 5
+    python -m benchmarks.training_step --presets edge --rounds 30 --device cuda --out FILE
 
 Variants run interleaved, a step of each a round; ratios are of medians, above 1 is faster than
 with all losses. Random images and weights: speed does not depend on them. r = 2 is the default.
@@ -14,13 +15,13 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 
+import edgeinspect
 from edgeinspect.config import Form, Target, preset, with_settings
 from edgeinspect.doctor import read_machine
 from edgeinspect.training.allocation import keep_freed_memory
@@ -34,6 +35,7 @@ from edgeinspect.training.losses import (
 from edgeinspect.training.networks import build_networks, make_optimiser
 from edgeinspect.training.pictures import as_tensor, augment
 
+N_WARM_UP = 2  # rounds
 ALL = {"adversarial": "1", "latent": "1"}
 ALONE = {"adversarial": "0", "latent": "0"}
 
@@ -71,29 +73,35 @@ VARIANTS = {
 class Step:
     """One training step of a variant, on the same images every time."""
 
-    def __init__(self, name: str, variant: Variant) -> None:
+    def __init__(self, name: str, variant: Variant, device: str) -> None:
         config = with_settings(preset(name, variant.target), variant.settings)
-        self.variant = variant
+        self.variant, self.device = variant, device
         self.networks = build_networks(config)
+        for network in self.networks.named().values():
+            network.to(device)
         self.reconstructor: torch.nn.Module = self.networks.reconstructor
         if variant.is_compiled:
             self.reconstructor = torch.compile(self.reconstructor)  # type: ignore[assignment]
-        self.loss = ConsistencyLoss(config.losses, config.generator.size)
+        self.loss = ConsistencyLoss(config.losses, config.generator.size).to(device)
         named = self.networks.named()
         judge = named.pop("discriminator", None)
         self.mover = make_optimiser(list(named.values()), config.optimiser)
         if variant.is_fused:
-            self.mover = torch.optim.AdamW(self.mover.param_groups, fused=True)
+            for group in self.mover.param_groups:
+                group["fused"] = True
         self.judge_mover = None if judge is None else make_optimiser([judge], config.optimiser)
-        self.images = torch.rand(config.optimiser.batch, 3, *2 * [config.generator.size])
-        self.scales = torch.arange(config.optimiser.batch) % config.generator.n_scales
+        n_images, size = config.optimiser.batch, config.generator.size
+        self.images = torch.rand(n_images, 3, size, size, device=device)
+        self.scales = torch.arange(n_images, device=device) % config.generator.n_scales
 
     def __call__(self) -> float:
         """Seconds that it took."""
         started = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.variant.is_bfloat16):
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.variant.is_bfloat16):
             total = self._losses()
         self._move(self.mover, total)
+        if self.device == "cuda":
+            torch.cuda.synchronize()
         return time.perf_counter() - started
 
     def _losses(self) -> torch.Tensor:
@@ -127,18 +135,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--presets", default="tiny")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results" / "training_step.json"
     )
     options = parser.parse_args()
     keep_freed_memory()
     machine = read_machine()
-    cases = [case for name in options.presets.split(",") for case in _measure(name, options.rounds)]
+    device = options.device
+    names = options.presets.split(",")
+    cases = [case for name in names for case in _measure(name, options.rounds, device)]
+    gpu = {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
+    machine_words = {"cpu": machine.cpu, "n_cores": machine.n_cores, **gpu}
     report = {
-        "hardware": {"cpu": machine.cpu, "n_cores": machine.n_cores, "load": os.getloadavg()},
+        "hardware": {**machine_words, "load": os.getloadavg()},
         "threads": torch.get_num_threads(),
-        "versions": {name: metadata.version(name) for name in ("edgeinspect", "torch")},
-        "loading_ms_an_image": {name: loading_ms(name) for name in options.presets.split(",")},
+        "versions": {"edgeinspect": edgeinspect.__version__, "torch": torch.__version__},
+        "loading_ms_an_image": {name: loading_ms(name) for name in names},
         "cases": cases,
     }
     options.out.write_text(json.dumps(report, indent=1) + "\n")
@@ -157,13 +170,13 @@ def loading_ms(name: str, n_images: int = 100) -> float:
     return median(times)
 
 
-def _measure(name: str, n_rounds: int) -> list[dict[str, object]]:
-    steps = {word: Step(name, variant) for word, variant in VARIANTS.items()}
+def _measure(name: str, n_rounds: int, device: str) -> list[dict[str, object]]:
+    steps = {word: Step(name, variant, device) for word, variant in VARIANTS.items()}
     seconds: dict[str, list[float]] = {variant: [] for variant in steps}
-    for n_round in range(n_rounds + 1):
+    for n_round in range(n_rounds + N_WARM_UP):
         for variant, step in steps.items():
             took = step()
-            if n_round:  # the first round warms up
+            if n_round >= N_WARM_UP:
                 seconds[variant].append(took)
     slowest = median(seconds["all losses"])
     cases: list[dict[str, object]] = []

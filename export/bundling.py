@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 
@@ -59,7 +60,7 @@ Floats = NDArray[np.float32]
 SCORES, MAPS, WEIGHTS = "graph_fp32.onnx", "maps_fp32.onnx", "weights_fp32.bin"
 HALF_SCORES, HALF_WEIGHTS = "graph_fp16.onnx", "weights_fp16.bin"
 PRECISION = "precision.json"
-_PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
+_PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxsim", "numpy")
 _SECTION = "scoring."
 
 
@@ -260,4 +261,8 @@ def _with_scoring(config: RunConfig, settings: Mapping[str, str]) -> RunConfig:
 
 def _versions() -> dict[str, str]:
     packages = {name: metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), **packages}
+    return {
+        "python": platform.python_version(),
+        **packages,
+        "onnxruntime": onnxruntime.__version__,  # of whichever package brings the module
+    }

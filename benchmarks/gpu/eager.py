@@ -58,15 +58,17 @@ def _whole(graph: InspectionGraph) -> Callable[..., tuple[Tensor, ...]]:
 
 
 def _in_half(graph: InspectionGraph, device: str) -> None:
-    """The generator under autocast; scoring stays FP32."""
-    full = graph.generator.forward
+    """Encoder, decoder and head under autocast; fill, smoothing and scoring stay FP32."""
+    for module in (graph.generator.form, graph.generator.head):
+        module.forward = _autocast(module.forward, device)
 
-    def forward(images: Tensor, *more: Any) -> Any:
+
+def _autocast(full: Callable[..., Tensor], device: str) -> Callable[..., Tensor]:
+    def forward(*inputs: Any) -> Tensor:
         with torch.autocast(device, torch.float16):
-            made = full(images, *more)
-        return made._replace(pixels=made.pixels.float())
+            return full(*inputs).float()
 
-    graph.generator.forward = forward
+    return forward
 
 
 def _runner(

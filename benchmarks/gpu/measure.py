@@ -130,7 +130,8 @@ def _run(step: Step, *, device: str, work: Path, left_s: float) -> dict[str, Any
         except subprocess.TimeoutExpired as error:
             return {**row, "status": "failed", "why": f"not done after {error.timeout:.0f} s"}
         if out.exists():
-            return {**row, **json.loads(out.read_bytes())}
+            said = {"said": done.stderr[-1500:]} if done.stderr.strip() else {}
+            return {**row, **json.loads(out.read_bytes()), **said}
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         return {**row, "status": "failed", "why": f"exit code {done.returncode}: {last}"[:500]}
 

@@ -59,8 +59,10 @@ class Nvml:
         return None if millijoules is None else millijoules / 1e3
 
     def _read(self, name: str, value: Any, *arguments: int) -> int | None:
-        failed = getattr(self._library, name)(self._device, *arguments, ctypes.byref(value))
-        return None if failed else int(value.value)
+        call = getattr(self._library, name, None)  # some names are deprecated
+        if call is None or call(self._device, *arguments, ctypes.byref(value)):
+            return None
+        return int(value.value)
 
 
 @contextlib.contextmanager

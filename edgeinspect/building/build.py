@@ -21,7 +21,6 @@ from edgeinspect.config import Precision
 from edgeinspect.engines import (
     VERSION_COMPATIBLE,
     Engine,
-    Layers,
     Receipt,
     build_lock,
     find_engine,
@@ -148,21 +147,15 @@ def _receipt(bundle: Bundle, job: Job, compiled: Compiled, seconds: float) -> Re
 
 
 def _inspected(receipt: Receipt, plan: bytes, job: Job) -> Receipt:
-    """With what only the GPU can tell. Raises: EngineError if FP16 is not FP16."""
+    """With what only the GPU can tell."""
     trt = job.tensorrt.module
     engine = deserialise_engine(trt, plan, is_version_compatible=bool(job.key.flags))
     layers = layers_of_engine(engine_information(trt, engine))
-    _check_precision(layers, job.key.precision)
+    if job.key.precision is Precision.FP16 and layers.n and not layers.n_fp16:
+        _log.warning("none of the engine's %d layers says that it computes in FP16", layers.n)
     return dataclasses.replace(
         receipt, layers=layers, device_memory_bytes=int(engine.device_memory_size_v2)
     )
-
-
-def _check_precision(layers: Layers, precision: Precision) -> None:
-    if precision is Precision.FP16 and layers.n and not layers.n_fp16:
-        raise EngineError(
-            f"none of the engine's {layers.n} layers computes in FP16", hint="it was not installed"
-        )
 
 
 def _read_timing_cache(path: Path | None) -> bytes | None:

@@ -7,7 +7,6 @@ was trained on, with other random numbers.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from edgeinspect import __version__
@@ -214,7 +214,7 @@ def _facts(inspector: Inspector, *, seed: int) -> tuple[tuple[str, str], ...]:
     bundle, machine = inspector.bundle, read_machine()
     calibration, generator = bundle.require_calibration(), bundle.config.generator
     threshold = calibration.threshold
-    versions = [f"{n} {importlib.metadata.version(n)}" for n in ("onnxruntime", "numpy")]
+    versions = [f"{one.__name__} {one.__version__}" for one in (onnxruntime, np)]
     return (
         ("bundle", f"{bundle.name}, preset {bundle.config.preset}, form {generator.form.value}"),
         ("image", f"{generator.size} x {generator.size} px"),

@@ -7,6 +7,7 @@ A provider that cannot start falls back to the CPU by itself; here that is an er
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -132,10 +133,27 @@ def _open(ort: Any, path: Path, provider: tuple[str, dict[str, str]], threads: i
 
 
 def _load_cuda_libraries(ort: Any) -> None:
-    """Those of pip's nvidia packages, which the loader does not find; it prints what it lacks."""
-    if hasattr(ort, "preload_dlls"):  # from ONNX Runtime 1.21 on
-        with contextlib.redirect_stdout(io.StringIO()):
-            ort.preload_dlls()
+    """Those of pip's nvidia packages, which the loader does not find; it prints what it lacks.
+
+    ONNX Runtime looks beside itself alone; the packages can lie in another folder of `sys.path`.
+    """
+    if not hasattr(ort, "preload_dlls"):  # from ONNX Runtime 1.21 on
+        return
+    with contextlib.redirect_stdout(io.StringIO()):
+        for root in _nvidia_folders():
+            for part in ("cu13/lib", "cudnn/lib"):
+                if (root / part).is_dir():
+                    is_cudnn = part.startswith("cudnn")
+                    place = str(root / part)
+                    ort.preload_dlls(cuda=not is_cudnn, cudnn=is_cudnn, directory=place)
+        ort.preload_dlls()
+
+
+def _nvidia_folders() -> list[Path]:
+    """Where pip has put packages `nvidia-...`."""
+    spec = importlib.util.find_spec("nvidia")
+    places = spec.submodule_search_locations if spec is not None else None
+    return [Path(place).resolve() for place in places or ()]
 
 
 def _described(values: Sequence[Any]) -> dict[str, tuple[str, tuple[int | str, ...]]]:

@@ -140,6 +140,8 @@ class Trainer:
             if step == n_skipped:
                 started = time.monotonic()
             self._step(0, images, scales)
+        if self.fabric.device.type == "cuda":
+            torch.cuda.synchronize()
         return (time.monotonic() - started) / (n_steps - n_skipped)
 
     def _step(self, step: int, images: Tensor, scales: Tensor) -> dict[str, float]:
@@ -157,10 +159,11 @@ class Trainer:
             losses["discriminator"] = self._move_discriminator(step, images, fakes)
         terms = self._generator_terms(images, fused)
         total = self._weighted(terms)
-        losses |= {name: float(term.detach()) for name, term in terms.items()}
+        values = torch.stack([*terms.values(), total]).detach().tolist()  # a GPU is waited for once
+        losses |= dict(zip(terms, values[:-1], strict=True))
         self._refuse_non_finite(losses, step)
         self._move(self.optimisers["generator"], total, self._generator_networks())
-        return {**losses, "total": float(total.detach())}
+        return {**losses, "total": values[-1]}
 
     def _generator_terms(self, images: Tensor, fused: Fused) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}

@@ -54,11 +54,15 @@ class Reconstructor(nn.Module):
         if recons.pixels is not None:
             masks = generator.masks.removed.unflatten(0, (-1, 2)).squeeze(2)[scales]
             fused = fuse_reconstructions(recons.pixels, masks.unsqueeze(1)).squeeze(1)
-        has_features = recons.features is not None
+        features, targets = None, None
+        if recons.features is not None:
+            features = recons.features.squeeze(1)
+            with torch.autocast(images.device.type, enabled=False):  # whitening is loud on rounding
+                targets = generator.targets(images.float())
         return Fused(
             images=fused,
-            features=recons.features.squeeze(1) if has_features else None,
-            targets=generator.targets(images) if has_features else None,
+            features=features,
+            targets=targets,
             latents=generator.encoder(images) if with_latents else None,
         )
 

@@ -37,7 +37,6 @@ def test_models_are_the_presets_with_form_and_merging_changed() -> None:
         "edge-cross-merge0",
         "edge-cross-merge16",
         "edge-all-merge0",
-        "edge-all-merge16",
         "paper-cross-merge0",
     }
     paper = next(m for m in models if m.preset == "paper").config().generator

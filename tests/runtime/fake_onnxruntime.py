@@ -110,13 +110,15 @@ class FakeOnnxRuntime:
         self.providers = providers
         self.falls_back = falls_back
         self.sessions: list[FakeSession] = []
-        self.has_preloaded = False
+        self.preloaded: list[Any] = []
 
     def get_available_providers(self) -> list[str]:
         return list(self.providers)
 
-    def preload_dlls(self) -> None:
-        self.has_preloaded = True
+    def preload_dlls(
+        self, cuda: bool = True, cudnn: bool = True, directory: str | None = None
+    ) -> None:
+        self.preloaded.append((cuda, cudnn, directory))
         print("cannot load libcudnn.so.9")
 
     def InferenceSession(self, path: Path, options: Any, providers: list[Any]) -> FakeSession:  # noqa: N802 (its name)

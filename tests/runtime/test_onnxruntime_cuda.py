@@ -87,8 +87,21 @@ def test_cuda_libraries_of_pip_are_loaded_without_a_word(
 ) -> None:
     ort = FakeOnnxRuntime()
     open_cuda(bundle, ort).close()
-    assert ort.has_preloaded
+    assert ort.preloaded[-1] == (True, True, None)
     assert capsys.readouterr().out == ""
+
+
+def test_cuda_libraries_are_found_in_another_folder_than_onnxruntimes(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("cu13", "cudnn"):
+        (tmp_path / "nvidia" / part / "lib").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    ort = FakeOnnxRuntime()
+    open_cuda(bundle, ort).close()
+    nvidia = tmp_path / "nvidia"
+    assert (True, False, str(nvidia / "cu13" / "lib")) in ort.preloaded
+    assert (False, True, str(nvidia / "cudnn" / "lib")) in ort.preloaded
 
 
 def test_a_fall_back_to_the_cpu_is_an_error(bundle: Bundle) -> None:
