@@ -91,13 +91,13 @@ VARIANTS = {
     "features-untrained": Variant(steps=1, target="features", is_baseline=True),
     "features-512": Variant(steps=400, target="features", settings=("size=512",)),
     "both": Variant(steps=400, target="both"),
-    "pixels-long": Variant(steps=20000),
+    "pixels-long": Variant(steps=10000),
     "pixels-nano": Variant(steps=1200, preset="nano"),
-    "edge-pixels": Variant(steps=4000, preset="edge"),
-    "edge-features": Variant(steps=4000, preset="edge", target="features"),
-    "edge-both": Variant(steps=4000, preset="edge", target="both"),
+    "edge-pixels": Variant(steps=2000, preset="edge"),
+    "edge-features": Variant(steps=1000, preset="edge", target="features"),
+    "edge-both": Variant(steps=1000, preset="edge", target="both"),
     # All that the paper trains with: form `all`, its three losses, no fill.
-    "paper": Variant(steps=4000, preset="paper", settings=("prior=none",)),
+    "paper": Variant(steps=2000, preset="paper", settings=("prior=none",)),
 }
 CPU_VARIANTS = [name for name, variant in VARIANTS.items() if variant.steps <= 1200]
 

@@ -37,7 +37,7 @@ N_BYTES = 1 << 20
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_good(tmp_path_factory.mktemp("data") / "good")
+    return write_good(tmp_path_factory.mktemp("data") / "good", n=16)
 
 
 @pytest.fixture(scope="module", params=["pixels", "features"])
@@ -51,7 +51,10 @@ def bundle(request, good, backbone_file, tmp_path_factory) -> Path:
     if request.param == "pixels":
         config, words = small_config(), {}
     else:
-        config, words = feature_config("features"), {"backbone_weights": str(backbone_file)}
+        config, words = (
+            feature_config("features", feature_memory="50"),
+            {"backbone_weights": str(backbone_file)},
+        )
     state = train(good, folder / "run", config, Duration(steps=2), device="cuda", **words)
     assert state.step == 2
     export_run(folder / "run", folder / "part.bundle")
