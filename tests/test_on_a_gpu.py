@@ -51,10 +51,8 @@ def bundle(request, good, backbone_file, tmp_path_factory) -> Path:
     if request.param == "pixels":
         config, words = small_config(), {}
     else:
-        config, words = (
-            feature_config("features", feature_memory="50"),
-            {"backbone_weights": str(backbone_file)},
-        )
+        config = feature_config("features", feature_memory="50")
+        words = {"backbone_weights": str(backbone_file)}
     state = train(good, folder / "run", config, Duration(steps=2), device="cuda", **words)
     assert state.step == 2
     export_run(folder / "run", folder / "part.bundle")
