@@ -6,6 +6,7 @@ products for Turing (SM75), and builds FP32 convolutions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,7 +47,9 @@ def right_product(node: Any, matrix: Matrix, shape: Sequence[int]) -> tuple[list
     n_in, n_out = matrix.shape
     made, x = _Nodes(node.name), node.input[0]
     if len(shape) > 3:
-        x = made.add("Reshape", x, made.ints(-1, shape[-2], n_in))
+        # All rows of an image at once: cuDNN takes transforms for many images of few pixels.
+        n_rows = math.prod(shape[1:-1])
+        x = made.add("Reshape", x, made.ints(-1, n_rows if n_rows > 0 else shape[-2], n_in))
     turned = made.add("Transpose", x, perm=[0, 2, 1])
     image = made.add("Unsqueeze", turned, made.ints(3))
     weight = made.constant(matrix.T.reshape(n_out, n_in, 1, 1))

@@ -21,6 +21,7 @@ from edgeinspect.jetson import free_memory_bytes
 from edgeinspect.tensorrt_adapter import (
     Flavour,
     TensorRT,
+    can_run,
     find_tensorrt,
     installed_flavours,
     known_targets,
@@ -105,7 +106,9 @@ def plan_job(request: BuildRequest, bundle: Bundle, gpu: Gpu | None) -> Job:
         tensorrt=tensorrt,
         gpu=gpu,
         workspace_mib=request.workspace_mib or default_workspace_mib(gpu),
-        runs_here=gpu is not None and target in (gpu.target, OPEN_TARGET),
+        runs_here=gpu is not None
+        and target in (gpu.target, OPEN_TARGET)
+        and can_run(tensorrt.module, gpu.target),
     )
 
 
@@ -140,9 +143,12 @@ def _target(request: BuildRequest, tensorrt: TensorRT, gpu: Gpu | None) -> str:
             hint=f"add --target {known[0]} or another of {', '.join((*known, OPEN_TARGET))}",
         )
     if request.target is None and gpu is not None and gpu.target not in known:
+        is_newer = can_run(tensorrt.module, gpu.target)
         raise EngineError(
             f"{name} has no target for this GPU, {gpu.name} ({gpu.target})",
-            hint=f"try --target {OPEN_TARGET}, or --runtime tensorrt",
+            hint=f"use --target {OPEN_TARGET}"
+            if is_newer
+            else "use --runtime tensorrt, or judge with --runtime onnxruntime-cuda",
         )
     target = request.target or (gpu.target if gpu is not None else "")
     if target not in (*known, OPEN_TARGET):

@@ -1,12 +1,17 @@
 """ONNX Runtime on CUDA: for NVIDIA machines without TensorRT.
 
-Inputs, outputs and constants live on the device at fixed addresses (IO binding), one set for each
-batch size, so that ONNX Runtime can replay the whole graph as one CUDA graph. It refuses to, with
-an error, if any node that computes were to run on the CPU.
+Inputs, outputs and constants live on the device at fixed addresses (IO binding), so that ONNX
+Runtime can replay the whole graph as one CUDA graph. It refuses to, with an error, if any node that
+computes were to run on the CPU.
+
+A graph is replayed in an ONNX Runtime session that has seen one batch size alone: recorded for
+several in one, it ends in an illegal instruction (docs/decisions/0019). So there are few sizes, 1,
+2, 4 and so on, and a batch is filled up to the next of them.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
@@ -34,6 +40,8 @@ from edgeinspect.runtime.session import (
 __all__ = ["OnnxRuntimeCudaSession", "require_cuda"]
 
 _MAP = "anomaly_map"
+
+Array = NDArray[Any]
 _DTYPES = {"float": np.float32, "int32": np.int32}
 
 
@@ -48,11 +56,15 @@ def require_cuda(ort: Any = None) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lane:
-    """One batch size: its values on the device, bound, and the options that name its graph."""
+    """One batch size: its graph, and its values on the device, bound."""
 
+    n: int
+    graph: OnnxGraph
     binding: Any
     values: dict[str, Any]
-    run_options: Any
+
+    def run(self) -> None:
+        self.graph.run(self.binding)
 
 
 class OnnxRuntimeCudaSession:
@@ -77,7 +89,10 @@ class OnnxRuntimeCudaSession:
         require_cuda(ort)
         # TF32 has ten bits: sums of squares of FP32 scoring would lose everything.
         options = {"use_tf32": "0", "enable_cuda_graph": str(int(is_replayed))}
-        self._graph = OnnxGraph(path, provider=CUDA, options=options, ort=ort)
+        self._open_graph = functools.partial(
+            OnnxGraph, path, provider=CUDA, options=options, ort=ort
+        )
+        self._graph = self._open_graph()
         self._is_replayed = is_replayed
         self._thread = threading.get_ident()
         self.name = self._graph.name
@@ -96,23 +111,23 @@ class OnnxRuntimeCudaSession:
         check_thread(self._thread)
         check_images(images, self._graph.tensors.image_size)
         check_tile(tile, len(images), self._n_tiles)
-        lane = self._lanes.get(len(images)) or self._open_lane(len(images))
-        _copy_in(lane, images, tile)
-        self._graph.run(lane.binding, lane.run_options)
-        scores = _copy_out(lane)
+        n, lane = len(images), self._lane(len(images))
+        _copy_in(lane, _filled(images, lane.n), _filled(tile, lane.n))
+        lane.run()
+        scores = {name: value[:n] for name, value in _copy_out(lane).items()}
         is_wanted = map_above is None or bool((scores["score"] > map_above).any())
         value = lane.values[_MAP]
-        maps = value.numpy() if is_wanted else np.zeros(value.shape(), np.float32)
-        return Scores(anomaly_map=maps, has_map=np.full(len(images), is_wanted, np.bool_), **scores)
+        maps = value.numpy()[:n] if is_wanted else np.zeros((n, *value.shape()[1:]), np.float32)
+        return Scores(anomaly_map=maps, has_map=np.full(n, is_wanted, np.bool_), **scores)
 
     def device_times(self, n_images: int, n_times: int) -> list[DeviceTimes]:
         """See `TimedSession.device_times`: by the host's clock, since each step waits."""
         check_thread(self._thread)
-        lane = self._lanes[n_images]
+        lane = self._lanes[_filled_size(n_images)]
         images, tile = lane.values["image"].numpy(), lane.values["tile"].numpy()
         steps = (
             lambda: _copy_in(lane, images, tile),
-            lambda: self._graph.run(lane.binding, lane.run_options),
+            lane.run,
             lambda: _copy_out(lane),
         )
         found = []
@@ -123,9 +138,16 @@ class OnnxRuntimeCudaSession:
             )
         return found
 
+    def _lane(self, n_images: int) -> _Lane:
+        n = _filled_size(n_images)
+        if n not in self._lanes:
+            self._lanes[n] = self._open_lane(n)
+        return self._lanes[n]
+
     def _open_lane(self, n: int) -> _Lane:
         """Values of the batch's own at addresses that stay, bound in and out."""
-        graph, binding = self._graph, self._graph.binding()
+        graph = self._open_graph() if self._lanes and self._is_replayed else self._graph
+        binding = graph.binding()
         height, width = graph.tensors.image_size
         values = {
             "image": graph.on_device(np.zeros((n, height, width, 3), np.uint8)),
@@ -138,13 +160,11 @@ class OnnxRuntimeCudaSession:
             sides = [int(side) for side in shape[1:]]
             values[name] = graph.on_device(np.zeros((n, *sides), _DTYPES[dtype]))
             binding.bind_ortvalue_output(name, values[name])
-        run_options = graph.ort.RunOptions()
-        if self._is_replayed:
-            run_options.add_run_config_entry("gpu_graph_id", str(n))
-        self._lanes[n] = _Lane(binding=binding, values=values, run_options=run_options)
-        return self._lanes[n]
+        return _Lane(n=n, graph=graph, binding=binding, values=values)
 
     def close(self) -> None:
+        for lane in self._lanes.values():
+            lane.graph.close()
         self._lanes.clear()
         self._constants.clear()
         self._graph.close()
@@ -154,6 +174,16 @@ class OnnxRuntimeCudaSession:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _filled_size(n: int) -> int:
+    """The next power of two."""
+    return 1 << (n - 1).bit_length()
+
+
+def _filled(values: Array, n: int) -> Array:
+    """Filled up with the last to `n`."""
+    return np.concatenate([values, np.repeat(values[-1:], n - len(values), axis=0)])
 
 
 def _copy_in(lane: _Lane, images: Images, tile: Ints) -> None:

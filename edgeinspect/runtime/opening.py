@@ -33,7 +33,7 @@ from edgeinspect.runtime.openvino_session import OpenVinoSession, require_openvi
 from edgeinspect.runtime.proof import proof_of, prove
 from edgeinspect.runtime.session import ON_CPU, Session, check_name
 from edgeinspect.runtime.tensorrt import TensorRtSession, open_plan
-from edgeinspect.tensorrt_adapter import TensorRT, find_tensorrt, installed_flavours
+from edgeinspect.tensorrt_adapter import TensorRT, can_run, find_tensorrt, installed_flavours
 
 __all__ = [
     "check_runtime",
@@ -57,8 +57,7 @@ def check_runtime(runtime: str) -> None:
     if runtime == "openvino":
         require_openvino()
     if runtime.startswith("tensorrt"):
-        find_tensorrt(runtime)
-        _require_gpu()
+        _require_support(find_tensorrt(runtime), _require_gpu())
         open_driver().close()
 
 
@@ -124,12 +123,13 @@ def find_engine_here(bundle: Bundle, runtime: str, precision: Precision, batch: 
         nobody let (`engines.trust`); MissingPackageError;
         BundleError if the bundle has no graph of that precision.
     """
-    tensorrt = find_tensorrt(runtime)
+    tensorrt, gpu = find_tensorrt(runtime), _require_gpu()
+    _require_support(tensorrt, gpu)
     wanted = EngineKey(
         graph_sha256=graph_sha256(bundle, precision),
         flavour=tensorrt.flavour.value,
         version=tensorrt.version,
-        target=_require_gpu().target,
+        target=gpu.target,
         system=host_system(),
         precision=precision,
         batch=BatchRange(smallest=1, tuned=batch, largest=batch),
@@ -155,6 +155,15 @@ def _require_gpu() -> Gpu:
     if gpu is None:
         raise EngineError("there is no NVIDIA GPU here", hint="use --runtime onnxruntime")
     return gpu
+
+
+def _require_support(tensorrt: TensorRT, gpu: Gpu) -> None:
+    if not can_run(tensorrt.module, gpu.target):
+        raise EngineError(
+            f"{tensorrt.flavour.value} {tensorrt.version} does not run on this GPU, {gpu.name}"
+            f" ({gpu.target})",
+            hint="use --runtime tensorrt or --runtime onnxruntime-cuda",
+        )
 
 
 def _is_proven_on(engine: Engine, gpu: Gpu, tensorrt: TensorRT) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -29,8 +30,9 @@ def box_blur(maps: Tensor, n_px: int) -> Tensor:
     if n_px == 1:
         return maps
     half, n_maps = n_px // 2, maps.shape[1] * maps.shape[2]
-    around = (half, half, half, half, 0, -n_maps % CHANNEL_BLOCK)  # the filter wants whole blocks
-    padded = F.pad(maps.flatten(1, 2).unsqueeze(1), around, mode="replicate").squeeze(1)
+    padded = F.pad(maps.flatten(1, 2), (half, half, half, half), mode="replicate")
+    n_fill = -n_maps % CHANNEL_BLOCK  # the filter wants whole blocks
+    padded = torch.cat([padded, padded[:, :1].expand(-1, n_fill, -1, -1)], dim=1)
     blurred = separable_filter(padded, maps.new_full((n_px,), 1 / n_px))
     return blurred[:, :n_maps].reshape(-1, *maps.shape[1:])
 

@@ -20,6 +20,7 @@ __all__ = [
     "BuilderOptions",
     "add_profile",
     "build_plan",
+    "can_run",
     "configure",
     "create_builder",
     "create_network",
@@ -88,6 +89,21 @@ def known_targets(trt: ModuleType) -> tuple[str, ...] | None:
         return None
     names = trt.ComputeCapability.__members__
     return tuple(name.lower() for name in names if name.startswith("SM"))
+
+
+def can_run(trt: ModuleType, target: str) -> bool:
+    """Whether any engine of the flavour runs on a GPU of this target, such as sm90.
+
+    TensorRT-RTX's portable engines run on the GPUs it has targets for and on all that are newer,
+    not on those in between (seen on an H100: "has compute capability 9.0 ... not supported").
+    """
+    known = known_targets(trt)
+    newest = max((_number(name) for name in known or ()), default=0)
+    return known is None or target in known or _number(target) > newest
+
+
+def _number(target: str) -> int:
+    return int(target.removeprefix("sm"))
 
 
 def configure(trt: ModuleType, builder: trt.Builder, options: BuilderOptions) -> trt.IBuilderConfig:

@@ -69,7 +69,14 @@ def test_auto_takes_rtx_where_there_is_no_gpu(bundle, installed):
 
 
 def test_an_open_target_runs_on_the_gpu_at_hand(bundle, installed):
-    assert _job(bundle, H100, runtime="tensorrt-rtx", target="open").runs_here
+    newer = replace(RTX_3060, compute_capability="12.2")
+    for gpu in (RTX_3060, newer):
+        assert _job(bundle, gpu, runtime="tensorrt-rtx", target="open").runs_here
+
+
+def test_a_gpu_that_rtx_leaves_out_is_built_for_by_nobody_here(bundle, installed):
+    """As TensorRT-RTX 1.7.1 said on an H100: it loads no engine at all there."""
+    assert not _job(bundle, H100, runtime="tensorrt-rtx", target="open").runs_here
 
 
 def test_no_gpu_and_no_target_names_the_targets(bundle, installed):
@@ -93,8 +100,11 @@ def test_a_target_that_rtx_does_not_know_is_refused_with_those_it_does(bundle, i
 
 
 def test_a_gpu_that_rtx_has_no_target_for_is_told_apart(bundle, installed):
-    with pytest.raises(EngineError, match=r"no target for this GPU, NVIDIA H100 \(sm90\); try"):
+    with pytest.raises(EngineError, match=r"no target for this GPU, NVIDIA H100 \(sm90\); use --r"):
         _job(bundle, H100, runtime="tensorrt-rtx")
+    newer = replace(RTX_3060, compute_capability="12.2")
+    with pytest.raises(EngineError, match=r"\(sm122\); use --target open"):
+        _job(bundle, newer, runtime="tensorrt-rtx")
 
 
 def test_fp32_for_turing_is_refused(bundle, installed):

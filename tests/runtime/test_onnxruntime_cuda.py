@@ -59,12 +59,22 @@ def test_the_device_s_time_is_told_by_step(bundle: Bundle, expected: Scores) -> 
     assert np.allclose(scores.score, expected.score, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def test_each_batch_size_has_a_graph_of_its_own(bundle: Bundle) -> None:
+def test_a_session_replays_one_batch_size_and_there_are_few(bundle: Bundle) -> None:
     ort = FakeOnnxRuntime()
+    images, tile = np.repeat(IMAGES, 3, axis=0), np.repeat(TILE, 3)
     with open_cuda(bundle, ort) as session:
-        for n in (3, 1, 3):
+        for n in (3, 1, 4, 3, 7, 5, 8):
+            assert len(session.infer(images[:n], tile[:n]).score) == n
+    assert len(ort.sessions) == 3  # of 4, 1 and 8
+    assert all(one.captured for one in ort.sessions)
+
+
+def test_without_replaying_one_session_serves_all_sizes(bundle: Bundle) -> None:
+    ort = FakeOnnxRuntime()
+    with open_cuda(bundle, ort, is_replayed=False) as session:
+        for n in (3, 1):
             session.infer(IMAGES[:n], TILE[:n])
-    assert list(ort.sessions[0].captured) == ["3", "1"]
+    assert len(ort.sessions) == 1
 
 
 def test_maps_stay_on_the_device_unless_one_is_wanted(bundle: Bundle, expected: Scores) -> None:
