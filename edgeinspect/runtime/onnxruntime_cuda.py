@@ -76,12 +76,15 @@ class OnnxRuntimeCudaSession:
         constants: RuleConstants,
         *,
         precision: Precision | None = None,
+        batch: int = 1,
         is_replayed: bool = True,
         ort: Any = None,
     ) -> None:
         """Open the graph and copy the constants to the device.
 
         Args:
+            batch: the largest that will come. Each size up to it is run once, since the first run
+                of a size takes a second or two on a GPU; a larger one is opened when it comes.
             is_replayed: as a CUDA graph; without, nodes may end up on the CPU.
             ort: the module `onnxruntime`, for tests.
         Raises: EngineError if there is no CUDA, or it cannot take the whole graph.
@@ -105,6 +108,10 @@ class OnnxRuntimeCudaSession:
         self._n_tiles = constants.n_tiles
         self._constants = {n: self._graph.on_device(a) for n, a in arrays.items()}
         self._lanes: dict[int, _Lane] = {}
+        n = 1
+        while n <= _filled_size(batch):
+            self._lane(n).run()
+            n *= 2
 
     def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
         """See `Session.infer`; maps are copied back if one of the batch is wanted."""
@@ -183,6 +190,8 @@ def _filled_size(n: int) -> int:
 
 def _filled(values: Array, n: int) -> Array:
     """Filled up with the last to `n`."""
+    if len(values) == n:
+        return values
     return np.concatenate([values, np.repeat(values[-1:], n - len(values), axis=0)])
 
 

@@ -110,7 +110,7 @@ def open_named(
         return _open_engine(bundle, runtime, constants, precision, batch)
     graph = bundle.graph_path(precision)
     if runtime == "onnxruntime-cuda":
-        return OnnxRuntimeCudaSession(graph, constants, precision=precision)
+        return OnnxRuntimeCudaSession(graph, constants, precision=precision, batch=batch)
     if runtime == "openvino":
         return OpenVinoSession(graph, constants, batch=batch, threads=threads, precision=precision)
     return OnnxRuntimeSession(graph, constants, threads=threads, precision=precision)

@@ -31,7 +31,7 @@ def expected(bundle: Bundle) -> Scores:
         return session.infer(IMAGES, TILE)
 
 
-def open_cuda(bundle: Bundle, ort: FakeOnnxRuntime, **how: bool) -> OnnxRuntimeCudaSession:
+def open_cuda(bundle: Bundle, ort: FakeOnnxRuntime, **how: int) -> OnnxRuntimeCudaSession:
     constants = bundle.require_calibration().constants
     return OnnxRuntimeCudaSession(bundle.graph_path(), constants, ort=ort, **how)
 
@@ -65,8 +65,18 @@ def test_a_session_replays_one_batch_size_and_there_are_few(bundle: Bundle) -> N
     with open_cuda(bundle, ort) as session:
         for n in (3, 1, 4, 3, 7, 5, 8):
             assert len(session.infer(images[:n], tile[:n]).score) == n
-    assert len(ort.sessions) == 3  # of 4, 1 and 8
+    assert len(ort.sessions) == 3  # of 1, 4 and 8
     assert all(one.captured for one in ort.sessions)
+
+
+def test_every_size_up_to_the_batch_has_run_before_the_first_part(bundle: Bundle) -> None:
+    ort = FakeOnnxRuntime()
+    with open_cuda(bundle, ort, batch=3) as session:
+        assert len(ort.sessions) == 3
+        assert all(one.captured for one in ort.sessions)  # 1, 2 and 4
+        for n in (1, 2, 3):
+            session.infer(IMAGES[:n], TILE[:n])
+    assert len(ort.sessions) == 3
 
 
 def test_without_replaying_one_session_serves_all_sizes(bundle: Bundle) -> None:
