@@ -1,0 +1,39 @@
+"""How `benchmarks.quality` chooses a part's variant: by validation, never by the test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.quality import _chosen
+
+
+def _row(variant: str, seed: int, validation: float, auroc: float) -> dict[str, Any]:
+    return {
+        "variant": variant,
+        "seed": seed,
+        "validation": {"mean": validation},
+        "image": {"auroc": auroc},
+    }
+
+
+def test_the_mean_of_the_seeds_chooses_and_the_first_seed_stands_for_them() -> None:
+    found = [
+        _row("both", 0, 0.78, 0.99),
+        _row("features", 1, 0.90, 0.90),
+        _row("features", 0, 0.70, 0.90),
+    ]
+    assert _chosen(found) == 2
+
+
+def test_of_variants_that_are_as_good_the_shorter_training_is_taken() -> None:
+    found = [_row("features-long", 0, 0.804, 0.99), _row("features", 0, 0.80, 0.90)]
+    assert _chosen(found) == 1
+
+
+def test_a_baseline_is_never_chosen_and_the_test_plays_no_part() -> None:
+    found = [
+        _row("features-untrained", 0, 0.95, 0.95),
+        _row("pixels", 0, 0.60, 1.00),
+        _row("both", 0, 0.70, 0.50),
+    ]
+    assert _chosen(found) == 2
