@@ -110,7 +110,9 @@ class Trainer:
         every = max(1, self.n_steps // N_LOOKS)
         meter = _RateMeter(self.config.optimiser.batch)
         with Interruption() as interruption:
-            for images, scales in self._batches(state.step, self.n_steps):
+            for images, scales in self._batches(
+                state.step, self.n_steps, self._pictures(self.n_steps)
+            ):
                 losses = self._step(state.step, images, scales)
                 state = replace(
                     state, step=state.step + 1, seconds=before + time.monotonic() - started
@@ -133,10 +135,16 @@ class Trainer:
         return state
 
     def time_steps(self, n_steps: int, n_skipped: int) -> float:
-        """Seconds a step, over the steps after the first `n_skipped`. Changes the weights."""
+        """Seconds a step, over the steps after the first `n_skipped`. Changes the weights.
+
+        Its pictures are read before: a training reads each once, and then takes it from memory.
+        """
         self._set_up()
+        pictures = self._pictures(n_steps)
+        for number in self._numbers(0, n_steps):
+            pictures[number]
         started = time.monotonic()
-        for step, (images, scales) in enumerate(self._batches(0, n_steps)):
+        for step, (images, scales) in enumerate(self._batches(0, n_steps, pictures)):
             if step == n_skipped:
                 started = time.monotonic()
             self._step(0, images, scales)
@@ -241,24 +249,40 @@ class Trainer:
         )
         self._is_set_up = True
 
-    def _batches(self, first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and scales of steps first..last-1, this process's share of each batch."""
+    def _pictures(self, n_steps: int) -> GoodImages:
         optimiser = self.config.optimiser
-        share = optimiser.batch // self.fabric.world_size
-        offset = share * self.fabric.global_rank
-        numbers = [
-            step * optimiser.batch + offset + i for step in range(first, last) for i in range(share)
-        ]
-        images = GoodImages(
+        return GoodImages(
             self.run.training_paths(),
             self.config.preprocess,
             self.config.augment,
             seed=optimiser.seed,
-            n_images=last * optimiser.batch,
+            n_images=n_steps * optimiser.batch,
         )
-        loader: DataLoader[Tensor] = DataLoader(images, batch_size=share, sampler=numbers)
+
+    def _numbers(self, first: int, last: int) -> list[int]:
+        """Of the images of steps first..last-1, this process's share of each batch."""
+        batch, share = self.config.optimiser.batch, self._share
+        return [
+            step * batch + place
+            for step in range(first, last)
+            for place in range(share.start, share.stop)
+        ]
+
+    @property
+    def _share(self) -> slice:
+        """The places of this process in a batch."""
+        n = self.config.optimiser.batch // self.fabric.world_size
+        return slice(n * self.fabric.global_rank, n * (self.fabric.global_rank + 1))
+
+    def _batches(
+        self, first: int, last: int, pictures: GoodImages
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and scales of steps first..last-1, this process's share of each batch."""
+        n = self.config.optimiser.batch // self.fabric.world_size
+        numbers = self._numbers(first, last)
+        loader: DataLoader[Tensor] = DataLoader(pictures, batch_size=n, sampler=numbers)
         for step, batch in zip(range(first, last), loader, strict=True):
-            scales = self._scales(step)[offset : offset + share]
+            scales = self._scales(step)[self._share]
             batch, scales = self.fabric.to_device((batch, scales))
             yield equalise(batch, self.config.preprocess.equalise), scales
 

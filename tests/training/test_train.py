@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from safetensors.torch import load_file
 
 from edgeinspect.config import ResizeRule, RunConfig, with_settings
@@ -22,6 +23,7 @@ from edgeinspect.errors import (
     OutputError,
     TrainingError,
 )
+from edgeinspect.training import pictures
 from edgeinspect.training.checkpoint import load_generator
 from edgeinspect.training.loop import Trainer
 from edgeinspect.training.planning import Duration
@@ -175,6 +177,31 @@ def test_a_backbone_that_does_not_fit_is_refused_before_anything_is_written(
     with pytest.raises((ConfigError, TrainingError), match=message):
         train_with(backbone_file, good, tmp_path / "run", config)
     assert not (tmp_path / "run").exists()
+
+
+def test_pictures_are_read_before_steps_are_timed(good, tmp_path, monkeypatch):
+    """Else a GPU, which waits for the first reading, would be given too few steps."""
+    happened = []
+    read, step = pictures.read_picture, Trainer._step
+
+    def reading(*args, **words):
+        happened.append("read")
+        return read(*args, **words)
+
+    def stepping(*args):
+        happened.append("step")
+        return step(*args)
+
+    config = small_config(adversarial="0", latent="0")
+    out = tmp_path / "run"
+    train(good, out, config, Duration(steps=1), device="cpu")
+    monkeypatch.setattr(pictures, "read_picture", reading)
+    monkeypatch.setattr(Trainer, "_step", stepping)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric.launch()
+    assert Trainer(RunFolder.open(out), fabric, 4).time_steps(4, 1) > 0
+    assert happened[-4:] == ["step"] * 4
+    assert set(happened[:-4]) == {"read"}
 
 
 def test_the_length_in_minutes_becomes_steps_that_are_stored(good, tmp_path):
