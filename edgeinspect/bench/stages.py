@@ -88,7 +88,8 @@ def measure_stages(
     with TemporaryDirectory() as folder, RecordWriter(Path(folder) / "records.jsonl") as writer:
         white = bundle.config.preprocess.white_level_16bit
         calls = [_call(next(batches), inspector, writer, white) for _ in range(N_WARM_UP + n_calls)]
-    return _summed_up(calls[N_WARM_UP:], n_parts, _device_times(variant))
+    device = _device_times_of_an_image(variant)
+    return _summed_up(calls[N_WARM_UP:], n_parts, device, pictures.tiles_of_one)
 
 
 def _batches(paths: Sequence[Path], n_parts: int) -> Iterator[list[Path]]:
@@ -128,17 +129,20 @@ def _record(frame: Frame, inspection: Inspection, runtime: str) -> Record:
     return Record(frame=frame, inspection=inspection, latency=latency, runtime=runtime)
 
 
-def _device_times(variant: Variant) -> DeviceTimes | None:
-    """Medians on the device for a whole batch, where the runtime has one."""
+def _device_times_of_an_image(variant: Variant) -> DeviceTimes | None:
+    """Medians on the device, an image's share of a full batch, where the runtime has one."""
     if not isinstance(variant.session, TimedSession):
         return None
     variant.infer()
     times = variant.session.device_times(variant.key.batch, N_DEVICE_TIMES)
-    names = DeviceTimes.__slots__
-    return DeviceTimes(**{n: float(np.median([getattr(t, n) for t in times])) for n in names})
+    names, n_images = DeviceTimes.__slots__, variant.key.batch
+    medians = {name: float(np.median([getattr(t, name) for t in times])) for name in names}
+    return DeviceTimes(**{name: median / n_images for name, median in medians.items()})
 
 
-def _summed_up(calls: Sequence[_Call], n_parts: int, device: DeviceTimes | None) -> StageTimes:
+def _summed_up(
+    calls: Sequence[_Call], n_parts: int, device: DeviceTimes | None, images_a_part: float
+) -> StageTimes:
     def a_part(name: str) -> float:
         return float(np.median([getattr(call, name) for call in calls])) / n_parts
 
@@ -146,8 +150,8 @@ def _summed_up(calls: Sequence[_Call], n_parts: int, device: DeviceTimes | None)
     on_device: dict[str, float | None] = {"copy_in": None, "copy_out": None, "host": None}
     compute = infer
     if device is not None:
-        compute = device.compute_ms / n_parts
-        sides = device.copy_in_ms / n_parts, device.copy_out_ms / n_parts
+        compute = device.compute_ms * images_a_part
+        sides = device.copy_in_ms * images_a_part, device.copy_out_ms * images_a_part
         rest = max(0.0, infer - compute - sum(sides))
         on_device = {"copy_in": sides[0], "copy_out": sides[1], "host": rest}
     return StageTimes(

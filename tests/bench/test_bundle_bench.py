@@ -223,6 +223,21 @@ def test_parts_of_several_tiles_share_a_batch(tmp_path: Path) -> None:
     assert stages.calls_ms.shape == (2,)
 
 
+@pytest.mark.parametrize("batch", [1, 3, 6])
+def test_a_part_of_several_tiles_has_the_device_s_time_of_all_of_them(
+    tmp_path: Path, batch: int
+) -> None:
+    bundle = read_bundle(make_bundle(tmp_path, resize=ResizeRule.TILE, has_golden=True))
+    folder = tmp_path / "wide"
+    folder.mkdir()
+    save_picture(folder / "wide.png", bad_picture(0, (64, 160)))  # three tiles
+    key = VariantKey(runtime="onnxruntime", precision=Precision.FP32, batch=batch, threads=1)
+    with open_session(bundle, threads=1) as session, open_pictures(bundle, folder) as found:
+        variant = Variant(key, OnDevice(session), found, n_tiles=1, map_above=np.inf)
+        stages = measure_stages(bundle, variant, found, n_calls=2)
+    assert stages.compute == pytest.approx(0.02 * 3 / batch)
+
+
 def test_a_batch_beyond_all_memory_is_refused(bundle: Bundle) -> None:
     with (
         open_pictures(bundle, None) as pictures,
