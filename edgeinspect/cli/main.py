@@ -57,6 +57,7 @@ EXTRAS = MappingProxyType(
     }
 )
 
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # click's, wherever typer has it
 EXIT_TROUBLE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells do
 
@@ -69,11 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         with trouble_as_one_line(command), termination_interrupts():
             _refuse_empty(words)
-            build_app(command)(args=words, prog_name="edgeinspect")
+            app = build_app(command)
+            code = app(args=words or ["--help"], prog_name="edgeinspect", standalone_mode=False)
+            sys.exit(code if isinstance(code, int) else 0)
     except Exception:  # a bug of ours; 1 would be an answer of `run`
         traceback.print_exc()
         sys.exit(EXIT_TROUBLE)
-    raise AssertionError("the application returned instead of leaving")
+    raise AssertionError("the command line was left without a code")
 
 
 def _print_any_text() -> None:
@@ -110,6 +113,9 @@ def trouble_as_one_line(command: str | None) -> Iterator[None]:
         yield
     except EdgeInspectError as error:
         _leave(str(error))
+    except _UsageError as error:  # typer would print three lines
+        name = f"edgeinspect {command}" if command in COMMANDS else "edgeinspect"
+        _leave(f"{_message_of(error)} see: {name} --help")
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
@@ -122,6 +128,12 @@ def trouble_as_one_line(command: str | None) -> Iterator[None]:
         _leave(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
     except KeyboardInterrupt as error:
         _leave_interrupted(error)
+
+
+def _message_of(error: Any) -> str:
+    """What was wrong with the words; it may end in a question."""
+    message: str = error.format_message().strip()
+    return message if message.endswith("?") else f"{message.removesuffix('.')};"
 
 
 def _told(command: Callable[..., None]) -> Callable[..., None]:

@@ -50,6 +50,35 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     assert not imported & HEAVY
 
 
+@pytest.mark.parametrize(
+    ("words", "what", "see"),
+    [
+        (["fit", "--nope"], "No such option: --nope", "edgeinspect fit --help"),
+        (["run"], "Missing argument 'bundle';", "edgeinspect run --help"),
+        (["zebra"], "No such command 'zebra';", "edgeinspect --help"),
+        (["verify", "x", "--threads", "0"], "Invalid value for '--t", "edgeinspect verify --help"),
+    ],
+)
+def test_a_mistake_in_the_words_is_one_line(
+    words: list[str], what: str, see: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"error: {what}")
+    assert printed.err.endswith(f" see: {see}\n")
+    assert printed.err.count("\n") == 1
+
+
+def test_no_words_at_all_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([])
+    assert left.value.code == 0
+    assert "Start with: edgeinspect demo" in capsys.readouterr().out
+
+
 def test_help_is_there_before_a_person_waits() -> None:
     costs = [_cpu_seconds([sys.executable, "-m", "edgeinspect", "--help"]) for _ in range(5)]
     assert min(costs) < HELP_BUDGET_S
