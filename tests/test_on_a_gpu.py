@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.gpu.step import round_trip
 from edgeinspect.bench.nvml import open_nvml
 from edgeinspect.building import BuildRequest, build_engine
 from edgeinspect.bundle import read_bundle
@@ -20,7 +21,6 @@ from edgeinspect.engines import BatchRange
 from edgeinspect.errors import EngineError, MissingPackageError
 from edgeinspect.gpu import read_gpu
 from edgeinspect.parity import Golden
-from edgeinspect.runtime.cuda import open_driver
 from edgeinspect.runtime.onnxruntime_graph import has_cuda
 from edgeinspect.runtime.opening import check_runtime
 from edgeinspect.runtime.session import open_session
@@ -32,7 +32,6 @@ pytestmark = [
     pytest.mark.skipif(read_gpu() is None, reason="needs an NVIDIA GPU"),
 ]
 N_BATCHES = 100  # of 1 to 5 images: each size comes back, and its graph is replayed
-N_BYTES = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -61,27 +60,10 @@ def bundle(request, good, backbone_file, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("provider", ["cuda-python", "pycuda"])
 def test_bytes_go_to_the_device_and_back_in_a_recorded_graph(provider):
-    try:
-        driver = open_driver(provider)
-    except MissingPackageError as error:
-        pytest.skip(str(error))
-    memory, stream = driver.allocate(N_BYTES), driver.open_stream()
-    source, target = driver.allocate_pinned(N_BYTES), driver.allocate_pinned(N_BYTES)
-    source[:] = np.arange(N_BYTES) % 251
-    driver.begin_capture(stream)
-    driver.copy_in(memory, source, stream)
-    driver.copy_out(target, memory, stream)
-    graph = driver.end_capture(stream)
-    target[:] = 0
-    driver.launch(graph, stream)
-    driver.synchronise(stream)
-    assert (source == target).all()
-    driver.close_graph(graph)
-    for pinned in (source, target):
-        driver.free_pinned(pinned)
-    driver.close_stream(stream)
-    driver.free(memory)
-    driver.close()
+    found = round_trip(provider)
+    if "needs the package" in found.get("why", ""):
+        pytest.skip(found["why"])
+    assert found["is_equal"], found
 
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16])

@@ -49,7 +49,7 @@ def main() -> None:
 def _run(what: dict[str, Any], work: Path) -> dict[str, Any]:
     name, batches = what["name"], what["batches"]
     if name == DRIVER:
-        found = {provider: _round_trip(provider) for provider in ("cuda-python", "pycuda")}
+        found = {provider: round_trip(provider) for provider in ("cuda-python", "pycuda")}
         if not any(one.get("is_equal") for one in found.values()):
             return {
                 "status": "failed",
@@ -213,7 +213,7 @@ def _fp16_peak(device: str) -> dict[str, Any]:
     }
 
 
-def _round_trip(provider: str) -> dict[str, Any]:
+def round_trip(provider: str) -> dict[str, Any]:
     """All that sessions ask of a driver, once: copies in a recorded graph, and their time."""
     from edgeinspect.runtime.cuda import open_driver
 
