@@ -104,6 +104,21 @@ def test_the_speed_figures_are_what_was_measured() -> None:
         assert float(words) == pytest.approx(figure, rel=0.02)
 
 
+def test_the_figures_of_a_gpu_are_what_was_measured() -> None:
+    variants = json.loads((ROOT / "benchmarks/results/bench_h100.json").read_text())["variants"]
+    one, many = (next(v for v in variants if v["batch"] == n) for n in (1, 32))
+    told = re.search(
+        r"`tiny` takes ([\d.]+) ms\s+for an image and ([\d.]+) ms for 32 of them,"
+        r" ([\d.]+) and ([\d.]+) times as fast",
+        README,
+    )
+    assert told is not None
+    figures = [v["latency"]["p50_ms"] for v in (one, many)]
+    figures += [v["ratio"]["value"] for v in (one, many)]
+    for words, figure in zip(told.groups(), figures, strict=True):
+        assert float(words) == pytest.approx(figure, rel=0.02)
+
+
 def test_links_lead_to_files_of_the_repository() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
