@@ -39,9 +39,9 @@ from edgeinspect.runtime.session import (
 
 __all__ = ["OnnxRuntimeCudaSession", "require_cuda"]
 
-_MAP = "anomaly_map"
-
 Array = NDArray[Any]
+
+_MAP = "anomaly_map"
 _DTYPES = {"float": np.float32, "int32": np.int32}
 
 
@@ -108,10 +108,8 @@ class OnnxRuntimeCudaSession:
         self._n_tiles = constants.n_tiles
         self._constants = {n: self._graph.on_device(a) for n, a in arrays.items()}
         self._lanes: dict[int, _Lane] = {}
-        n = 1
-        while n <= _filled_size(batch):
-            self._lane(n).run()
-            n *= 2
+        for power in range(_filled_size(batch).bit_length()):
+            self._lane(1 << power).run()
 
     def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
         """See `Session.infer`; maps are copied back if one of the batch is wanted."""

@@ -78,11 +78,11 @@ class OnnxGraph:
         device = "cuda" if self.provider == CUDA else "cpu"
         return self.ort.OrtValue.ortvalue_from_numpy(array, device)
 
-    def run(self, binding: Any, run_options: Any = None) -> None:
+    def run(self, binding: Any) -> None:
         """Run with what is bound. Raises: EngineError with the runtime's first line."""
         session = self._opened()
         try:
-            session.run_with_iobinding(binding, run_options)
+            session.run_with_iobinding(binding)
         except Exception as error:  # ONNX Runtime's own classes share no narrower base
             first = first_line(error)
             if NO_MEMORY in first:

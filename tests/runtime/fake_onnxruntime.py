@@ -73,8 +73,7 @@ class FakeSession:
     def io_binding(self) -> FakeBinding:
         return FakeBinding()
 
-    def run_with_iobinding(self, binding: FakeBinding, run_options: None) -> None:
-        assert run_options is None
+    def run_with_iobinding(self, binding: FakeBinding) -> None:
         if self.options["enable_cuda_graph"] == "1":
             values = [id(v) for v in (*binding.inputs.values(), *binding.outputs.values())]
             self.captured = self.captured or values

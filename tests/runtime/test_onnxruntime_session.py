@@ -171,7 +171,7 @@ def test_what_fails_in_onnx_runtime_is_said_in_our_words_alone(bundle, capfd):
 
 def test_a_call_without_memory_asks_for_a_smaller_batch(bundle):
     class Full:
-        def run_with_iobinding(self, binding, run_options):
+        def run_with_iobinding(self, binding):
             raise RuntimeError("Failed to allocate memory for requested buffer of size 147456000")
 
     graph = OnnxGraph(bundle.graph_path(), threads=1)
