@@ -91,7 +91,9 @@ class WatchedFolder:
         ):
             if _number(self._folder) != folder:
                 return
-            named = {Path(name) for change, name in changes if change is not Change.deleted}
+            # Events name files by the folder's real place; a file has one name here.
+            there = (Path(name).name for change, name in changes if change is not Change.deleted)
+            named = {self._folder / name for name in there}
             if not named and time.perf_counter() >= self._next_look_s:
                 named = self._overlooked()
             yield sorted(filter(is_picture, named), key=_appeared)

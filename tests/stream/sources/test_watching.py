@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,6 +92,25 @@ def test_a_name_that_is_used_again_is_a_new_picture(tmp_path):
         (tmp_path / ".last.tmp").write_bytes(png(1))
         os.replace(tmp_path / ".last.tmp", path)
         assert following(delivery) == "last.png"
+
+
+@pytest.mark.parametrize("spelling", ["relative", "link"])
+def test_a_picture_is_one_frame_however_the_folder_is_spelled(tmp_path, monkeypatch, spelling):
+    monkeypatch.setattr(watching_module, "LOOK_S", 0.1)  # looks find what events told of
+    monkeypatch.chdir(tmp_path)
+    folder = make_pictures(tmp_path / "in", ["good"])
+    (tmp_path / "link").symlink_to("in")
+    given = Path("in" if spelling == "relative" else "link")
+    seen = []
+    with watching(given) as delivery:
+        for i in range(1, 6):
+            seen.append(next(delivery).source)
+            (folder / f"00{i}_good.png").write_bytes(png(i))
+        seen.append(next(delivery).source)
+        time.sleep(0.5)  # for looks in which nothing is new
+        (folder / "last.png").write_bytes(png(9))
+        seen.append(next(delivery).source)
+    assert seen == [*(str(given / f"00{i}_good.png") for i in range(6)), str(given / "last.png")]
 
 
 def test_what_has_a_record_is_left_out_after_a_restart(tmp_path):
