@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 DEMO := .venv-demo
+NUMPY_1 := .venv-numpy-1
 BIN := $(VENV)/bin
 N_WORKERS ?= 2
 # The versions that were tested, uv's own among them.
@@ -33,7 +34,7 @@ format: setup  ## bring the code into shape
 type: setup  ## mypy, strict
 	$(BIN)/mypy
 
-test: lint type $(DEMO)/ready  ## all that CI checks
+test: lint type $(DEMO)/ready $(NUMPY_1)/ready  ## all that CI checks
 	$(BIN)/python -m pytest -n $(N_WORKERS) $(PYTEST_ARGS)
 
 demo: $(DEMO)/ready  ## synthetic parts, inspected: demo/index.html
@@ -42,6 +43,12 @@ demo: $(DEMO)/ready  ## synthetic parts, inspected: demo/index.html
 $(DEMO)/ready: pyproject.toml constraints.txt
 	test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+# The base install beside a NumPy that the OpenCV of JetPack and Debian was built for.
+$(NUMPY_1)/ready: $(VENV)/ready
+	test -x $(NUMPY_1)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(NUMPY_1)
+	$(BIN)/uv pip install --quiet --python $(NUMPY_1)/bin/python -e . "numpy<2"
 	touch $@
 
 bench: setup  ## the speed table; results into benchmarks/results
@@ -57,7 +64,7 @@ constraints: setup  ## newest versions that fit, for every extra, into constrain
 	mv constraints.new constraints.txt
 
 clean:  ## environments and what tools left
-	rm -rf $(VENV) $(DEMO) dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) $(NUMPY_1) dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Trains the bundle that ships in the package, on synthetic parts; a few minutes on two cores. Half the preset's width
 # finds as much here, and keeps the base install below its limit.

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 BASE_PYTHON = (
     ROOT / ".venv-demo/bin/python"
 )  # the base install, made by `make demo` and `make test`
+NUMPY_1_PYTHON = ROOT / ".venv-numpy-1/bin/python"  # a base install with numpy<2, as a Jetson's
 BASE_LIMIT_BYTES = 350e6
 NOT_OURS = {"pip", "setuptools", "pkg_resources", "_distutils_hack"}  # came with the environment
 TRAINING = ("torch", "torchvision", "timm", "lightning_fabric", "onnx", "onnxscript")
@@ -82,12 +83,24 @@ def test_the_base_install_is_small(base: Path) -> None:
 
 
 def test_the_base_install_runs_a_bundle(base: Path, tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path)
-    words = ["demo", "--out", str(tmp_path / "demo"), "--bundle", str(bundle), "--json"]
+    assert _n_parts_of_the_demo(base, tmp_path) == 30
+
+
+def test_so_it_does_with_numpy_1(tmp_path: Path) -> None:
+    if not NUMPY_1_PYTHON.exists():
+        pytest.skip("there is no base install with NumPy 1 (make .venv-numpy-1/ready)")
+    assert _python(NUMPY_1_PYTHON, "import numpy; print(numpy.__version__)").startswith("1.")
+    assert _n_parts_of_the_demo(NUMPY_1_PYTHON, tmp_path) == 30
+
+
+def _n_parts_of_the_demo(python: Path, folder: Path) -> int:
+    bundle = make_bundle(folder)
+    words = ["demo", "--out", str(folder / "demo"), "--bundle", str(bundle), "--json"]
     told = subprocess.run(
-        [base, "-m", "edgeinspect", *words], check=True, capture_output=True, text=True
+        [python, "-m", "edgeinspect", *words], check=True, capture_output=True, text=True
     )
-    assert json.loads(told.stdout)["n_parts"] == 30
+    n_parts: int = json.loads(told.stdout)["n_parts"]
+    return n_parts
 
 
 @pytest.mark.parametrize("command", ["train", "export"])

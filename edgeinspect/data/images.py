@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,12 +40,14 @@ __all__ = [
     "read_bytes",
     "read_picture",
     "save_picture",
+    "to_8_bits",
 ]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 WHITE_LEVELS_16BIT = (1023, 4095, 16383, 65535)  # cameras of 10, 12, 14 and 16 bits
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_LOG_LEVEL_SILENT = 0  # of OpenCV
 
 
 def read_picture(path: Path, *, white_level_16bit: int = 65535) -> NDArray[np.uint8]:
@@ -63,7 +66,13 @@ def decode_picture(data: bytes, *, name: str, white_level_16bit: int = 65535) ->
 
     Raises: ImageError, as `read_picture`.
     """
-    pixels = decode_pixels(data, name=name)
+    return to_8_bits(decode_pixels(data, name=name), white_level_16bit)
+
+
+def to_8_bits(
+    pixels: NDArray[np.uint8] | NDArray[np.uint16], white_level_16bit: int
+) -> NDArray[np.uint8]:
+    """Pixels of 8 or 16 bits, of any shape, as 0 to 255; what is brighter than white is white."""
     if pixels.dtype == np.uint16:
         scaled = pixels.astype(np.float32) * (255.0 / white_level_16bit)
         pixels = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
@@ -216,10 +225,9 @@ class _QuietOpenCV:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        logging = cv2.utils.logging
         with self._lock:
             if self._n_holders == 0:
-                self._level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+                self._level = _set_log_level(_LOG_LEVEL_SILENT)
             self._n_holders += 1
         try:
             yield
@@ -227,7 +235,13 @@ class _QuietOpenCV:
             with self._lock:
                 self._n_holders -= 1
                 if self._n_holders == 0:
-                    logging.setLogLevel(self._level)
+                    _set_log_level(self._level)
+
+
+def _set_log_level(level: int) -> int:
+    """The level before. The OpenCV of distributions (4.6) has the function in another place."""
+    logging: Any = getattr(cv2.utils, "logging", cv2)
+    return int(logging.setLogLevel(level))
 
 
 _QUIET_OPENCV = _QuietOpenCV()

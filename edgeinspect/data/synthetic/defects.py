@@ -126,7 +126,7 @@ def _hollow(
         rng.uniform(0, 0.22 / k) * np.cos(k * angle + rng.uniform(0, 7)) for k in (2, 3, 5)
     )
     reach = np.hypot(dx, dy) / (radius * ragged)
-    inside = 1 / (1 + np.exp((reach - 0.95) * 7))
+    inside = 1 / (1 + np.exp(np.minimum((reach - 0.95) * 7, 80.0)))  # as float32, too
     rim = np.exp(-(((reach - 1.3) / 0.28) ** 2)) * np.cos(angle - light)
     shading = 0.25 * np.cos(angle - light) * np.clip(reach, 0, 1)
     hollow: Field = -inside * (0.85 - shading) + 0.7 * np.clip(rim, -0.25, 1)

@@ -1,4 +1,4 @@
-"""What OpenCV opens: cameras by number, RTSP, MJPEG over HTTP, GStreamer pipelines, CSI cameras."""
+"""What OpenCV opens: cameras by number, RTSP, MJPEG over HTTP, pipelines of GStreamer."""
 
 from __future__ import annotations
 
@@ -7,24 +7,18 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+import cv2
+
 from edgeinspect.data.images import quiet_opencv
 from edgeinspect.errors import DataError
+from edgeinspect.stream.sources.gstreamer import csi_pipeline, pipeline_opener
 from edgeinspect.stream.sources.live import Capture, LiveSource
 
-__all__ = ["CSI_PIPELINE", "SCHEMES", "is_capture", "open_capture"]
+__all__ = ["SCHEMES", "is_capture", "open_capture"]
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "csi")
 OPEN_MS = 10_000
 READ_MS = 5_000  # a stream that is silent for so long is lost
-CSI_PIPELINE = (
-    "nvarguscamerasrc sensor-id={number} ! video/x-raw(memory:NVMM) ! nvvidconv !"
-    " video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=BGR !"
-    " appsink drop=true max-buffers=1 sync=false"
-)
-GSTREAMER_HINT = (
-    "use the OpenCV of JetPack or of the distribution (python3-opencv), in an"
-    " environment with --system-site-packages and without opencv-python-headless"
-)
 
 
 def is_capture(text: str) -> bool:
@@ -35,18 +29,17 @@ def is_capture(text: str) -> bool:
     )
 
 
-def open_capture(text: str) -> LiveSource:
+def open_capture(text: str, *, white_level_16bit: int = 65535) -> LiveSource:
     """The live source that a word means.
 
+    Args:
+        white_level_16bit: what a pipeline that delivers grey of 16 bits holds for white.
     Raises: DataError if it cannot be opened or nothing comes from it.
     """
     if text[:4].lower() == "gst:":
-        return LiveSource("gst", _gstreamer(text, text[4:]))
+        return LiveSource("gst", pipeline_opener(text, text[4:], white_level_16bit))
     if text[:6].lower() == "csi://":
-        sensor = text[6:] or "0"
-        if not sensor.isdecimal():
-            raise DataError(f"{text} is no CSI camera", hint="use csi://0, csi://1, ...")
-        return LiveSource(text, _gstreamer(text, CSI_PIPELINE.format(number=sensor)))
+        return LiveSource(text, pipeline_opener(text, csi_pipeline(text), white_level_16bit))
     if "://" in text:
         name = _without_secrets(text)
         return LiveSource(name, _stream(text, name))
@@ -55,8 +48,6 @@ def open_capture(text: str) -> LiveSource:
 
 
 def _camera(number: int) -> Callable[[], Capture]:
-    import cv2
-
     def connect() -> Capture:
         hint = "look at `ls /dev/video*`, and whether another program holds it"
         with quiet_opencv():
@@ -66,8 +57,6 @@ def _camera(number: int) -> Callable[[], Capture]:
 
 
 def _stream(url: str, name: str) -> Callable[[], Capture]:
-    import cv2
-
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg prints; the error says it
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fflags;nobuffer")
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_MS]
@@ -80,28 +69,8 @@ def _stream(url: str, name: str) -> Callable[[], Capture]:
     return connect
 
 
-def _gstreamer(text: str, pipeline: str) -> Callable[[], Capture]:
-    import cv2
-
-    text = re.sub(r"://[^/\s]*@", "://", text)  # user and password
-    if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
-        raise DataError(
-            f"{text} needs an OpenCV with GStreamer, and this one is built without",
-            hint=GSTREAMER_HINT,
-        )
-
-    def connect() -> Capture:
-        hint = "the pipeline must end in appsink; try it with gst-launch-1.0 and fakesink"
-        with quiet_opencv():
-            return _checked(cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER), text, hint)
-
-    return connect
-
-
 def _checked(capture: object, name: str, hint: str) -> Capture:
     """An open capture. Raises: DataError."""
-    import cv2
-
     assert isinstance(capture, cv2.VideoCapture)
     if not capture.isOpened():
         capture.release()

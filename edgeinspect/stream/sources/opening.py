@@ -71,7 +71,7 @@ def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
     if text.startswith("watch:"):
         return _watch(Path(text.removeprefix("watch:")), white_level_16bit)
     if is_capture(text):
-        return open_capture(text)
+        return open_capture(text, white_level_16bit=white_level_16bit)
     theirs = importlib.metadata.entry_points(group=ENTRY_POINTS)
     scheme = text.partition(":")[0]
     if ":" in text and scheme in theirs.names:
