@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,9 @@ def diagnose(*, root: Path = Path("/"), gpu_query: Callable[[], str] | None = No
     """
     gpus = read_gpus(gpu_query()) if gpu_query else read_gpus(_ask_nvidia_smi()) or _driver_gpu()
     machine = read_machine(root)
-    packages = tuple(_look_up(*entry, machine=machine) for entry in _PACKAGES)
+    packages = (
+        _opencv(machine), *(_look_up(*entry, machine=machine) for entry in _PACKAGES)
+    )  # fmt: skip
     return Diagnosis(
         tool=_version_of("edgeinspect") or "not installed",
         machine=machine,
@@ -162,9 +164,11 @@ def read_gpus(lines: str) -> tuple[ListedGpu, ...]:
     return tuple(gpus)
 
 
+_OPENCV = tuple(
+    f"opencv-{kind}python{head}" for kind in ("", "contrib-") for head in ("-headless", "")
+)
 _PACKAGES = (  # (distributions that bring it, purpose, extra or None for the base)
     (("numpy",), "arrays", None),
-    (("opencv-python-headless", "opencv-python"), "pictures and video", None),
     (("onnxruntime", "onnxruntime-gpu"), "judging on the CPU", None),
     (("onnxruntime-gpu",), "judging on a GPU through ONNX Runtime", "gpu"),
     (("openvino",), "judging on the CPU, the other way", "openvino"),
@@ -189,6 +193,18 @@ def _look_up(
     if extra == "tensorrt" and machine.jetson:
         install = f"sudo apt-get install {JETPACK_PACKAGE}"  # pip's is not made for Jetsons
     return Package(name=found, version=_version_of(found), purpose=purpose, install=install)
+
+
+def _opencv(machine: Machine) -> Package:
+    """The OpenCV that is imported: pip's, or the system's, of which pip knows nothing."""
+    import cv2
+
+    package = _look_up(_OPENCV, "pictures and video", None, machine=machine)
+    if package.version is None:
+        package = replace(package, name="OpenCV (the system's)", version=cv2.__version__)
+    if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        package = replace(package, purpose="pictures, video, gst: and csi://")
+    return package
 
 
 def _version_of(distribution: str) -> str | None:

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 from typer.testing import CliRunner
 
@@ -65,6 +66,20 @@ def test_a_gpu_that_nvidia_smi_does_not_show_is_asked_of_the_driver(
     monkeypatch.setattr(doctor_module, "_ask_nvidia_smi", lambda: "")
     (found,) = diagnose(root=orin).gpus
     assert (found.name, found.compute_capability, found.memory_mib) == ("Orin", "8.7", None)
+
+
+@pytest.mark.parametrize(
+    ("has_gstreamer", "purpose"),
+    [(False, "pictures and video"), (True, "pictures, video, gst: and csi://")],
+)
+def test_the_opencv_of_the_system_is_one_and_it_is_said_what_it_reads(
+    has_gstreamer: bool, purpose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_module, "_version_of", lambda name: None)  # pip knows of nothing
+    monkeypatch.setattr(cv2.videoio_registry, "hasBackend", lambda which: has_gstreamer)
+    packages = diagnose(root=tmp_path, gpu_query=lambda: "").packages
+    found = next(package for package in packages if package.name == "OpenCV (the system's)")
+    assert (found.version, found.purpose) == (cv2.__version__, purpose)
 
 
 def test_processor_and_memory_come_from_proc(orin: Path) -> None:

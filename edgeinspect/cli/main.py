@@ -122,6 +122,10 @@ def trouble_as_one_line(command: str | None) -> Iterator[None]:
             raise
         name = f"edgeinspect {command}"
         _leave(str(MissingPackageError(package, needed_for=name, extra=EXTRAS[package])))
+    except ImportError as error:  # it is there, and its library or its NumPy is not
+        if (error.name or "").partition(".")[0] == "edgeinspect":
+            raise
+        _leave(f"an installed package cannot be loaded: {error}; install it anew, or what it needs")
     except OSError as error:
         if error.strerror is None:
             raise

@@ -108,6 +108,7 @@ def test_a_misspelt_command_gets_the_near_one(capsys: pytest.CaptureFixture[str]
         (DataError("no picture in here", hint="look elsewhere"), "no picture in here; look else"),
         (DataError("two\nlines"), "two lines"),
         (ModuleNotFoundError("x", name="torch.nn"), 'pip install "edgeinspect[train]"'),
+        (ImportError("libGL.so.1: no such file"), "cannot be loaded: libGL.so.1: no such file;"),
         (OSError(errno.ENOSPC, "No space left on device", "a.csv"), "No space left on device: a"),
         (PermissionError(errno.EACCES, "Permission denied", "b"), "Permission denied: b"),
     ],
@@ -122,6 +123,11 @@ def test_trouble_is_one_line_and_exit_code_2(
     assert told.err.startswith("error: ")
     assert line in told.err
     assert told.err.count("\n") == 1
+
+
+def test_a_name_that_we_import_in_vain_is_a_bug() -> None:
+    with pytest.raises(ImportError), trouble_as_one_line("run"):
+        raise ImportError("cannot import name 'rum'", name="edgeinspect.cli.run")
 
 
 def test_an_interruption_leaves_as_shells_expect(capsys: pytest.CaptureFixture[str]) -> None:
