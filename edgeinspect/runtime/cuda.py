@@ -81,7 +81,10 @@ class CudaDriver(Protocol):
         ...
 
     def begin_capture(self, stream: int) -> None:
-        """What the stream is given from now on is recorded and not run."""
+        """What the stream is given from now on is recorded and not run.
+
+        Raises: EngineError where the binding records nothing.
+        """
         ...
 
     def end_capture(self, stream: int) -> int:
@@ -243,7 +246,10 @@ class CudaPython:
 
 
 class PyCuda:
-    """`pycuda.driver`, whose objects free what they hold when they are let go."""
+    """`pycuda.driver`, whose objects free what they hold when they are let go.
+
+    It has no CUDA graphs (PyCUDA 2026.1), so batches run step by step.
+    """
 
     name = "pycuda"
 
@@ -308,18 +314,16 @@ class PyCuda:
         self._call(self._held[stream].synchronize)
 
     def begin_capture(self, stream: int) -> None:
-        self._call(self._held[stream].begin_capture)
+        raise EngineError("PyCUDA cannot record a CUDA graph", hint="install cuda-python for that")
 
     def end_capture(self, stream: int) -> int:
-        graph = self._call(self._held[stream].end_capture)
-        executable = self._call(graph.instantiate)
-        return self._hold(id(executable), executable)
+        raise AssertionError("nothing was recorded")
 
     def launch(self, graph: int, stream: int) -> None:
-        self._call(self._held[graph].launch, self._held[stream])
+        raise AssertionError("nothing was recorded")
 
     def close_graph(self, graph: int) -> None:
-        del self._held[graph]
+        raise AssertionError("nothing was recorded")
 
     def open_event(self) -> int:
         event = self._call(self._driver.Event)

@@ -196,7 +196,7 @@ def test_a_closed_session_says_so_and_closes_once(bundle: Bundle, driver: FakeDr
         session.infer(IMAGES, TILE)
 
 
-@pytest.mark.parametrize("refusal", ["driver", "tensorrt"])
+@pytest.mark.parametrize("refusal", ["binding", "driver", "tensorrt"])
 def test_an_engine_that_cannot_be_recorded_runs_step_by_step_and_says_so(
     bundle: Bundle,
     driver: FakeDriver,
@@ -204,6 +204,7 @@ def test_an_engine_that_cannot_be_recorded_runs_step_by_step_and_says_so(
     caplog: pytest.LogCaptureFixture,
     refusal: str,
 ) -> None:
+    driver.has_graphs = refusal != "binding"
     driver.refuses_capture = refusal == "driver"
     with caplog.at_level(logging.WARNING), open_engine(bundle, driver) as session:
         session._engine.is_capturable = refusal != "tensorrt"
