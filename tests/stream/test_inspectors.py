@@ -67,6 +67,18 @@ def test_a_bundle_that_was_calibrated_again_is_taken(how):
     ]
 
 
+def test_a_bundle_that_was_replaced_before_its_first_part_is_closed(how):
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        passed_over = []
+        for value in (99.0, 98.0):
+            recalibrate(how.path, value)
+            settle(inspectors)
+            passed_over.append(inspectors.current)
+        inspectors.used(inspectors.current)
+        is_open = [inspector._session._inner._graph._session for inspector in passed_over]
+    assert [session is not None for session in is_open] == [False, True]
+
+
 def test_what_judges_has_the_hash_of_records_and_the_precision_that_runs(how):
     with opened(how) as inspector:
         judge = Judge.of(inspector)
