@@ -34,7 +34,7 @@ _HINTS = (  # (what a driver's error holds, what to do); PyCUDA has the words, c
 
 
 class CudaDriver(Protocol):
-    """One GPU, its first by default. Every method but `close` raises EngineError.
+    """The first GPU. Every method may raise EngineError.
 
     All copies and launches are asynchronous and in the order of their stream: a host array may
     be read or changed again only after `synchronise`.
@@ -149,13 +149,13 @@ class CudaPython:
 
     name = "cuda-python"
 
-    def __init__(self, driver: Any, ordinal: int = 0) -> None:
+    def __init__(self, driver: Any) -> None:
         self._driver = driver
         try:
             self._call("cuInit", 0)
         except RuntimeError as error:  # the binding looks for the driver's library at this call
             raise _no_driver(error) from error
-        self._device = self._call("cuDeviceGet", ordinal)
+        self._device = self._call("cuDeviceGet", 0)
         text: bytes = self._call("cuDeviceGetName", 128, self._device)
         self.device_name = text.partition(b"\0")[0].decode(errors="replace").strip()
         self.compute_capability = ".".join(
@@ -253,12 +253,12 @@ class PyCuda:
 
     name = "pycuda"
 
-    def __init__(self, driver: Any, ordinal: int = 0) -> None:
+    def __init__(self, driver: Any) -> None:
         self._driver = driver
         self._held: dict[int, Any] = {}
         self._threads: set[int] = set()  # whose stack of contexts has ours on top
         self._call(driver.init)
-        self._device = self._call(driver.Device, ordinal)
+        self._device = self._call(driver.Device, 0)
         self.device_name = str(self._call(self._device.name))
         major, minor = self._call(self._device.compute_capability)
         self.compute_capability = f"{major}.{minor}"
