@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.errors import EngineError, MissingPackageError, first_line
+from edgeinspect.jetson import read_jetson
 
 __all__ = ["PROVIDERS", "CudaDriver", "CudaPython", "PyCuda", "open_driver"]
 
@@ -111,15 +112,26 @@ class CudaDriver(Protocol):
 def open_driver(provider: str | None = None) -> CudaDriver:
     """The first GPU, through the binding that is installed; `provider` names one of `PROVIDERS`.
 
-    Raises: MissingPackageError if there is no binding, EngineError if there is no driver or GPU.
+    Raises: MissingPackageError if there is no binding (EngineError with the command on a Jetson),
+        EngineError if there is no driver or GPU.
     """
     for name in PROVIDERS if provider is None else (provider,):
         module = _import_binding(name)
         if module is not None:
             return CudaPython(module) if name == "cuda-python" else PyCuda(module)
-    package = provider or "cuda-python"
-    extra = "pycuda" if provider == "pycuda" else "tensorrt"
-    raise MissingPackageError(package, needed_for="an engine session", extra=extra)
+    raise _no_binding(provider or "cuda-python")
+
+
+def _no_binding(package: str) -> EngineError | MissingPackageError:
+    """The extra that brings cuda-python would bring a TensorRT that is not made for Jetsons."""
+    jetson = read_jetson()
+    if package == "cuda-python" and jetson is not None:
+        return EngineError(
+            "an engine session needs the package cuda-python, which is not installed",
+            hint=f"run: {jetson.cuda_python_command}",
+        )
+    extra = "pycuda" if package == "pycuda" else "tensorrt"
+    return MissingPackageError(package, needed_for="an engine session", extra=extra)
 
 
 def _import_binding(name: str) -> Any:

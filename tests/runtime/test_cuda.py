@@ -13,6 +13,7 @@ import pytest
 from cuda.bindings import driver as real
 
 from edgeinspect.errors import EngineError, MissingPackageError
+from edgeinspect.jetson import Jetson
 from edgeinspect.runtime import cuda
 from edgeinspect.runtime.cuda import CudaPython, PyCuda, open_driver
 
@@ -258,6 +259,16 @@ def test_without_a_binding_the_extra_is_named(monkeypatch: Any) -> None:
         open_driver()
     with pytest.raises(MissingPackageError, match=r"pycuda.*edgeinspect\[pycuda\]"):
         open_driver("pycuda")
+
+
+def test_on_a_jetson_the_extra_is_not_named_which_would_bring_another_tensorrt(
+    monkeypatch: Any,
+) -> None:
+    orin = Jetson(board="Orin", l4t="38.2", jetpack=7, power_mode=None, clocks=())
+    monkeypatch.setattr(cuda, "read_jetson", lambda: orin)
+    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
+    with pytest.raises(EngineError, match=r'cuda-python.*pip install "cuda-python~=13.0"'):
+        open_driver()
 
 
 def test_without_a_driver_the_error_says_so(monkeypatch: Any) -> None:
