@@ -354,5 +354,7 @@ class PyCuda:
         """Let the context go, in a thread that made it current."""
         if self._context is not None:
             context, self._context = self._context, None
-            self._call(context.pop)
-            self._call(context.detach)
+            try:
+                self._call(context.pop)
+            finally:
+                self._call(context.detach)

@@ -224,6 +224,20 @@ def test_a_batch_that_fails_gives_the_reason_and_frees_everything(
             session.infer(IMAGES, TILE)
 
 
+def test_a_context_that_is_lost_is_let_go_all_the_same(bundle: Bundle, driver: FakeDriver) -> None:
+    class Lost(FakeDriver):
+        def make_current(self) -> None:
+            raise EngineError("the CUDA driver failed in cuCtxSetCurrent: illegal address")
+
+    lost = Lost()
+    session = open_engine(bundle, lost)
+    with pytest.raises(EngineError, match="illegal address"):
+        session.close()
+    lost.assert_nothing_is_held()
+    assert lost.is_closed
+    driver.close()
+
+
 def test_too_little_memory_leaves_nothing_behind(bundle: Bundle, driver: FakeDriver) -> None:
     class Full(FakeDriver):
         def allocate(self, n_bytes: int) -> int:
