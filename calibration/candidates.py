@@ -99,8 +99,8 @@ def candidates(
     """The short list that `--select` tries, the default first (a long one adds noise).
 
     Peak of all measures, and of each that says where alone, under every normalisation of maps that
-    is allowed;
-    the distance of all statistics; the paper's rule with the largest error and with the mean.
+    is allowed; the distance of all statistics; the paper's rule with the largest error and with
+    the mean.
     """
     found = [default]
     maps: list[Normalisation] = [how for how in allowed if how is not Normalisation.NONE]

@@ -115,9 +115,8 @@ def diagnose(*, root: Path = Path("/"), gpu_query: Callable[[], str] | None = No
     """
     gpus = read_gpus(gpu_query()) if gpu_query else read_gpus(_ask_nvidia_smi()) or _driver_gpu()
     machine = read_machine(root)
-    packages = (
-        _opencv(machine), *(_look_up(*entry, machine=machine) for entry in _PACKAGES)
-    )  # fmt: skip
+    jetson = read_jetson(root)
+    packages = (_opencv(), *(_look_up(*entry, jetson=jetson) for entry in _PACKAGES))
     return Diagnosis(
         tool=_version_of("edgeinspect") or "not installed",
         machine=machine,
@@ -186,20 +185,21 @@ _PACKAGES = (  # (distributions that bring it, purpose, extra or None for the ba
 
 
 def _look_up(
-    names: tuple[str, ...], purpose: str, extra: str | None, *, machine: Machine
+    names: tuple[str, ...], purpose: str, extra: str | None, *, jetson: Jetson | None = None
 ) -> Package:
     found = next((name for name in names if _version_of(name)), names[0])
     install = f'pip install "edgeinspect[{extra}]"' if extra else "pip install edgeinspect"
-    if extra == "tensorrt" and machine.jetson:
-        install = f"sudo apt-get install {JETPACK_PACKAGE}"  # pip's is not made for Jetsons
+    if extra == "tensorrt" and jetson is not None:  # pip's TensorRT is not made for Jetsons
+        apt = f"sudo apt-get install {JETPACK_PACKAGE}"
+        install = apt if "tensorrt" in names else jetson.cuda_python_command
     return Package(name=found, version=_version_of(found), purpose=purpose, install=install)
 
 
-def _opencv(machine: Machine) -> Package:
+def _opencv() -> Package:
     """The OpenCV that is imported: pip's, or the system's, of which pip knows nothing."""
     import cv2
 
-    package = _look_up(_OPENCV, "pictures and video", None, machine=machine)
+    package = _look_up(_OPENCV, "pictures and video", None)
     if package.version is None:
         package = replace(package, name="OpenCV (the system's)", version=cv2.__version__)
     if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):

@@ -14,6 +14,7 @@ __all__ = ["JETPACK_PACKAGE", "Clock", "Jetson", "free_memory_bytes", "read_jets
 
 JETPACK_PACKAGE = "nvidia-jetpack"  # Debian's name of all of it, TensorRT among it
 _JETPACK_OF_L4T = {32: 4, 35: 5, 36: 6, 38: 7, 39: 7}  # majors; L4T is the Jetson's Linux release
+_CUDA_OF_JETPACK = {6: "12.6", 7: "13.0"}  # that its cuda-python is for
 _GPU_CLOCKS = ("*gpu*", "*ga10b*", "*gv11b*")  # names under /sys/class/devfreq, by kernel
 _HZ, _KHZ = 1e6, 1e3  # a MHz in what devfreq and cpufreq count in
 
@@ -63,6 +64,13 @@ class Jetson:
         """Power mode and clocks, for people."""
         mode = "power mode unknown" if self.power_mode is None else f"mode {self.power_mode}"
         return ", ".join((mode, *map(str, self.clocks)))
+
+    @property
+    def cuda_python_command(self) -> str:
+        """What installs cuda-python: pip alone, since pip's TensorRT is not made for Jetsons."""
+        cuda = _CUDA_OF_JETPACK.get(self.jetpack or 0)
+        version = "" if cuda is None else f"~={cuda}"
+        return f'pip install "cuda-python{version}"'
 
 
 def read_jetson(root: Path = Path("/")) -> Jetson | None:

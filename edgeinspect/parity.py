@@ -237,20 +237,12 @@ def compare_outputs(
     budget: Budget,
     *,
     n_placed: int,
-    mean_index: int = 0,
     units: ScoreUnits | None = None,
     names: Sequence[str] | None = None,
 ) -> ParityReport:
     """Hold a runtime's outputs to PyTorch's. See `compare_images`."""
     images = compare_images(
-        expected,
-        actual,
-        constants,
-        budget,
-        n_placed=n_placed,
-        mean_index=mean_index,
-        units=units,
-        names=names,
+        expected, actual, constants, budget, n_placed=n_placed, units=units, names=names
     )
     return ParityReport.of(images, budget)
 

@@ -127,10 +127,13 @@ def test_tensorrt_that_the_environment_cannot_see_is_noted(
     assert "--system-site-packages" in " ".join(diagnosis.notes)
 
 
-def test_a_jetson_gets_tensorrt_from_jetpack(orin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jetson_gets_tensorrt_from_jetpack_and_its_binding_from_pip(
+    orin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _install_only(monkeypatch, {})
     packages = {p.name: p for p in diagnose(root=orin, gpu_query=lambda: "").packages}
     assert packages["tensorrt"].install == "sudo apt-get install nvidia-jetpack"
+    assert packages["cuda-python"].install == 'pip install "cuda-python~=12.6"'
 
 
 def test_a_missing_package_comes_with_its_command(

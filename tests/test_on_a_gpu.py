@@ -59,11 +59,12 @@ def bundle(request, good, backbone_file, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("provider", ["cuda-python", "pycuda"])
-def test_bytes_go_to_the_device_and_back_in_a_recorded_graph(provider):
+def test_bytes_go_to_the_device_and_back_in_a_graph_where_the_binding_records(provider):
     found = round_trip(provider)
     if "needs the package" in found.get("why", ""):
         pytest.skip(found["why"])
     assert found["is_equal"], found
+    assert found["is_recorded"] == (provider == "cuda-python")
 
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16])

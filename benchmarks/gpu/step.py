@@ -20,8 +20,9 @@ import numpy as np
 from benchmarks.gpu.plan import DRIVER, EXPORT, PEAK, Model
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Precision
-from edgeinspect.errors import EdgeInspectError
+from edgeinspect.errors import EdgeInspectError, EngineError
 from edgeinspect.parity import FP16_BUDGET, FP32_BUDGET, Golden, compare_outputs
+from edgeinspect.runtime.cuda import CudaDriver, open_driver
 from edgeinspect.runtime.session import Scores, Session, infer_all, open_session
 from edgeinspect.writing import write_atomically
 
@@ -214,9 +215,7 @@ def _fp16_peak(device: str) -> dict[str, Any]:
 
 
 def round_trip(provider: str) -> dict[str, Any]:
-    """All that sessions ask of a driver, once: copies in a recorded graph, and their time."""
-    from edgeinspect.runtime.cuda import open_driver
-
+    """All that sessions ask of a driver, once: copies, in a graph if it records, and their time."""
     n_bytes = 1 << 20
     try:
         driver = open_driver(provider)
@@ -224,23 +223,30 @@ def round_trip(provider: str) -> dict[str, Any]:
         source, target = driver.allocate_pinned(n_bytes), driver.allocate_pinned(n_bytes)
         start, end = driver.open_event(), driver.open_event()
         source[:] = np.arange(n_bytes) % 251
-        driver.begin_capture(stream)
-        driver.copy_in(memory, source, stream)
-        driver.copy_out(target, memory, stream)
-        graph = driver.end_capture(stream)
+
+        def copy() -> None:
+            driver.copy_in(memory, source, stream)
+            driver.copy_out(target, memory, stream)
+
+        graph = _recorded(driver, stream, copy)
         driver.record(start, stream)
-        driver.launch(graph, stream)
+        if graph is None:
+            copy()
+        else:
+            driver.launch(graph, stream)
         driver.record(end, stream)
         driver.synchronise(stream)
         found = {
             "is_equal": bool((source == target).all()),
+            "is_recorded": graph is not None,
             "copies_ms": driver.elapsed_ms(start, end),
             "device_name": driver.device_name,
             "compute_capability": driver.compute_capability,
         }
         for event in (start, end):
             driver.close_event(event)
-        driver.close_graph(graph)
+        if graph is not None:
+            driver.close_graph(graph)
         for pinned in (source, target):
             driver.free_pinned(pinned)
         driver.close_stream(stream)
@@ -249,6 +255,16 @@ def round_trip(provider: str) -> dict[str, Any]:
         return found
     except EdgeInspectError as error:
         return {"why": str(error)}
+
+
+def _recorded(driver: CudaDriver, stream: int, work: Callable[[], None]) -> int | None:
+    """The graph of some work; None where the binding, PyCUDA, records nothing."""
+    try:
+        driver.begin_capture(stream)
+    except EngineError:
+        return None
+    work()
+    return driver.end_capture(stream)
 
 
 if __name__ == "__main__":

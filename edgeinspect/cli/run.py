@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeinspect.cli.main import EXIT_INTERRUPTED
-from edgeinspect.cli.options import AsJson, Precision, Threads, Tile
+from edgeinspect.cli.options import AsJson, Precision, Threads
 
 if TYPE_CHECKING:
     from edgeinspect.stream.frames import Source
@@ -105,7 +105,14 @@ def run(
         str | None,
         typer.Option("--roi", metavar="X,Y,W,H", help="Judge this part of each picture, in px."),
     ] = None,
-    tile: Tile = None,
+    tile: Annotated[
+        bool | None,
+        typer.Option(
+            "--tile/--no-tile",
+            help="Cut pictures into square tiles, or squash them.  [default: as they were"
+            " calibrated]",
+        ),
+    ] = None,
     threads: Threads = None,
     fsync: Annotated[
         FsyncChoice, typer.Option("--fsync", help="When records are brought to the disk.")

@@ -281,7 +281,7 @@ class ScoringConfig:
     Statistics are ordered measure by measure, scale by scale: S = K * I * len(statistics).
     The paper's rule reads the mean of the first measure, so `mean` is always computed. Only the
     measures of pixels are chosen here: `RunConfig` keeps them if the target has pixels, and adds
-    that of features if it has those.
+    `features` and `whole` if it has features.
     """
 
     measures: tuple[Measure, ...] = (Measure.L1, Measure.SSIM, Measure.MSGMS)

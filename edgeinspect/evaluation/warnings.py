@@ -166,12 +166,17 @@ def about_leaks(
     tested: Sequence[str], trained: Sequence[str], compared: Sequence[str]
 ) -> Iterator[EvaluationWarning]:
     """Whether test pictures trained the model or stand behind the baselines; all sha256."""
-    if n := sum(digest in set(trained) for digest in tested):
+    if n := _n_among(tested, trained):
         text = f"{n} test pictures were trained on, so the figures are too good: take others"
         yield EvaluationWarning(kind=WarningKind.TRAINED_ON, text=text)
-    if n := sum(digest in set(compared) for digest in tested):
+    if n := _n_among(tested, compared):
         text = (
             f"{n} test pictures are also among the good ones given, so nearest neighbour, PCA and"
             " smooth fill are too good: give others with --good"
         )
         yield EvaluationWarning(kind=WarningKind.COMPARED_WITH, text=text)
+
+
+def _n_among(digests: Sequence[str], others: Sequence[str]) -> int:
+    known = set(others)
+    return sum(digest in known for digest in digests)

@@ -29,9 +29,6 @@ class Backbone(nn.Module):
     Raises: ConfigError for a name that timm does not know, or that lacks a stride.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, name: str, strides: Sequence[int]) -> None:
         super().__init__()
         self.name = name

@@ -70,8 +70,7 @@ class FeatureMemory(nn.Module):
         moments = Moments(self.width)
         moments.add(cells)
         self.whiten.set(moments.mean(), moments.covariance(), share=WHITENED_SHARE)
-        step = -(-len(cells) // MOST_CELLS)
-        cells = self.whiten(cells[::step])
+        cells = self.whiten(cells[_drawn(len(cells))])
         chosen = greedy_coreset(cells, min(self.n_remembered, len(cells)), first=0)
         self.cells.copy_(
             cells[chosen.repeat(-(-self.n_remembered // len(chosen)))][: len(self.cells)]
@@ -86,6 +85,17 @@ class FeatureMemory(nn.Module):
         if self.n_remembered:
             self.unit.fill_(1.0)
             self.unit.copy_(_spread(self(levels)) / _spread(like) / WEIGHT)
+
+
+def _drawn(n: int) -> Tensor:
+    """Indices of at most `MOST_CELLS` of n cells, by chance.
+
+    Cells come row by row: every second one would be every second column and no other.
+    """
+    if n <= MOST_CELLS:
+        return torch.arange(n)
+    drawn = torch.randperm(n, generator=torch.Generator().manual_seed(0))[:MOST_CELLS]
+    return drawn.sort().values
 
 
 def _spread(distances: Tensor) -> Tensor:

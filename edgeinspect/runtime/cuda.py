@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.errors import EngineError, MissingPackageError, first_line
+from edgeinspect.jetson import read_jetson
 
 __all__ = ["PROVIDERS", "CudaDriver", "CudaPython", "PyCuda", "open_driver"]
 
@@ -34,7 +35,7 @@ _HINTS = (  # (what a driver's error holds, what to do); PyCUDA has the words, c
 
 
 class CudaDriver(Protocol):
-    """One GPU, its first by default. Every method but `close` raises EngineError.
+    """The first GPU. Every method may raise EngineError.
 
     All copies and launches are asynchronous and in the order of their stream: a host array may
     be read or changed again only after `synchronise`.
@@ -81,7 +82,10 @@ class CudaDriver(Protocol):
         ...
 
     def begin_capture(self, stream: int) -> None:
-        """What the stream is given from now on is recorded and not run."""
+        """What the stream is given from now on is recorded and not run.
+
+        Raises: EngineError where the binding records nothing.
+        """
         ...
 
     def end_capture(self, stream: int) -> int:
@@ -108,15 +112,26 @@ class CudaDriver(Protocol):
 def open_driver(provider: str | None = None) -> CudaDriver:
     """The first GPU, through the binding that is installed; `provider` names one of `PROVIDERS`.
 
-    Raises: MissingPackageError if there is no binding, EngineError if there is no driver or GPU.
+    Raises: MissingPackageError if there is no binding (EngineError with the command on a Jetson),
+        EngineError if there is no driver or GPU.
     """
     for name in PROVIDERS if provider is None else (provider,):
         module = _import_binding(name)
         if module is not None:
             return CudaPython(module) if name == "cuda-python" else PyCuda(module)
-    package = provider or "cuda-python"
-    extra = "pycuda" if provider == "pycuda" else "tensorrt"
-    raise MissingPackageError(package, needed_for="an engine session", extra=extra)
+    raise _no_binding(provider or "cuda-python")
+
+
+def _no_binding(package: str) -> EngineError | MissingPackageError:
+    """The extra that brings cuda-python would bring a TensorRT that is not made for Jetsons."""
+    jetson = read_jetson()
+    if package == "cuda-python" and jetson is not None:
+        return EngineError(
+            "an engine session needs the package cuda-python, which is not installed",
+            hint=f"run: {jetson.cuda_python_command}",
+        )
+    extra = "pycuda" if package == "pycuda" else "tensorrt"
+    return MissingPackageError(package, needed_for="an engine session", extra=extra)
 
 
 def _import_binding(name: str) -> Any:
@@ -146,13 +161,13 @@ class CudaPython:
 
     name = "cuda-python"
 
-    def __init__(self, driver: Any, ordinal: int = 0) -> None:
+    def __init__(self, driver: Any) -> None:
         self._driver = driver
         try:
             self._call("cuInit", 0)
         except RuntimeError as error:  # the binding looks for the driver's library at this call
             raise _no_driver(error) from error
-        self._device = self._call("cuDeviceGet", ordinal)
+        self._device = self._call("cuDeviceGet", 0)
         text: bytes = self._call("cuDeviceGetName", 128, self._device)
         self.device_name = text.partition(b"\0")[0].decode(errors="replace").strip()
         self.compute_capability = ".".join(
@@ -243,16 +258,19 @@ class CudaPython:
 
 
 class PyCuda:
-    """`pycuda.driver`, whose objects free what they hold when they are let go."""
+    """`pycuda.driver`, whose objects free what they hold when they are let go.
+
+    It has no CUDA graphs (PyCUDA 2026.1), so batches run step by step.
+    """
 
     name = "pycuda"
 
-    def __init__(self, driver: Any, ordinal: int = 0) -> None:
+    def __init__(self, driver: Any) -> None:
         self._driver = driver
         self._held: dict[int, Any] = {}
         self._threads: set[int] = set()  # whose stack of contexts has ours on top
         self._call(driver.init)
-        self._device = self._call(driver.Device, ordinal)
+        self._device = self._call(driver.Device, 0)
         self.device_name = str(self._call(self._device.name))
         major, minor = self._call(self._device.compute_capability)
         self.compute_capability = f"{major}.{minor}"
@@ -308,18 +326,16 @@ class PyCuda:
         self._call(self._held[stream].synchronize)
 
     def begin_capture(self, stream: int) -> None:
-        self._call(self._held[stream].begin_capture)
+        raise EngineError("PyCUDA cannot record a CUDA graph", hint="install cuda-python for that")
 
     def end_capture(self, stream: int) -> int:
-        graph = self._call(self._held[stream].end_capture)
-        executable = self._call(graph.instantiate)
-        return self._hold(id(executable), executable)
+        raise AssertionError("nothing was recorded")
 
     def launch(self, graph: int, stream: int) -> None:
-        self._call(self._held[graph].launch, self._held[stream])
+        raise AssertionError("nothing was recorded")
 
     def close_graph(self, graph: int) -> None:
-        del self._held[graph]
+        raise AssertionError("nothing was recorded")
 
     def open_event(self) -> int:
         event = self._call(self._driver.Event)
@@ -338,5 +354,7 @@ class PyCuda:
         """Let the context go, in a thread that made it current."""
         if self._context is not None:
             context, self._context = self._context, None
-            self._call(context.pop)
-            self._call(context.detach)
+            try:
+                self._call(context.pop)
+            finally:
+                self._call(context.detach)

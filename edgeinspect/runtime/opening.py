@@ -22,7 +22,13 @@ from edgeinspect.engines import (
     record_proof,
     require_trusted,
 )
-from edgeinspect.errors import BundleError, EngineError, OutputError, ParityError
+from edgeinspect.errors import (
+    BundleError,
+    EngineError,
+    MissingPackageError,
+    OutputError,
+    ParityError,
+)
 from edgeinspect.gpu import Gpu, read_gpu
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.cuda import open_driver
@@ -70,7 +76,8 @@ def pick_runtime(bundle: Bundle, precision: Precision | None, batch: int) -> str
     for flavour in installed_flavours() if gpu is not None else ():
         try:
             find_engine_here(bundle, flavour.value, precision or Precision.FP16, batch)
-        except (EngineError, BundleError) as error:  # no engine, or no graph to have one of
+        # No engine, no graph to have one of, or a package of TensorRT without its libraries.
+        except (EngineError, BundleError, MissingPackageError) as error:
             reasons.append(str(error))
             continue
         return flavour.value

@@ -60,7 +60,7 @@ class MapLevels:
         self._n_shown = scoring.n_placed * self._n_of_measure
 
     def of(self, scores: Scores) -> Floats:
-        """Levels (B,) in the units of `scores.anomaly_map`, none above its map's maximum."""
+        """Levels (B,) in units of `scores.anomaly_map`; no pixel of an OK tile need reach it."""
         maxima = scores.anomaly_map.max(axis=(1, 2))
         if self._calibration.rule is not Rule.PEAK:
             return np.asarray(np.where(maxima > 0, SHARE_OF_MAXIMUM * maxima, maxima), np.float32)

@@ -325,18 +325,20 @@ class TensorRtSession:
         """Wait for what is under way, and let TensorRT's objects go while there is a context."""
         with contextlib.suppress(EngineError):  # a context that is lost cannot be waited for
             self._driver.synchronise(self._stream)
-        for lane in self._lanes.values():
-            if lane.graph is not None:
-                self._driver.close_graph(lane.graph)
-        self._lanes.clear()
-        self._engine = None
+        try:
+            for lane in self._lanes.values():
+                if lane.graph is not None:
+                    self._driver.close_graph(lane.graph)
+        finally:
+            self._lanes.clear()
+            self._engine = None
 
     def close(self) -> None:
         """Free everything, in any thread; a second time does nothing."""
         if self._resources is not None:
             resources, self._resources = self._resources, None
-            self._driver.make_current()
-            resources.close()
+            with resources:  # also where the context is lost: then it must go to be made anew
+                self._driver.make_current()
 
     def __enter__(self) -> TensorRtSession:
         return self

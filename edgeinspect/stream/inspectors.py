@@ -39,7 +39,7 @@ class Inspectors:
         `note` is whom to tell of a swap or a failure; nobody at first.
         """
         self._current = self._in_use = first
-        self._first = first
+        self._opened: list[Inspector] = []  # those that follow the first, in their order
         self._reopen = reopen
         self.note: Callable[[Notice], None] = lambda notice: None
         self._path = first.bundle.path
@@ -73,12 +73,12 @@ class Inspectors:
         self._loading.start()
 
     def used(self, inspector: Inspector) -> None:
-        """An inspector has its turn at the session: the one before it is closed."""
+        """An inspector has its turn at the session: those before it are closed."""
         if inspector is self._in_use:
             return
-        before, self._in_use = self._in_use, inspector
-        if before is not self._first:
-            before.close()
+        self._in_use = inspector
+        while self._opened[0] is not inspector:
+            self._opened.pop(0).close()
 
     def succeeded(self) -> None:
         """A batch went well."""
@@ -113,6 +113,7 @@ class Inspectors:
                 NoticeKind.BUNDLE, f"the changed bundle is refused, the old one stays: {error}"
             )
             return
+        self._opened.append(new)
         self._current = new
         self._say(
             NoticeKind.BUNDLE,
@@ -135,7 +136,7 @@ class Inspectors:
     def __exit__(self, *error: object) -> None:
         if self._loading is not None:
             self._loading.join()
-        for inspector in {self._current, self._in_use} - {self._first}:
+        for inspector in self._opened:
             inspector.close()
 
 

@@ -118,6 +118,7 @@ class Run:
         )
         self._pictures = PictureStore(self.folder, keep_gib=settings.keep_gib)
         self._inspectors = inspectors
+        self._bundle = inspectors.current.bundle  # that the outlets know of
         self._settings = settings
         self._stop = stop
         self._names = tuple(sources)
@@ -232,10 +233,10 @@ class Run:
         self._writer.retry()
         if self._stop.is_set() or any(reader.error for reader in self._readers):
             self.intake.close()
-        bundle = self._inspectors.current.bundle
         self._inspectors.check()
-        if self._outlet is not None and self._inspectors.current.bundle is not bundle:
-            self._outlet.use(self.calibration)
+        before, self._bundle = self._bundle, self._inspectors.current.bundle
+        if self._outlet is not None and self._bundle is not before:
+            self._outlet.use(self._bundle.require_calibration())
 
     def _end(self) -> None:
         """Whatever happened, no thread goes on; a source that hangs is left behind."""

@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingState:
-    """Where a run stands: `step` steps are done; `best_error` is L1 on held-out images."""
+    """Where a run stands: `step` steps are done; errors are those of `validation.Look`."""
 
     step: int
     best_step: int | None = None

@@ -27,9 +27,10 @@ __all__ = [
 class ConsistencyLoss(nn.Module):
     """L_con = L1 + (1 - SSIM) + L1 of gradients, each weighted (eq. 1 to 4).
 
-    SSIM is that of `scoring.structure_error` (a test holds the two equal), written as products
-    with band matrices: a CPU trains through them faster than through convolutions, backwards
-    above all (`benchmarks/training_layouts.py`), while ONNX Runtime runs the convolutions faster.
+    SSIM is that of `scoring.measures.structure_error` (a test holds the two equal), written as
+    products with band matrices: a CPU trains through them faster than through convolutions,
+    backwards above all (`benchmarks/training_layouts.py`), while ONNX Runtime runs the
+    convolutions faster.
     """
 
     window: Tensor

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.calibration.good_maps import GoodMaps, GoodPicture, MapCache
-from edgeinspect.config import Measure, ScoringConfig, Statistic
+from edgeinspect.config import Measure, ScoringConfig
 from edgeinspect.data.appearance import Appearance
 from edgeinspect.data.tiling import TileGrid
 
@@ -16,7 +16,6 @@ SIZE = 32
 SIDES = (4, 8)  # px of a mask block of each of the two scales
 SCORING = ScoringConfig(measures=(Measure.L1, Measure.MSGMS))
 N_SCALES = 2
-MAX_AT = SCORING.statistics.index(Statistic.MAX)
 
 
 def random_maps(seed: int, n: int, n_tiles: int = 1) -> NDArray[np.float32]:

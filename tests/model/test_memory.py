@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinspect.config import GeneratorConfig
+from edgeinspect.model import memory as memory_module
 from edgeinspect.model.memory import WEIGHT, FeatureMemory
 from tests.model.settings import small_features
 
@@ -57,6 +58,14 @@ def test_of_many_the_rare_ones_are_remembered():
     found = memory(n=4)
     found.remember(cells)
     assert (found.cells == found.whiten(cells[-1])).all(dim=1).any()
+
+
+def test_of_too_many_every_column_of_the_grid_is_remembered(monkeypatch):
+    monkeypatch.setattr(memory_module, "MOST_CELLS", 64)
+    column = torch.arange(128) % 8
+    found, cells = memory(n=20), torch.nn.functional.one_hot(column).float() @ torch.randn(8, 5)
+    found.remember(cells)
+    assert len(found.cells.unique(dim=0)) == 8
 
 
 def test_a_loud_direction_does_not_decide_alone_what_is_near():

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinspect.errors import EngineError
+
 Bytes = NDArray[np.uint8]
 Work = Callable[[], None]
 
@@ -28,6 +30,7 @@ class FakeDriver:
     device_name: str = "Fake GPU"
     compute_capability: str = "8.6"
     refuses_capture: bool = False
+    has_graphs: bool = True
     memory: dict[int, Bytes] = field(default_factory=dict)
     pinned: dict[int, Bytes] = field(default_factory=dict)
     queues: dict[int, list[Work]] = field(default_factory=dict)
@@ -103,12 +106,12 @@ class FakeDriver:
 
     def begin_capture(self, stream: int) -> None:
         self._use()
+        if not self.has_graphs:
+            raise EngineError("the binding cannot record a CUDA graph")
         assert not self.queues[stream], "recording begins while work is under way"
         self.records[stream] = []
 
     def end_capture(self, stream: int) -> int:
-        from edgeinspect.errors import EngineError
-
         self.calls.append("end_capture")
         recorded = self.records.pop(stream)
         if self.refuses_capture:

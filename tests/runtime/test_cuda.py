@@ -13,6 +13,7 @@ import pytest
 from cuda.bindings import driver as real
 
 from edgeinspect.errors import EngineError, MissingPackageError
+from edgeinspect.jetson import Jetson
 from edgeinspect.runtime import cuda
 from edgeinspect.runtime.cuda import CudaPython, PyCuda, open_driver
 
@@ -64,7 +65,7 @@ class PyCudaError(Exception):
 
 
 def fake_pycuda(calls: list[tuple[Any, ...]]) -> Any:
-    """`pycuda.driver`, as its documentation has it, noting what is called."""
+    """`pycuda.driver` with what PyCUDA 2026.1 has and nothing else, noting what is called."""
 
     def note(name: str, answer: Any = None) -> Any:
         def call(*arguments: Any) -> Any:
@@ -83,14 +84,7 @@ def fake_pycuda(calls: list[tuple[Any, ...]]) -> Any:
         def __int__(self) -> int:
             return self.number
 
-    executable = Held(EXECUTABLE, launch=note("launch"))
-    graph = Held(GRAPH, instantiate=note("instantiate", executable))
-    stream = Held(
-        STREAM,
-        synchronize=note("synchronize"),
-        begin_capture=note("begin_capture"),
-        end_capture=note("end_capture", graph),
-    )
+    stream = Held(STREAM, synchronize=note("synchronize"))
     context = Held(0, push=note("push"), pop=note("pop"), detach=note("detach"))
     device = Held(
         0,
@@ -221,16 +215,10 @@ def test_pycuda_copies_slices_of_arrays_in_its_own_stream() -> None:
     assert int(into_stream) == stream == STREAM
 
 
-def test_pycuda_launches_what_it_recorded() -> None:
-    calls: list[tuple[Any, ...]] = []
-    driver = PyCuda(fake_pycuda(calls))
-    stream = driver.open_stream()
-    driver.begin_capture(stream)
-    graph = driver.end_capture(stream)
-    driver.launch(graph, stream)
-    driver.close_graph(graph)
-    names = [name for name, *_ in calls[-4:]]
-    assert names == ["begin_capture", "end_capture", "instantiate", "launch"]
+def test_pycuda_says_that_it_records_no_graphs() -> None:
+    driver = PyCuda(fake_pycuda([]))
+    with pytest.raises(EngineError, match=r"PyCUDA cannot record a CUDA graph; .*cuda-python"):
+        driver.begin_capture(driver.open_stream())
 
 
 def test_pycuda_measures_between_two_events() -> None:
@@ -271,6 +259,16 @@ def test_without_a_binding_the_extra_is_named(monkeypatch: Any) -> None:
         open_driver()
     with pytest.raises(MissingPackageError, match=r"pycuda.*edgeinspect\[pycuda\]"):
         open_driver("pycuda")
+
+
+def test_on_a_jetson_the_extra_is_not_named_which_would_bring_another_tensorrt(
+    monkeypatch: Any,
+) -> None:
+    orin = Jetson(board="Orin", l4t="38.2", jetpack=7, power_mode=None, clocks=())
+    monkeypatch.setattr(cuda, "read_jetson", lambda: orin)
+    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
+    with pytest.raises(EngineError, match=r'cuda-python.*pip install "cuda-python~=13.0"'):
+        open_driver()
 
 
 def test_without_a_driver_the_error_says_so(monkeypatch: Any) -> None:

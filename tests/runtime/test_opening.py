@@ -274,6 +274,14 @@ def test_tensorrt_that_is_not_installed_names_the_extra(
         open_session(bundle, runtime="tensorrt")
 
 
+def test_auto_takes_the_next_runtime_where_half_of_tensorrt_is_installed(
+    bundle: Bundle, machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert pick_runtime(bundle, None, 1) == "onnxruntime"
+    assert "no engine is used: building and running engines needs the package" in caplog.text
+
+
 def test_cuda_is_never_replaced_by_the_cpu_silently(bundle: Bundle) -> None:
     with pytest.raises(EngineError, match="this ONNX Runtime has no CUDA"):
         open_session(bundle, runtime="onnxruntime-cuda")

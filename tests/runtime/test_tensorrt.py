@@ -196,7 +196,7 @@ def test_a_closed_session_says_so_and_closes_once(bundle: Bundle, driver: FakeDr
         session.infer(IMAGES, TILE)
 
 
-@pytest.mark.parametrize("refusal", ["driver", "tensorrt"])
+@pytest.mark.parametrize("refusal", ["binding", "driver", "tensorrt"])
 def test_an_engine_that_cannot_be_recorded_runs_step_by_step_and_says_so(
     bundle: Bundle,
     driver: FakeDriver,
@@ -204,6 +204,7 @@ def test_an_engine_that_cannot_be_recorded_runs_step_by_step_and_says_so(
     caplog: pytest.LogCaptureFixture,
     refusal: str,
 ) -> None:
+    driver.has_graphs = refusal != "binding"
     driver.refuses_capture = refusal == "driver"
     with caplog.at_level(logging.WARNING), open_engine(bundle, driver) as session:
         session._engine.is_capturable = refusal != "tensorrt"
@@ -221,6 +222,20 @@ def test_a_batch_that_fails_gives_the_reason_and_frees_everything(
         session._engine.fails_to_run = True
         with pytest.raises(EngineError, match="tensorrt cannot run a batch"):
             session.infer(IMAGES, TILE)
+
+
+def test_a_context_that_is_lost_is_let_go_all_the_same(bundle: Bundle, driver: FakeDriver) -> None:
+    class Lost(FakeDriver):
+        def make_current(self) -> None:
+            raise EngineError("the CUDA driver failed in cuCtxSetCurrent: illegal address")
+
+    lost = Lost()
+    session = open_engine(bundle, lost)
+    with pytest.raises(EngineError, match="illegal address"):
+        session.close()
+    lost.assert_nothing_is_held()
+    assert lost.is_closed
+    driver.close()
 
 
 def test_too_little_memory_leaves_nothing_behind(bundle: Bundle, driver: FakeDriver) -> None:

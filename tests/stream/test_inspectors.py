@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from pathlib import Path
@@ -8,14 +9,15 @@ import numpy as np
 import pytest
 
 from edgeinspect.bundle import install_calibration, read_bundle
-from edgeinspect.constants import Threshold
+from edgeinspect.constants import Calibration, Threshold
 from edgeinspect.errors import ParityError
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.stream.inspectors import Inspectors
 from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.notices import Notice
 from edgeinspect.stream.opening import InspectorSettings, open_inspector_for_stream
-from edgeinspect.stream.run import run_stream
+from edgeinspect.stream.records import Record
+from edgeinspect.stream.run import Run, run_stream
 from tests.bundles import make_bundle
 from tests.stream.made_frames import MadeSource, read_records
 from tests.stream.made_records import HANGS_S
@@ -65,6 +67,18 @@ def test_a_bundle_that_was_calibrated_again_is_taken(how):
     assert [(notice.kind.value, notice.values) for notice in notices] == [
         ("bundle", judge.to_plain())
     ]
+
+
+def test_a_bundle_that_was_replaced_before_its_first_part_is_closed(how):
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        passed_over = []
+        for value in (99.0, 98.0):
+            recalibrate(how.path, value)
+            settle(inspectors)
+            passed_over.append(inspectors.current)
+        inspectors.used(inspectors.current)
+        is_open = [inspector._session._inner._graph._session for inspector in passed_over]
+    assert [session is not None for session in is_open] == [False, True]
 
 
 def test_what_judges_has_the_hash_of_records_and_the_precision_that_runs(how):
@@ -153,6 +167,45 @@ def test_a_swap_between_two_parts_leaves_none_unjudged(tmp_path, how):
     assert {record["verdict"] for record in records[10:]} == {"NG"}
     assert records[0]["verdict"] == "OK"
     assert len({record["bundle"] for record in records}) == 2
+
+
+def test_the_outlets_learn_of_the_calibration_that_judges_from_now_on(tmp_path, how):
+    class Outlet:
+        def __init__(self) -> None:
+            self.thresholds: list[float] = []
+
+        def begin(self) -> None: ...
+
+        def put(self, record: Record) -> None: ...
+
+        def note(self, notice: Notice) -> None: ...
+
+        def use(self, calibration: Calibration) -> None:
+            self.thresholds.append(calibration.threshold.value)
+
+    class Waiting(MadeSource):
+        def frames(self, stop: threading.Event | None = None):  # type: ignore[no-untyped-def]
+            recalibrate(how.path, 99.0)
+            assert is_looked_at_again.wait(HANGS_S)
+            yield from super().frames(stop)
+
+    def on_tick(run: Run) -> None:
+        if inspectors.current is not first:
+            ticks.append(run)
+        if len(ticks) > 1:
+            is_looked_at_again.set()
+
+    outlet, is_looked_at_again = Outlet(), threading.Event()
+    ticks: list[Run] = []
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        run_stream(
+            inspectors,
+            Waiting(["good"]),
+            tmp_path / "out",
+            connect=lambda run: contextlib.nullcontext(outlet),
+            on_tick=on_tick,
+        )
+    assert outlet.thresholds == [99.0]
 
 
 def test_another_way_to_cut_than_was_calibrated_is_warned_of(how, caplog):

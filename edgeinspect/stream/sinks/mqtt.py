@@ -62,7 +62,8 @@ class MqttSink(Sink):
         self._connected()
 
     def put(self, record: PlainRecord) -> None:
-        self._sent.append(self._publish(self._topic, _json(record)))
+        info = self._publish(self._topic, _json(record))  # may make the connection anew
+        self._sent.append(info)
 
     def flush(self) -> None:
         end = time.monotonic() + self._timeout_s
@@ -108,7 +109,10 @@ class MqttSink(Sink):
     def _connected(self) -> Client:
         if self._client is not None and self._client.is_connected():
             return self._client
+        is_any_on_its_way = bool(self._sent)
         self._disconnect()
+        if is_any_on_its_way:  # it would count as delivered with what follows
+            raise SinkError(f"the connection to the broker at {self._host}:{self._port} broke")
         client, answer = self._new_client()
         try:
             client.connect(self._host, self._port, KEEPALIVE_S)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from urllib.parse import quote
 
 import httpx
 
@@ -53,11 +54,12 @@ class WebhookSink(Sink):
         self._n_refused = 0
 
     def put(self, record: PlainRecord) -> None:
-        self._post(record, f"{record['time']}-{record['seq']}")
+        # Cameras that one trigger fires have parts of one number at one time.
+        self._post(record, _key(record["time"], record.get("stream"), record["seq"]))
 
     def note(self, notice: Notice) -> None:
         plain = notice.to_plain()
-        self._post(plain, f"{plain['time']}-{plain['kind']}")
+        self._post(plain, _key(plain["time"], plain["source"], plain["kind"]))
 
     def close(self) -> None:
         self._client.close()
@@ -78,3 +80,8 @@ class WebhookSink(Sink):
         if self._n_refused == 1:
             what = "the sink %s refuses record %s with %d: it and others like it are left out"
             _log.warning(what, self._name, key, status)
+
+
+def _key(*parts: object) -> str:
+    """What tells one post from all others, in characters that a header may have."""
+    return "-".join(quote(str(part)) for part in parts if part is not None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeinspect.errors import ConfigError
+from edgeinspect.errors import ConfigError, SinkError
 from edgeinspect.stream.sinks import Notice, NoticeKind, open_sink, open_sinks
 from edgeinspect.stream.sinks.runners import Patience
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until, written
@@ -66,6 +67,23 @@ def test_nothing_is_lost_while_the_broker_is_dead(broker, subscriber, tmp_path):
         wait_until(lambda: sinks.states()[0].is_away)
         broker.start()
         wait_until(lambda: set(subscriber.seqs("plant/line1")) == set(range(300)))
+
+
+def test_a_connection_that_breaks_within_a_batch_has_all_of_it_sent_again(broker):
+    with contextlib.closing(open_sink(f"mqtt://127.0.0.1:{broker.port}/plant/line1")) as sink:
+        sink.put({"seq": 0})
+        client = sink._client  # type: ignore[attr-defined]
+        client.socket().shutdown(2)
+        wait_until(lambda: not client.is_connected())
+        with pytest.raises(SinkError, match="broke"):  # the first may not have arrived
+            sink.put({"seq": 1})
+        sink.put({"seq": 0})
+
+
+def test_the_first_record_of_a_new_connection_is_waited_for_as_well(broker):
+    with contextlib.closing(open_sink(f"mqtt://127.0.0.1:{broker.port}/plant/line1")) as sink:
+        sink.put({"seq": 0})
+        assert len(sink._sent) == 1  # type: ignore[attr-defined]
 
 
 def test_a_run_that_ended_without_its_broker_delivers_in_the_next(broker, tmp_path):

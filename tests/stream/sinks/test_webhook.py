@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 
 import pytest
 
@@ -46,6 +47,15 @@ def test_each_record_is_posted_as_it_stands_in_the_file(opened, server, tmp_path
     assert [p["verdict"] for p in server.posted if "seq" in p] == ["OK"] * 3
     keys = [headers["Idempotency-Key"] for headers in server.headers]
     assert len(set(keys)) == len(server.posted)
+
+
+def test_parts_of_two_cameras_that_one_trigger_fired_have_keys_of_their_own(server):
+    at = {"time": "2026-01-02T03:04:05.678+00:00", "seq": 0}
+    with contextlib.closing(open_sink(f"http://127.0.0.1:{server.port}/")) as sink:
+        for stream in ("links", "rückseite"):
+            sink.put({**at, "stream": stream})
+    keys = [headers["Idempotency-Key"] for headers in server.headers]
+    assert len(set(keys)) == len(keys) == 2
 
 
 def test_nothing_is_lost_while_the_server_is_dead(opened, server, tmp_path):
