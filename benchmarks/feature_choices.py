@@ -6,8 +6,9 @@ A generator that has learnt nothing leaves the distance of a token's features to
 usual on good parts; after minutes on a CPU that distance is what finds defects (docs/quality.md).
 So choices about features are made here, in minutes, where training would take hours: the window
 whose mean a feature is, the levels, their scaling, a memory of good features in place of their mean
-or beside it (then their maps are added), how it is chosen, a linear prediction from visible tokens
-in place of the mean, normalisation by position, a distance of the whole image beside the places.
+or beside it (then their maps are added; it holds 2000 unless the row says more or less), how it is
+chosen, a linear prediction from visible tokens in place of the mean, normalisation by position, a
+distance of the whole image beside the places.
 
 Features of a part's pictures are taken once. Good pictures are divided as `fit` divides them. Those
 that do not train are scored by constants of the other folds, and so are their copies with synthetic
@@ -89,7 +90,11 @@ def _both(weight: float = 4.0, **other: Any) -> tuple[Distance, ...]:
 
 
 CHOICES: dict[str, Choice] = {
-    "mean, memory, whole (default)": Choice(distances=_both(), whole=True),
+    "mean, memory of 8000, whole (default)": Choice(distances=_both(n_remembered=8000), whole=True),
+    "the same, the memory whitened": Choice(
+        distances=_both(n_remembered=8000, scaling=Scaling.WHITENED), whole=True
+    ),
+    "mean, memory, whole": Choice(distances=_both(), whole=True),
     "mean and memory": Choice(distances=_both()),
     "memory and whole": Choice(distances=(_memory(),), whole=True),
     "memory": Choice(distances=(_memory(),)),
@@ -98,9 +103,10 @@ CHOICES: dict[str, Choice] = {
     "memory of weight 1": Choice(distances=_both(1.0), whole=True),
     "memory of weight 2": Choice(distances=_both(2.0), whole=True),
     "memory of weight 8": Choice(distances=_both(8.0), whole=True),
-    "default with a memory of 500": Choice(distances=_both(n_remembered=500), whole=True),
-    "default with a memory of 8000": Choice(distances=_both(n_remembered=8000), whole=True),
-    "default, not by position": Choice(distances=_both(), whole=True, by_position=False),
+    "mean, memory of 500, whole": Choice(distances=_both(n_remembered=500), whole=True),
+    "mean, memory, whole, not by position": Choice(
+        distances=_both(), whole=True, by_position=False
+    ),
     "memory as it is": Choice(distances=(_memory(scaling=Scaling.NONE),)),
     "memory by channel": Choice(distances=(_memory(scaling=Scaling.CHANNEL),)),
     "memory whitened": Choice(distances=(_memory(scaling=Scaling.WHITENED),)),

@@ -166,7 +166,8 @@ def _distance(distance: Distance, training: Tensor) -> Callable[[Tensor], Tensor
     if distance.usual is Usual.PREDICTED:
         predict = _prediction(scale(training))
         return lambda tokens: (scale(tokens) - predict(scale(tokens))).square().mean(dim=(0, -1))
-    cells = scale(cells[:: -(-len(cells) // MOST_CELLS)])
+    drawn = torch.randperm(len(cells), generator=torch.Generator().manual_seed(0))
+    cells = scale(cells[drawn[:MOST_CELLS].sort().values])
     if distance.usual is Usual.COVERING:
         chosen = greedy_coreset(cells, distance.n_remembered, first=0)
     else:

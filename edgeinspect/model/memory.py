@@ -101,7 +101,8 @@ def _drawn(n: int) -> Tensor:
 def _spread(distances: Tensor) -> Tensor:
     """How much distances (B, M) vary between images, at the same place.
 
-    Medians: of few good pictures one that is unusual would count for more than all others.
+    Medians: of few good pictures one that is unusual would count for more than all others. Of one
+    or two images the median is one of them, so places are what they vary between.
     """
-    usual = distances.median(dim=0).values
+    usual = distances.median(dim=0).values if len(distances) > 2 else distances.median()
     return (distances - usual).abs().median().clamp(min=LEAST_SPREAD)

@@ -97,7 +97,7 @@ def augment(
     if config.flip_vertical and flips[1]:
         image = image[::-1]
     if gain:
-        image = np.clip(image.astype(np.float32) * (1 + gain), 0, 255).astype(np.uint8)
+        image = np.clip(np.rint(image.astype(np.float32) * (1 + gain)), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(image)
 
 

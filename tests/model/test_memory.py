@@ -102,6 +102,17 @@ def test_on_good_parts_the_distance_varies_as_much_as_the_other_times_its_weight
     )
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_of_one_or_two_held_out_images_the_unit_is_that_of_their_places(n: int):
+    found, other = memory(), 100 * torch.rand(n, 9)
+    found.remember(found.cells_of(levels()).flatten(0, 1))
+    units = []
+    for loudness in (1, 10):
+        found.scale(levels(n=n, seed=1), like=loudness * other)
+        units.append(float(found.unit))
+    assert units[0] == pytest.approx(10 * units[1])
+
+
 def test_without_variation_distances_stay_finite():
     found = memory()
     found.remember(torch.zeros(5, 5))
