@@ -28,10 +28,12 @@ def picture_of(kind: str, seed: int) -> np.ndarray:
 class MadeSource:
     """Frames of the kinds asked for; `delivered` counts those that were taken from it."""
 
-    def __init__(self, kinds: Sequence[str], *, is_live: bool = False) -> None:
+    def __init__(
+        self, kinds: Sequence[str], *, is_live: bool = False, is_lossless: bool | None = None
+    ) -> None:
         self.kinds = kinds
         self.is_live = is_live
-        self.is_lossless = not is_live
+        self.is_lossless = not is_live if is_lossless is None else is_lossless
         self.folders: set[Path] = set()
         self.n_delivered = 0
         self.n_skipped = 0
