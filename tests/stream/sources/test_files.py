@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgeinspect.errors import DataError
+from edgeinspect.stream.frames import Recorded
 from edgeinspect.stream.sources import VideoSource, open_source
 from tests.bundles import good_picture
 from tests.stream.made_frames import make_pictures
@@ -65,6 +67,30 @@ def test_a_video_delivers_its_frames_in_rgb(tmp_path):
     reds = [f.picture[..., 0].mean() for f in frames if f.picture is not None]
     assert reds == pytest.approx([0, 60, 120, 180], abs=5)
     assert all(f.picture[..., 2].mean() < 10 for f in frames if f.picture is not None)
+
+
+def left_of(video: Path, recorded: Recorded) -> tuple[int | None, list[str]]:
+    source = VideoSource(video)
+    source.skip(recorded)
+    return source.n_frames, [Path(frame.source).name for frame in source.frames()]
+
+
+def test_a_video_goes_on_behind_the_last_frame_that_has_a_record(tmp_path):
+    clip = make_video(tmp_path / "clip.avi", 4)
+    recorded = Recorded(next_seq=2, sources=Counter([f"{clip}#0", f"{clip}#1"]))
+    assert left_of(clip, recorded) == (2, ["clip.avi#2", "clip.avi#3"])
+
+
+def test_records_of_another_video_leave_no_frame_out(tmp_path):
+    clip = make_video(tmp_path / "clip.avi", 2)
+    recorded = Recorded(next_seq=1, sources=Counter([f"{tmp_path}/other.avi#0"]))
+    assert left_of(clip, recorded) == (2, ["clip.avi#0", "clip.avi#1"])
+
+
+def test_a_video_of_which_each_nth_frame_is_taken_goes_on_with_the_next_of_these(tmp_path):
+    clip = make_video(tmp_path / "clip.avi", 5)
+    recorded = Recorded(next_seq=1, sources=Counter([f"{clip}#0"]), every=2)
+    assert left_of(clip, recorded) == (3, [f"clip.avi#{i}" for i in (2, 3, 4)])
 
 
 def test_a_file_that_only_claims_to_be_a_video_is_refused(tmp_path, capfd):
