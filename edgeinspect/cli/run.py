@@ -140,7 +140,7 @@ def run(
     """
     from edgeinspect.bench.planned import settle
     from edgeinspect.bundle import read_bundle
-    from edgeinspect.cli.panel import show_progress
+    from edgeinspect.cli.panel import listeners_may_leave, show_progress
     from edgeinspect.cli.run_summary import show_summary
     from edgeinspect.config import Precision as OnePrecision
     from edgeinspect.interruption import Interruption
@@ -188,6 +188,7 @@ def run(
         tile=tile,
     )
     with (
+        listeners_may_leave(),
         open_inspector_for_stream(how, opened) as inspector,
         Inspectors(inspector, reopen=how.reopen) as inspectors,
         Interruption() as interruption,
@@ -217,7 +218,8 @@ def run(
             on_record=progress.add,
             on_tick=on_tick,
         )
-    show_summary(summary, settled, as_json=as_json)
+    with listeners_may_leave():
+        show_summary(summary, settled, as_json=as_json)
     if summary.is_interrupted and not summary.is_endless:
         typer.echo(f"interrupted: {summary.n_records} parts have their records", err=True)
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -12,6 +12,7 @@ import pytest
 from edgeinspect.errors import DataError
 from edgeinspect.stream.frames import Recorded
 from edgeinspect.stream.sources import VideoSource, open_source
+from edgeinspect.stream.sources.files import read_frame
 from tests.bundles import good_picture
 from tests.stream.made_frames import make_pictures
 
@@ -57,6 +58,11 @@ def test_a_broken_picture_is_a_frame_with_its_error(tmp_path):
     assert [frame.picture is None for frame in frames] == [False, True, False]
     assert "001_broken.png" in str(frames[1].error)
     assert [frame.seq for frame in frames] == [0, 1, 2]
+
+
+def test_a_name_that_no_file_can_have_is_a_frame_with_an_error():
+    frame = read_frame(Path("a.png\0b.png"), 65535)
+    assert "'a.png\\x00b.png' is no name of a file" in str(frame.error)
 
 
 def test_a_video_delivers_its_frames_in_rgb(tmp_path):

@@ -35,6 +35,12 @@ def test_a_path_with_an_equals_sign_is_that_path(tmp_path, monkeypatch):
     assert list(open_sources(["lot=7"])) == [None]
 
 
+def test_paths_on_a_standard_input_that_is_closed_are_an_error(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(DataError, match="standard input is closed"):
+        open_source("-")
+
+
 @pytest.mark.parametrize(
     "text", ["0", "/dev/video2", "rtsp://host/line", "https://host/a", "csi://0", "gst:x ! appsink"]
 )
