@@ -14,18 +14,7 @@ from edgeinspect.stream.frames import Recorded
 from edgeinspect.stream.sources import VideoSource, open_source
 from edgeinspect.stream.sources.files import read_frame
 from tests.bundles import good_picture
-from tests.stream.made_frames import make_pictures
-
-
-def make_video(path: Path, n_frames: int) -> Path:
-    """Frames of 64 x 48 px, each redder than the one before."""
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
-    for i in range(n_frames):
-        bgr = np.zeros((48, 64, 3), np.uint8)
-        bgr[..., 2] = 60 * i
-        video.write(bgr)
-    video.release()
-    return path
+from tests.stream.made_frames import make_pictures, make_video
 
 
 def names(text: str | Path) -> list[str]:
