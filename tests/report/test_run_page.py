@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import time
+import tracemalloc
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -235,6 +236,19 @@ def test_a_long_run_keeps_a_sample_and_exact_counts(folder, monkeypatch):
     assert np.all(np.diff(run.sample.time_s) > 0)
     assert run.slot_counts.sum(axis=0).tolist() == [300, 10, 0]
     assert (run.width_s, len(run.slot_s)) == (15, 42)  # 620 s in at most 120 slots
+
+
+def test_what_is_kept_of_a_record_does_not_grow_with_its_regions(folder):
+    plain = json.loads(at(made_record(0), START_S).to_line())
+    plain["regions"] = [{"box": [0, 0, n, n], "area_px": n, "peak": 0.5} for n in range(500)]
+    with folder.records.open("w") as file:
+        file.writelines([json.dumps(plain) + "\n"] * 300)
+    tracemalloc.start()
+    run = read_run(folder.path)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert run.n_records == 300
+    assert peak_bytes < 300 * 500 * 100  # 100 bytes a region
 
 
 def test_names_from_the_world_cannot_break_the_page(folder):
