@@ -33,6 +33,7 @@ __all__ = ["ModbusSink"]
 PORT = 502
 OPTIONS = ("address", "unit", "timeout-s")
 TIMEOUT_S = 3.0
+N_REGISTERS, LAST = 32, 65535
 
 
 class ModbusSink(StateSink):
@@ -46,11 +47,11 @@ class ModbusSink(StateSink):
         self._client = ModbusTcpClient(
             address.host or LOOPBACK,
             port=address.port or PORT,
-            timeout=address.number("timeout-s", TIMEOUT_S),
+            timeout=address.seconds("timeout-s", TIMEOUT_S),
             retries=0,
         )
-        self._start = int(address.number("address", 0))
-        self._unit = int(address.number("unit", 1))
+        self._start = address.whole_number("address", 0, most=LAST - N_REGISTERS + 1)
+        self._unit = address.whole_number("unit", 1, most=255)
 
     def write(self, state: LineState) -> None:
         try:

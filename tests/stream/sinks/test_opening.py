@@ -232,3 +232,19 @@ def test_a_durable_sink_gets_what_comes_after_the_records_were_removed(opened, t
         (tmp_path / "records.jsonl").unlink()
         put(sinks, tmp_path, 2, start=5)
     assert sink.seqs == list(range(7))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "modbus://plc#address=nan",
+        "modbus://plc#address=65505",
+        "modbus://plc#address=1.5",
+        "modbus://plc#unit=-1",
+        "mqtt://broker/line#timeout-s=0",
+        "http://host/hook#timeout-s=inf",
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused(url):
+    with pytest.raises(ConfigError, match=r"the option \S+ of the sink \S+ is "):
+        open_sink(url)
