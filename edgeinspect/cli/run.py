@@ -168,7 +168,8 @@ def run(
         pipeline=PipelineSettings(max_wait_ms=max_wait_ms, deadline_ms=deadline_ms),
     )
     opened = read_bundle(bundle)
-    sources = open_sources(source, white_level_16bit=opened.config.preprocess.white_level_16bit)
+    white_level_16bit = opened.config.preprocess.white_level_16bit
+    sources = open_sources(source, white_level_16bit=white_level_16bit)
     _refuse_own_output(sources, out)
     check_outlets(sink or (), view)
     settled = settle(
@@ -186,6 +187,7 @@ def run(
         threads=settled.threads,
         maps_of_all=save is SaveChoice.ALL,
         tile=tile,
+        white_level_16bit=white_level_16bit,
     )
     with (
         listeners_may_leave(),
