@@ -19,6 +19,8 @@ A PLC that polls slower than parts come finds those it missed in 16-31.
 
 from __future__ import annotations
 
+import logging
+
 from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
@@ -43,6 +45,7 @@ class ModbusSink(StateSink):
         """Raises: ConfigError."""
         super().__init__()
         address.check_options(OPTIONS)
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs is raised as well
         self._where = f"{address.host or LOOPBACK}:{address.port or PORT}"
         self._client = ModbusTcpClient(
             address.host or LOOPBACK,
