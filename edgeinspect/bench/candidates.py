@@ -42,7 +42,7 @@ class Demand:
             )
         if not 0 < self.miss_probability < 1:
             raise ConfigError(
-                f"the miss probability is {self.miss_probability}: it must lie in 0 to 1"
+                f"the miss probability is {self.miss_probability}: it must be above 0 and below 1"
             )
 
 

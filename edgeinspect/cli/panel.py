@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import typer
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from edgeinspect.runtime.inspector import Reason, Verdict
 from edgeinspect.stream.plain import printable
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from edgeinspect.stream.run import Run
     from edgeinspect.stream.summary import Tally
 
-__all__ = ["Watcher", "show_progress"]
+__all__ = ["Watcher", "listeners_may_leave", "show_progress"]
 
 REFRESH_S = 0.25
 RATE_S = 5.0  # parts a second over this time
+HAS_LEFT = frozenset({errno.EPIPE, errno.EIO})  # a pipe's reader has ended, a terminal is closed
 WIDTH = 100  # columns at most: a panel that changes its width flickers
 # Said of every part: what is wrong with a file. Of the others only the first is told.
 TOLD_EACH = frozenset({Reason.UNREADABLE, Reason.SIZE, Reason.NON_FINITE})
@@ -59,7 +60,7 @@ class _Lines(Watcher):
         self._say(f"warning: not inspected: {' '.join(printable(where).split())}{more}")
 
     def _say(self, line: str) -> None:
-        typer.echo(line, err=True)
+        print(line, file=sys.stderr)
 
 
 class _LivePanel(_Lines):
@@ -156,3 +157,61 @@ def show_progress(*, is_quiet: bool) -> Iterator[Watcher]:
 
         with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
             yield _LivePanel(live)
+
+
+@contextlib.contextmanager
+def listeners_may_leave() -> Iterator[None]:
+    """While it is entered, that nobody hears what is said ends nothing, nor is it trouble.
+
+    A terminal that is closed and a `| tee` that dies must not end what stands beside a line: what
+    is said from then on is said to nobody. What cannot be written to stderr for another reason
+    (its file is on a full disk) is left out as well; of stdout, where data goes, that is an error.
+    """
+    before = sys.stdout, sys.stderr
+    with contextlib.ExitStack() as stack:
+        out, err = (
+            stack.enter_context(open(os.devnull, "w")) if one is None else one for one in before
+        )
+        sys.stdout = cast("IO[str]", _Patient(out, is_talk=False))
+        sys.stderr = cast("IO[str]", _Patient(err, is_talk=True))
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
+
+
+class _Patient:
+    """A stream to write to, whose reader may leave; all else is that stream's own."""
+
+    def __init__(self, stream: IO[str], *, is_talk: bool) -> None:
+        self._stream = stream
+        self._is_talk = is_talk
+
+    def write(self, text: str) -> int:
+        with self._enduring():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._enduring():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _enduring(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in HAS_LEFT:
+                _speak_to_nobody(self._stream.fileno())
+            elif not self._is_talk:
+                raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _speak_to_nobody(descriptor: int) -> None:
+    """From now on the process's writing to a descriptor goes nowhere, and succeeds."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

@@ -147,7 +147,7 @@ def run(
     """
     from edgeinspect.bench.planned import settle
     from edgeinspect.bundle import read_bundle
-    from edgeinspect.cli.panel import show_progress
+    from edgeinspect.cli.panel import listeners_may_leave, show_progress
     from edgeinspect.cli.run_summary import show_summary
     from edgeinspect.config import Precision as OnePrecision
     from edgeinspect.interruption import Interruption
@@ -175,7 +175,8 @@ def run(
         pipeline=PipelineSettings(max_wait_ms=max_wait_ms, deadline_ms=deadline_ms),
     )
     opened = read_bundle(bundle)
-    sources = open_sources(source, white_level_16bit=opened.config.preprocess.white_level_16bit)
+    white_level_16bit = opened.config.preprocess.white_level_16bit
+    sources = open_sources(source, white_level_16bit=white_level_16bit)
     _refuse_own_output(sources, out)
     check_outlets(sink or (), view)
     settled = settle(
@@ -193,8 +194,10 @@ def run(
         threads=settled.threads,
         maps_of_all=save is SaveChoice.ALL,
         tile=tile,
+        white_level_16bit=white_level_16bit,
     )
     with (
+        listeners_may_leave(),
         open_inspector_for_stream(how, opened) as inspector,
         Inspectors(inspector, reopen=how.reopen) as inspectors,
         Interruption() as interruption,
@@ -224,7 +227,8 @@ def run(
             on_record=progress.add,
             on_tick=on_tick,
         )
-    show_summary(summary, settled, as_json=as_json)
+    with listeners_may_leave():
+        show_summary(summary, settled, as_json=as_json)
     if summary.is_interrupted and not summary.is_endless:
         typer.echo(f"interrupted: {summary.n_records} parts have their records", err=True)
         raise typer.Exit(EXIT_INTERRUPTED)

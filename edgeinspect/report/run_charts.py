@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,12 @@ STEPS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 6 * 3600, 86400
 N_TICKS = 9
 LETTER_PX = 5.7  # of small text, on average
 N_BINS = 60
+PAUSE = 10  # times as long as between parts usually: curves have a gap there
+SHORTEST_PAUSE_S = 5.0
+MOMENT = 0.1  # of a bin: parts that come within it come together
 TAIL_QUANTILE, LONGEST_TAIL = 0.999, 2.5  # of the histogram; the rest is in its last bar
+
+EPOCH = datetime(1970, 1, 1)
 
 Spans = Sequence[tuple[float, float]]
 
@@ -51,24 +57,35 @@ class TimeAxis:
         share = (time_s - self.start_s) / max(1e-9, self.end_s - self.start_s)
         return LEFT + WIDTH * min(1.0, max(0.0, share))
 
+    @property
+    def bin_s(self) -> float:
+        """The width of one of `N_BINS`."""
+        return max(1e-9, self.end_s - self.start_s) / N_BINS
+
     def marks(self, panel: _Panel, *, has_labels: bool = True) -> list[str]:
-        """Lines at round times, with labels below."""
+        """Lines at round times of the clock, with labels below."""
         top, bottom = panel.top, panel.bottom
         span = self.end_s - self.start_s
         longest = STEPS_S[-1] * max(1, math.ceil(span / STEPS_S[-1] / N_TICKS))
         step = next((s for s in STEPS_S if span / s <= N_TICKS), longest)
         form = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86400 else "%d %b"
         form = "%b %Y" if step > STEPS_S[-1] else form
-        offset = datetime.fromtimestamp(self.start_s).astimezone().utcoffset()
-        shift = 0.0 if offset is None else offset.total_seconds()
-        first = math.ceil((self.start_s + shift) / step) * step - shift
         parts = []
-        for time_s in np.arange(first, self.end_s + 1e-6, step):
-            x, label = self.x(time_s), datetime.fromtimestamp(time_s).strftime(form)
+        for at in self._round_times(step):
+            x, label = self.x(at.timestamp()), at.strftime(form)
             parts.append(line(x, top, x, bottom, GRID))
             if has_labels:
                 parts.append(_tick_label(x, bottom + 16, label))
         return parts
+
+    def _round_times(self, step_s: int) -> Iterator[datetime]:
+        """What the clock on the wall shows, each `step_s`; summer time ends in between, say."""
+        start, end = datetime.fromtimestamp(self.start_s), datetime.fromtimestamp(self.end_s)
+        n_steps = math.ceil((start - EPOCH) / timedelta(seconds=step_s))
+        at = EPOCH + n_steps * timedelta(seconds=step_s)
+        while at <= end:
+            yield at
+            at += timedelta(seconds=step_s)
 
 
 def counts_chart(
@@ -111,16 +128,18 @@ def score_over_time(
     share, time_s = _shares(sample)
     if not share.size:
         return svg(420, 60, [text(16, 34, f"{title}: no scores", colour=MUTED)], title)
-    places = np.linspace(axis.start_s, axis.end_s, N_BINS + 1)
-    groups = np.split(share, np.searchsorted(time_s, places[1:-1]))
-    middle = (places[1:] + places[:-1]) / 2
-    high = np.array([np.quantile(g, 0.95) if g.size else np.nan for g in groups])
-    panel = _Panel(44, 240, float(max(1.2, np.nanmax(high) * 1.05)))
+    bins, first = np.unique(_bins(axis, time_s), return_index=True)
+    groups, times = np.split(share, first[1:]), np.split(time_s, first[1:])
+    high = [float(np.quantile(group, 0.95)) for group in groups]
+    panel = _Panel(44, 240, max(1.2, max(high) * 1.05))
     parts = [text(LEFT, 22, title, size=TITLE_PX, weight=600), *_away_bands(axis, away, panel)]
     parts += axis.marks(panel) + panel.marks()
-    median = np.array([np.median(g) if g.size else np.nan for g in groups])
+    places = [axis.x(float(of_bin.mean())) for of_bin in times]
+    stretches = _stretches(bins, times, axis.bin_s)
+    median = [float(np.median(group)) for group in groups]
     for values, colour, width in ((high, DEFECT, 1.4), (median, GOOD, 2.2)):
-        parts += _pieces(axis, panel, middle, values, colour, width)
+        points = [(x, panel.y(value)) for x, value in zip(places, values, strict=True)]
+        parts += [_piece(points[one], colour, width) for one in stretches]
     y = panel.y(1.0)
     parts.append(line(LEFT, y, LEFT + WIDTH, y, INK, width=1.4, dash="5 3"))
     for at in drift_s:
@@ -240,24 +259,34 @@ def _away_bands(axis: TimeAxis, away: Spans, panel: _Panel) -> list[str]:
     ]
 
 
-def _pieces(
-    axis: TimeAxis,
-    panel: _Panel,
-    times: NDArray[np.float64],
-    values: NDArray[np.float64],
-    colour: str,
-    width: float,
-) -> list[str]:
-    """A curve with gaps where there is no value."""
-    is_there = np.isfinite(values)
-    runs = np.split(np.arange(len(values)), np.flatnonzero(np.diff(is_there)) + 1)
-    return [
-        polyline([(axis.x(times[i]), panel.y(values[i])) for i in run], colour, width=width)
-        if len(run) > 1
-        else rectangle(axis.x(times[run[0]]) - 2, panel.y(values[run[0]]) - 1, 4, 2, colour)
-        for run in runs
-        if is_there[run[0]]
-    ]
+def _bins(axis: TimeAxis, time_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which of `N_BINS` of the axis each time is in."""
+    places = (time_s - axis.start_s) / axis.bin_s
+    return places.astype(np.int64).clip(0, N_BINS - 1)
+
+
+def _stretches(
+    bins: NDArray[np.int64], times: Sequence[NDArray[np.float64]], bin_s: float
+) -> list[slice]:
+    """Bins with parts, (m,), in stretches between pauses, which have an empty bin at least.
+
+    A pause is much longer than what usually is between two parts; those that come within a small
+    part of a bin count as one, however many come at once.
+    """
+    moments = np.unique(np.concatenate(times) // (bin_s * MOMENT)) * bin_s * MOMENT
+    usual_s = float(np.median(np.diff(moments))) if len(moments) > 1 else 0.0
+    pause_s = np.array([after[0] - before[-1] for before, after in itertools.pairwise(times)])
+    is_pause = (np.diff(bins) > 1) & (pause_s > max(SHORTEST_PAUSE_S, PAUSE * usual_s))
+    edges = [0, *(np.flatnonzero(is_pause) + 1), len(bins)]
+    return [slice(start, end) for start, end in itertools.pairwise(edges)]
+
+
+def _piece(points: Sequence[tuple[float, float]], colour: str, width: float) -> str:
+    """A stretch of a curve; a mark where it is a single point."""
+    if len(points) > 1:
+        return polyline(points, colour, width=width)
+    x, y = points[0]
+    return rectangle(x - 2, y - 1, 4, 2, colour)
 
 
 def _tick_label(x: float, y: float, label: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -134,7 +134,7 @@ class _Tally:
     slots: _Slots = field(default_factory=lambda: _Slots())
     last_ng: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=N_GALLERY))
     notices: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=N_NOTICES))
-    sampled: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    sampled: list[_Figures] = field(default_factory=list)
     first_s: float = float("inf")
     last_s: float = float("-inf")
     rng: random.Random = field(default_factory=lambda: random.Random(0))
@@ -161,10 +161,9 @@ class _Tally:
 
     def _sample(self, time_s: float, record: dict[str, Any]) -> None:
         """Each record is kept with the same chance (Vitter's algorithm R)."""
-        if self.n <= N_SAMPLED:
-            self.sampled.append((time_s, record))
-        elif (place := self.rng.randrange(self.n)) < N_SAMPLED:
-            self.sampled[place] = (time_s, record)
+        place = len(self.sampled) if self.n <= N_SAMPLED else self.rng.randrange(self.n)
+        if place < N_SAMPLED:
+            self.sampled[place : place + 1] = [_Figures.of(time_s, record)]
 
     def history(self, folder: Path, notices: tuple[dict[str, Any], ...]) -> RunHistory:
         starts = sorted(self.slots.counts)
@@ -178,7 +177,7 @@ class _Tally:
             width_s=self.slots.width_s,
             slot_s=np.array(starts, np.float64) * self.slots.width_s,
             slot_counts=np.array([self.slots.counts[start] for start in starts], np.int64),
-            sample=_sample_of(sorted(self.sampled, key=lambda pair: pair[0])),
+            sample=_sample_of(sorted(self.sampled, key=lambda figures: figures.time_s)),
             last_ng=tuple(self.last_ng),
             notices=notices,
         )
@@ -212,21 +211,32 @@ class _Slots:
                 into[verdict] += n
 
 
-def _sample_of(sampled: list[tuple[float, dict[str, Any]]]) -> Sample:
-    def column(values: Iterator[Any]) -> NDArray[np.float64]:
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What a sample keeps of a record: a small part of it."""
+
+    time_s: float
+    score: float | None
+    threshold: float | None
+    latency_ms: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def of(cls, time_s: float, record: Mapping[str, Any]) -> _Figures:
+        latency_ms = record["latency_ms"] if was_judged(record.get("reason")) else {}
+        return cls(time_s, record["score"], record["threshold"], tuple(latency_ms.items()))
+
+
+def _sample_of(sampled: Sequence[_Figures]) -> Sample:
+    def column(values: Iterator[float | None]) -> NDArray[np.float64]:
         return np.array([np.nan if v is None else v for v in values], np.float64)
 
-    records = [record for _, record in sampled]
-    stages = list(dict.fromkeys(name for record in records for name in record["latency_ms"]))
+    stages = dict.fromkeys(name for figures in sampled for name, _ in figures.latency_ms)
     return Sample(
-        time_s=column(time_s for time_s, _ in sampled),
-        score=column(record["score"] for record in records),
-        threshold=column(record["threshold"] for record in records),
+        time_s=column(figures.time_s for figures in sampled),
+        score=column(figures.score for figures in sampled),
+        threshold=column(figures.threshold for figures in sampled),
         latency_ms={
-            name: column(
-                record["latency_ms"].get(name) if was_judged(record.get("reason")) else None
-                for record in records
-            )
+            name: column(dict(figures.latency_ms).get(name) for figures in sampled)
             for name in stages
         },
     )

@@ -60,18 +60,24 @@ class Recorded:
         next_seq: of the first frame without a record.
         sources: how often each `Frame.source` was recorded, as `printable` text; empty for live
             sources.
+        every: the first of every so many frames is judged, and the others have no record.
     """
 
     next_seq: int = 0
     sources: Counter[str] = field(default_factory=Counter)
+    every: int = 1
 
     def without(self, names: Iterable[str]) -> Iterator[str]:
-        """The names in their order, without those that have records."""
-        left = self.sources.copy()
-        for name in names:
-            if left[printable(name)] > 0:
-                left[printable(name)] -= 1
-            else:
+        """The names in their order, without those that have records, nor those left out with them.
+
+        Whoever takes the first of every `every` of them takes the ones that have none yet.
+        """
+        left, has_record = self.sources.copy(), False
+        for place, name in enumerate(names):
+            if place % self.every == 0:
+                has_record = left[printable(name)] > 0
+                left[printable(name)] -= has_record
+            if not has_record:
                 yield name
 
 

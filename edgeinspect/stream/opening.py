@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Precision, ResizeRule
-from edgeinspect.errors import ParityError
+from edgeinspect.errors import BundleError, ParityError
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.opening import pick_precision
@@ -26,7 +26,10 @@ _log = logging.getLogger(__name__)
 class InspectorSettings:
     """How a bundle is opened, now and each time that it changes. See `open_inspector`.
 
-    `tile`: cut pictures or squash them, whatever the bundle says; None leaves it to the bundle.
+    Attributes:
+        tile: cut pictures or squash them, whatever the bundle says; None leaves it to the bundle.
+        white_level_16bit: by which the sources that are open scale pictures of 16 bits; a bundle
+            that was made for another is not opened again. None: pictures have 8 bits.
     """
 
     path: Path
@@ -36,14 +39,22 @@ class InspectorSettings:
     threads: int | None = None
     maps_of_all: bool = False
     tile: bool | None = None
+    white_level_16bit: int | None = None
 
     def reopen(self) -> Inspector:
         """Read the bundle again, prove it and open it.
 
-        Raises: BundleError, NotCalibratedError, EngineError; ParityError if it does not compute
-            what was trained.
+        Raises: BundleError, also if it is for other pictures; NotCalibratedError, EngineError;
+            ParityError if it does not compute what was trained.
         """
         bundle = read_bundle(self.path)
+        white = bundle.config.preprocess.white_level_16bit
+        if self.white_level_16bit not in (None, white):
+            raise BundleError(
+                f"{self.path} has white_level_16bit={white}, and pictures are read with"
+                f" {self.white_level_16bit}",
+                hint="start the run again",
+            )
         self._prove(bundle)
         return open_inspector_for_stream(self, bundle)
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edgeinspect.errors import OutputError
 from edgeinspect.report.overlays import draw_overlay, encode_jpeg, encode_map
 from edgeinspect.runtime.inspector import Region, Verdict
-from edgeinspect.stream.records import FOLDERS, Record, RecordFolder
+from edgeinspect.stream.records import FOLDERS, OVERLAYS, Record, RecordFolder
 from edgeinspect.writing import output_errors, write_atomically
 
 __all__ = ["KEEP_GIB", "PictureStore"]
@@ -38,7 +38,7 @@ class PictureStore:
     """Saves the pictures of records into a run's folder; call it from one thread.
 
     Attributes:
-        n_overlays: saved so far; n_bytes: of all pictures that are kept now.
+        n_bytes: of all pictures that are kept now.
     """
 
     def __init__(self, folder: RecordFolder, *, keep_gib: float = KEEP_GIB) -> None:
@@ -48,7 +48,11 @@ class PictureStore:
         self._kept: deque[tuple[Path, int]] = deque(_pictures_by_age(folder.path))
         self._can_write = True
         self.n_bytes = sum(size for _, size in self._kept)
-        self.n_overlays = 0
+
+    @property
+    def n_overlays(self) -> int:
+        """Overlays that are kept now."""
+        return sum(path.parent.name == OVERLAYS for path, _ in self._kept)
 
     def save(self, record: Record) -> Record:
         """Save overlay and map of a record, crops if it is NG; gives it with the map's path."""
@@ -68,7 +72,6 @@ class PictureStore:
         found, frame = record.inspection, record.frame
         overlay = draw_overlay(picture, found, title=Path(frame.source).name)
         self._write(self._folder.overlay(frame), encode_jpeg(overlay))
-        self.n_overlays += 1
         regions = found.regions[:N_CROPS] if found.verdict is Verdict.NG else ()
         for number, region in enumerate(regions, start=1):
             crop = encode_jpeg(_crop(picture, region))

@@ -29,7 +29,7 @@ class Selection:
 
     Attributes:
         every: the first of every so many.
-        rate_per_s: at most so many; a live source leaves frames out, files wait.
+        rate_per_s: at most so many; a camera has frames left out, a lossless source waits.
         roi: (x, y, width, height) in px of the picture; None: all of it.
     """
 
@@ -126,7 +126,7 @@ class Reader:
         if self._next_s is None:
             self._next_s = now_s
         if now_s < self._next_s:
-            if self._lane.is_live:
+            if not self._source.is_lossless:
                 return False
             self._stop.wait(self._next_s - now_s)
         self._next_s = max(self._next_s + step_s, now_s)

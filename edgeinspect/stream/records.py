@@ -31,6 +31,7 @@ from edgeinspect.writing import output_errors, refuse_foreign
 __all__ = [
     "FOLDERS",
     "NOTICES",
+    "OVERLAYS",
     "PLACES",
     "RECORDS",
     "Latency",
@@ -43,7 +44,8 @@ __all__ = [
 
 RECORDS = "records.jsonl"
 NOTICES = "notices.jsonl"
-FOLDERS = ("overlays", "maps", "crops")
+OVERLAYS = "overlays"
+FOLDERS = (OVERLAYS, "maps", "crops")
 PLACES = "sinks"  # how far each durable sink has come
 JUDGED = frozenset({None, Reason.DEADLINE, Reason.NON_FINITE})
 LONGEST_STEM = 120  # bytes of a source's name in the names of files
@@ -153,7 +155,7 @@ class RecordFolder:
         return self.path / RECORDS
 
     def overlay(self, frame: Frame) -> Path:
-        return self.path / "overlays" / f"{_file_stem(frame)}.jpg"
+        return self.path / OVERLAYS / f"{_file_stem(frame)}.jpg"
 
     def crop(self, frame: Frame, number: int) -> Path:
         return self.path / "crops" / f"{_file_stem(frame)}_{number}.jpg"

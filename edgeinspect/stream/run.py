@@ -5,6 +5,7 @@ The calling thread only watches: it notices a stop, a changed bundle, and that a
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import logging
 import threading
@@ -258,7 +259,8 @@ class Run:
         files = [name for name, source in sources.items() if source.is_lossless]
         recorded = read_back(self.folder.records, with_sources=files)
         for name, source in sources.items():
-            source.skip(recorded.get(name, Recorded()))
+            of_it = recorded.get(name, Recorded())
+            source.skip(dataclasses.replace(of_it, every=self._settings.selection.every))
         return recorded
 
     def _lane(self, name: str | None, source: Source) -> Lane:

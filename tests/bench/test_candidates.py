@@ -71,7 +71,10 @@ def test_names_tell_what_was_changed() -> None:
         ({"deadline_ms": float("inf")}, "the deadline is inf"),
         ({"deadline_ms": 5, "parts_per_minute": -1}, "parts a minute are -1"),
         ({"deadline_ms": 5, "parts_per_minute": float("nan")}, "parts a minute are nan"),
-        ({"deadline_ms": 5, "miss_probability": 1}, "miss probability is 1"),
+        (
+            {"deadline_ms": 5, "miss_probability": 1},
+            "miss probability is 1: it must be above 0 and below 1",
+        ),
     ],
 )
 def test_demands_that_cannot_be_are_refused(asked: dict[str, float], words: str) -> None:

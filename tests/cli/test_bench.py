@@ -122,7 +122,7 @@ def test_bad_input_of_bench_gets_one_line_and_nothing_is_written(
         (["--run", "run"], "one of --run and --good was given"),
         (["--deadline-ms", "0"], "it must be a number above 0"),
         (["--seconds", "inf"], "seconds are inf"),
-        (["--miss-probability", "2"], "it must lie in 0 to 1"),
+        (["--miss-probability", "2"], "it must be above 0 and below 1"),
     ],
 )
 def test_bad_input_of_plan_gets_one_line_and_nothing_is_written(

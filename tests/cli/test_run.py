@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -63,6 +64,43 @@ def test_the_summary_is_plain_when_piped(tmp_path, bundle, capsys):
     assert "\x1b" not in printed.out
     assert "warning: not inspected:" in printed.err
     assert "003_broken.png" in printed.err
+
+
+@contextlib.contextmanager
+def nobody_reads() -> Iterator[IO[str]]:
+    """A stream into a pipe whose reader has ended."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", buffering=1) as stream:
+        yield stream
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_run_whose_talk_nobody_hears_any_more_judges_all_parts(
+    tmp_path, bundle, monkeypatch, name
+):
+    pictures = make_pictures(tmp_path / "in", ["broken", "good", "good"])
+    with nobody_reads() as stream:
+        monkeypatch.setattr(sys, name, stream)
+        assert run(bundle, pictures, tmp_path / "out") == 1
+    assert len(read_records(tmp_path / "out")) == 3
+
+
+def test_a_log_on_a_full_disk_ends_no_run(tmp_path, bundle, monkeypatch):
+    pictures = make_pictures(tmp_path / "in", ["broken", "good"])
+    full = open("/dev/full", "w", buffering=1)  # noqa: SIM115 (closing it fails as well)
+    monkeypatch.setattr(sys, "stderr", full)
+    assert run(bundle, pictures, tmp_path / "out") == 1
+    with contextlib.suppress(OSError):
+        full.close()
+    assert len(read_records(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_run_with_a_closed_stream_is_judged_as_any(tmp_path, bundle, monkeypatch, name):
+    pictures = make_pictures(tmp_path / "in", ["good", "good"])
+    monkeypatch.setattr(sys, name, None)
+    assert run(bundle, pictures, tmp_path / "out") == 0
 
 
 def test_int8_is_run_where_the_bundle_has_it(tmp_path, bundle, capsys):

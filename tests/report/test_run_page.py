@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import time
+import tracemalloc
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -47,8 +50,8 @@ def write(folder: RecordFolder, verdicts: list[Verdict], start_s: float = START_
 
 
 def note(folder: RecordFolder, kind: str, after_s: float, **about: object) -> None:
-    time = datetime.fromtimestamp(START_S + after_s, timezone.utc).isoformat()
-    plain = {"time": time, "kind": kind, "text": f"camera: {kind}", "source": "camera", **about}
+    stamp = datetime.fromtimestamp(START_S + after_s, timezone.utc).isoformat()
+    plain = {"time": stamp, "kind": kind, "text": f"camera: {kind}", "source": "camera", **about}
     with (folder.path / "notices.jsonl").open("a") as file:
         file.write(json.dumps(plain) + "\n")
 
@@ -89,6 +92,45 @@ def test_a_clock_that_was_wrong_at_first_gives_no_endless_axis(folder):
     assert "2000" in charts[0]
 
 
+def scores_over(folder: RecordFolder, times_s: Iterable[float]) -> int:
+    """Into how many pieces the curve of the median falls, parts having come at these times."""
+    with folder.records.open("w") as file:
+        for seq, after_s in enumerate(times_s):
+            file.write(at(made_record(seq), START_S + after_s).to_line())
+    chart = make_run_report(folder.path, force=True).charts[1]
+    return len(re.findall(r"<polyline [^>]*#2f6f9f", chart))
+
+
+@pytest.mark.parametrize(
+    "times_s",
+    [
+        [0.9 * seq for seq in range(9)],
+        [12.0 * seq for seq in range(50)],
+        [2.0 * (seq // 10) for seq in range(300)],  # ten cameras at once
+        [*(0.02 * seq for seq in range(100)), 4.9, *(5 + 0.02 * seq for seq in range(100))],
+    ],
+    ids=["a part now and then", "a slow line", "many at once", "a short stop"],
+)
+def test_the_curve_of_scores_has_no_gap_where_parts_come_as_usual(folder, times_s):
+    assert scores_over(folder, times_s) == 1
+
+
+def test_the_curve_of_scores_has_a_gap_where_the_line_stood_still(folder):
+    before, after = range(0, 10_000, 10), range(14_000, 20_000, 10)
+    assert scores_over(folder, [*before, *after]) == 2
+
+
+def test_times_on_the_axis_are_those_of_the_clock_after_summer_time_too(folder, monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    october_20 = 1_792_447_200.0 - START_S
+    scores_over(folder, [october_20 + 3600 * hour for hour in range(12 * 24)])
+    chart = make_run_report(folder.path, force=True).charts[1]
+    monkeypatch.undo()
+    time.tzset()
+    assert re.findall(r">(\d\d Oct)<", chart) == ["22 Oct", "29 Oct"]
+
+
 def test_how_much_was_watched_for_drift_and_what_was_not_is_told(folder):
     write(folder, MIXED)
     watched = {"n_scores_watched": 50, "n_pictures_watched": 12}
@@ -121,8 +163,8 @@ def test_chromium_shows_the_charts_the_outage_the_drift_and_the_gallery(folder, 
 def noted_in_record(folder: RecordFolder, **about: object) -> None:
     """A record that carries a notice, as the first part after it does."""
     plain = json.loads(at(made_record(99), START_S + 80).to_line())
-    time = datetime.fromtimestamp(START_S + 60, timezone.utc).isoformat(timespec="milliseconds")
-    plain["notices"] = [{"time": time, "source": "camera", **about}]
+    stamp = datetime.fromtimestamp(START_S + 60, timezone.utc).isoformat(timespec="milliseconds")
+    plain["notices"] = [{"time": stamp, "source": "camera", **about}]
     with folder.records.open("a") as file:
         file.write(json.dumps(plain) + "\n")
 
@@ -194,6 +236,19 @@ def test_a_long_run_keeps_a_sample_and_exact_counts(folder, monkeypatch):
     assert np.all(np.diff(run.sample.time_s) > 0)
     assert run.slot_counts.sum(axis=0).tolist() == [300, 10, 0]
     assert (run.width_s, len(run.slot_s)) == (15, 42)  # 620 s in at most 120 slots
+
+
+def test_what_is_kept_of_a_record_does_not_grow_with_its_regions(folder):
+    plain = json.loads(at(made_record(0), START_S).to_line())
+    plain["regions"] = [{"box": [0, 0, n, n], "area_px": n, "peak": 0.5} for n in range(500)]
+    with folder.records.open("w") as file:
+        file.writelines([json.dumps(plain) + "\n"] * 300)
+    tracemalloc.start()
+    run = read_run(folder.path)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert run.n_records == 300
+    assert peak_bytes < 300 * 500 * 100  # 100 bytes a region
 
 
 def test_names_from_the_world_cannot_break_the_page(folder):

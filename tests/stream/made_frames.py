@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from edgeinspect.data.images import save_picture
@@ -28,10 +29,12 @@ def picture_of(kind: str, seed: int) -> np.ndarray:
 class MadeSource:
     """Frames of the kinds asked for; `delivered` counts those that were taken from it."""
 
-    def __init__(self, kinds: Sequence[str], *, is_live: bool = False) -> None:
+    def __init__(
+        self, kinds: Sequence[str], *, is_live: bool = False, is_lossless: bool | None = None
+    ) -> None:
         self.kinds = kinds
         self.is_live = is_live
-        self.is_lossless = not is_live
+        self.is_lossless = not is_live if is_lossless is None else is_lossless
         self.folders: set[Path] = set()
         self.n_delivered = 0
         self.n_skipped = 0
@@ -72,6 +75,17 @@ def make_pictures(folder: Path, kinds: Sequence[str]) -> Path:
         else:
             save_picture(path, picture_of(kind, i))
     return folder
+
+
+def make_video(path: Path, n_frames: int) -> Path:
+    """Frames of 64 x 48 px, each redder than the one before."""
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for i in range(n_frames):
+        bgr = np.zeros((48, 64, 3), np.uint8)
+        bgr[..., 2] = 60 * i
+        video.write(bgr)
+    video.release()
+    return path
 
 
 def read_records(out: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import threading
 from pathlib import Path
 
@@ -112,6 +113,20 @@ def test_a_bundle_that_does_not_compute_what_was_trained_is_refused(how, monkeyp
     )
     with pytest.raises(ParityError, match="does not compute what was trained"):
         how.reopen()
+
+
+def test_a_bundle_for_pictures_of_another_white_is_refused_while_a_run_goes_on(how):
+    how = dataclasses.replace(how, white_level_16bit=65535)
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        notices: list[Notice] = []
+        inspectors.note = notices.append
+        shutil.rmtree(how.path)
+        make_bundle(how.path.parent, white_level_16bit=4095)
+        settle(inspectors)
+        assert inspectors.current is first
+    (notice,) = notices
+    assert "the old one stays" in notice.text
+    assert "has white_level_16bit=4095, and pictures are read with 65535" in notice.text
 
 
 def test_a_bundle_that_was_only_touched_is_not_opened_again(how, caplog):

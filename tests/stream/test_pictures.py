@@ -58,6 +58,7 @@ def test_the_oldest_pictures_go_when_the_disk_share_is_used_up(folder):
         on_disk = sum((folder.path / name).stat().st_size for name in names(folder))
         assert on_disk == store.n_bytes <= share * 2**30
     assert "overlays/000007_7_bad.jpg" in names(folder)
+    assert store.n_overlays == sum(name.startswith("overlays/") for name in names(folder))
     assert "overlays/000000_0_bad.jpg" not in names(folder)
 
 

@@ -38,6 +38,11 @@ def test_a_camera_that_is_faster_than_the_rate_has_frames_left_out():
     assert len(frames) == 1
 
 
+def test_files_that_appear_wait_for_the_rate_as_files_do():
+    watched = MadeSource(["broken"] * 5, is_live=True, is_lossless=True)
+    assert len(read(watched, Selection(rate_per_s=100.0))) == 5
+
+
 def test_files_wait_for_the_rate():
     frames = read(MadeSource(["broken"] * 5), Selection(rate_per_s=100.0))
     starts = [frame.started_s for frame in frames]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import threading
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -14,18 +15,21 @@ from hypothesis import strategies as st
 
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import ResizeRule
+from edgeinspect.data.images import list_pictures
 from edgeinspect.errors import DataError, EngineError
 from edgeinspect.report.overlays import MAP_STEPS
 from edgeinspect.runtime.inspector import Inspector, Reason
 from edgeinspect.runtime.session import Session, open_session
-from edgeinspect.stream.frames import Delivery
+from edgeinspect.stream.frames import Delivery, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.outlets import open_outlets
 from edgeinspect.stream.pipeline import PipelineSettings
+from edgeinspect.stream.reading import Selection
 from edgeinspect.stream.records import Record
 from edgeinspect.stream.run import Run, RunSettings, RunSummary, Save, run_stream
+from edgeinspect.stream.sources import PictureSource
 from tests.bundles import make_bundle
-from tests.stream.made_frames import KINDS, MadeSource, read_records
+from tests.stream.made_frames import KINDS, MadeSource, make_pictures, read_records
 from tests.stream.made_records import HANGS_S
 
 VERDICT_OF = {"good": "OK", "bad": "NG", "wide": "OK"}  # of the others: NOT-INSPECTED
@@ -165,6 +169,24 @@ def test_a_run_with_notices_in_its_records_is_resumed(tmp_path, bundle, session)
     longer = Losing(["good"] * 5)
     run_stream(inspector, longer, tmp_path, RunSettings(resume=True))
     assert [record["seq"] for record in read_records(tmp_path)] == list(range(5))
+
+
+@given(n_first=st.integers(0, 12), every=st.integers(1, 5), n_later=st.integers(0, 5))
+def test_what_is_left_of_each_nth_file_is_what_was_not_reached(n_first, every, n_later):
+    names = [f"{place}.png" for place in range(n_first + n_later)]
+    before = names[:n_first:every]
+    recorded = Recorded(next_seq=len(before), sources=Counter(before), every=every)
+    assert [*before, *list(recorded.without(names))[::every]] == names[::every]
+
+
+def test_a_run_of_each_second_picture_is_resumed_with_the_next_of_these(tmp_path, bundle, session):
+    paths = list_pictures(make_pictures(tmp_path / "in", ["good"] * 6))
+    each_second = RunSettings(resume=True, selection=Selection(every=2))
+    for n_there in (3, 6):
+        source = PictureSource(paths[:n_there], white_level_16bit=65535)
+        run_stream(Inspector(bundle, session), source, tmp_path / "out", each_second)
+    sources = [record["source"] for record in read_records(tmp_path / "out")]
+    assert sources == [str(path) for path in paths[::2]]
 
 
 def test_after_a_session_failed_for_good_every_frame_has_its_record(tmp_path, bundle, session):

@@ -195,6 +195,13 @@ def test_beyond_loopback_a_token_is_asked_for_and_becomes_a_cookie(folder):
             assert client.get(url + "view.js").status_code == 200
 
 
+def test_a_token_file_that_is_empty_lets_nobody_in(folder):
+    (folder / "view.token").touch()
+    with open_view("0.0.0.0:0", folder) as view:
+        url = view.url.replace("0.0.0.0", "127.0.0.1")
+        assert httpx.get(url + "?token=", trust_env=False, timeout=HANGS_S).status_code == 401
+
+
 def test_the_token_may_come_from_the_environment(folder, monkeypatch):
     monkeypatch.setenv("EDGEINSPECT_VIEW_TOKEN", "known")
     with open_view("0.0.0.0:0", folder) as view:

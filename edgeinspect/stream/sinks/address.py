@@ -20,6 +20,7 @@ from edgeinspect.suggestions import suggest
 __all__ = ["LOOPBACK", "Address", "Credentials", "read_address"]
 
 LOOPBACK = "127.0.0.1"
+SHORTEST_S, LONGEST_S = 0.01, 3600.0  # for an answer
 EXAMPLE = "it looks like mqtt://broker:1883/line1"
 ENVIRONMENT = "EDGEINSPECT_SINK_"  # + USERNAME, PASSWORD, TOKEN
 
@@ -58,14 +59,30 @@ class Address:
                 what = f"the sink {self.name} has no option {option}"
                 raise ConfigError(what, hint=suggest(option, known))
 
-    def number(self, option: str, default: float) -> float:
-        """An option's value. Raises: ConfigError."""
+    def seconds(self, option: str, default: float) -> float:
+        """How long to wait, as an option says. Raises: ConfigError."""
+        return self._number(option, default, least=SHORTEST_S, most=LONGEST_S)
+
+    def whole_number(self, option: str, default: int, *, most: int) -> int:
+        """An option's value, from 0 to `most`. Raises: ConfigError."""
+        value = self._number(option, default, least=0, most=most)
+        if value != int(value):
+            raise ConfigError(f"the option {option} of the sink {self.name} is no whole number")
+        return int(value)
+
+    def _number(self, option: str, default: float, *, least: float, most: float) -> float:
         text = self.options.get(option)
         try:
-            return default if text is None else float(text)
+            value = default if text is None else float(text)
         except ValueError as error:
             what = f"the option {option} of the sink {self.name} is no number: {text}"
             raise ConfigError(what) from error
+        if not least <= value <= most:
+            raise ConfigError(
+                f"the option {option} of the sink {self.name} is {text}",
+                hint=f"it may be from {least:g} to {most:g}",
+            )
+        return value
 
     def file(self, option: str) -> Path | None:
         """A file that an option names. Raises: ConfigError if it cannot be read."""

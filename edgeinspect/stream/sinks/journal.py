@@ -6,6 +6,7 @@ nothing is written twice. The place is a small file beside it, replaced after ea
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ class Journal:
         """The next whole lines, at most `n_lines`; the place stays."""
         size = self._size()
         if size < self._offset:  # another file has taken its place
-            self._offset = 0
+            self._begin_anew()
         if size <= self._offset:
             return []
         lines: list[Line] = []
@@ -87,7 +88,16 @@ class Journal:
             offset = int(json.loads(self._place.read_text())["bytes"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0
-        return offset if offset <= self._size() else 0
+        if offset <= self._size():
+            return offset
+        self._begin_anew()
+        return 0
+
+    def _begin_anew(self) -> None:
+        """Forget the place: the file may outgrow it before anything is delivered."""
+        self._offset = 0
+        with contextlib.suppress(OSError):
+            self._place.unlink(missing_ok=True)
 
     def _size(self) -> int:
         try:

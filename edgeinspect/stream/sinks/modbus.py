@@ -19,6 +19,8 @@ A PLC that polls slower than parts come finds those it missed in 16-31.
 
 from __future__ import annotations
 
+import logging
+
 from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
@@ -33,6 +35,7 @@ __all__ = ["ModbusSink"]
 PORT = 502
 OPTIONS = ("address", "unit", "timeout-s")
 TIMEOUT_S = 3.0
+N_REGISTERS, LAST = 32, 65535
 
 
 class ModbusSink(StateSink):
@@ -42,15 +45,16 @@ class ModbusSink(StateSink):
         """Raises: ConfigError."""
         super().__init__()
         address.check_options(OPTIONS)
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs is raised as well
         self._where = f"{address.host or LOOPBACK}:{address.port or PORT}"
         self._client = ModbusTcpClient(
             address.host or LOOPBACK,
             port=address.port or PORT,
-            timeout=address.number("timeout-s", TIMEOUT_S),
+            timeout=address.seconds("timeout-s", TIMEOUT_S),
             retries=0,
         )
-        self._start = int(address.number("address", 0))
-        self._unit = int(address.number("unit", 1))
+        self._start = address.whole_number("address", 0, most=LAST - N_REGISTERS + 1)
+        self._unit = address.whole_number("unit", 1, most=255)
 
     def write(self, state: LineState) -> None:
         try:

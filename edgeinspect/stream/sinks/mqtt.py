@@ -52,7 +52,7 @@ class MqttSink(Sink):
             raise ConfigError(
                 f"the topic {self._topic} holds a wildcard", hint="name one topic, such as line1"
             )
-        self._timeout_s = address.number("timeout-s", TIMEOUT_S)
+        self._timeout_s = address.seconds("timeout-s", TIMEOUT_S)
         self._credentials = address.credentials()
         self._tls = tls_context(address) if address.scheme == "mqtts" else None
         self._client: Client | None = None

@@ -117,7 +117,7 @@ class OpcUaSink(StateSink):
         self._where = f"{address.host or LOOPBACK}:{address.port or PORT}"
         self._url = f"opc.tcp://{self._where}/{address.path}"
         self._node = _read_node(address)
-        self._timeout_s = address.number("timeout-s", TIMEOUT_S)
+        self._timeout_s = address.seconds("timeout-s", TIMEOUT_S)
         self._credentials = address.credentials()
         self._security = _read_security(address)
         self._loop: asyncio.AbstractEventLoop | None = None

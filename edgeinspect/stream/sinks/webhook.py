@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from urllib.parse import quote
 
 import httpx
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 OPTIONS = ("credentials", "ca", "certificate", "key", "timeout-s")
 TIMEOUT_S = 10.0
+LONGEST_ANSWER = 1 << 16  # bytes
 NEVER_TAKEN = (400, 413, 422)
 
 
@@ -38,6 +40,7 @@ class WebhookSink(Sink):
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, secrets in them
         self._name = address.name
         self._url = address.url
+        self._timeout_s = address.seconds("timeout-s", TIMEOUT_S)
         known = address.credentials()
         headers = {"Content-Type": "application/json", "User-Agent": "edgeinspect"}
         if known.token is not None:
@@ -48,7 +51,7 @@ class WebhookSink(Sink):
         self._client = httpx.Client(
             headers=headers,
             auth=auth,
-            timeout=address.number("timeout-s", TIMEOUT_S),
+            timeout=self._timeout_s,
             verify=tls_context(address) if address.scheme == "https" else True,
         )
         self._n_refused = 0
@@ -66,14 +69,28 @@ class WebhookSink(Sink):
 
     def _post(self, plain: PlainRecord, key: str) -> None:
         content = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode()
+        status = self._status_of(content, {"Idempotency-Key": key})
+        if status in NEVER_TAKEN:
+            self._leave_out(key, status)
+        elif not httpx.codes.is_success(status):
+            raise SinkError(f"it answers {status}")
+
+    def _status_of(self, content: bytes, headers: dict[str, str]) -> int:
+        """What a post is answered, without the words, of which there may be any number."""
         try:
-            answer = self._client.post(self._url, content=content, headers={"Idempotency-Key": key})
+            with self._client.stream("POST", self._url, content=content, headers=headers) as answer:
+                self._skim(answer)
+                return answer.status_code
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SinkError(f"nobody takes posts ({type(error).__name__})") from error
-        if answer.status_code in NEVER_TAKEN:
-            self._leave_out(key, answer.status_code)
-        elif not answer.is_success:
-            raise SinkError(f"it answers {answer.status_code}")
+
+    def _skim(self, answer: httpx.Response) -> None:
+        """Take an answer to its end, so that the connection is kept, unless it is long or slow."""
+        n_bytes, end_s = 0, time.monotonic() + self._timeout_s
+        for chunk in answer.iter_raw():
+            n_bytes += len(chunk)
+            if n_bytes > LONGEST_ANSWER or time.monotonic() > end_s:
+                return
 
     def _leave_out(self, key: str, status: int) -> None:
         self._n_refused += 1

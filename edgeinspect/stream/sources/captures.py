@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import cv2
@@ -17,6 +19,7 @@ from edgeinspect.stream.sources.live import Capture, LiveSource
 __all__ = ["SCHEMES", "is_capture", "open_capture"]
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "csi")
+OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 OPEN_MS = 10_000
 READ_MS = 5_000  # a stream that is silent for so long is lost
 
@@ -58,15 +61,44 @@ def _camera(number: int) -> Callable[[], Capture]:
 
 def _stream(url: str, name: str) -> Callable[[], Capture]:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg prints; the error says it
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fflags;nobuffer")
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_MS]
 
     def connect() -> Capture:
         hint = "look whether the address plays in another program on this machine"
-        with quiet_opencv():
+        with quiet_opencv(), _STREAM_OPTIONS.hold():
             return _checked(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits), name, hint)
 
     return connect
+
+
+class _StreamOptions:
+    """What FFmpeg is told of streams, in the environment while at least one thread opens one.
+
+    A video file that is opened with them lacks its last frame. What the user says there stays.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_holders = 0
+        self._is_ours = False
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        with self._lock:
+            if self._n_holders == 0:
+                self._is_ours = OPTIONS not in os.environ
+                os.environ.setdefault(OPTIONS, "rtsp_transport;tcp|fflags;nobuffer")
+            self._n_holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_holders -= 1
+                if self._n_holders == 0 and self._is_ours:
+                    del os.environ[OPTIONS]
+
+
+_STREAM_OPTIONS = _StreamOptions()
 
 
 def _checked(capture: object, name: str, hint: str) -> Capture:

@@ -100,6 +100,8 @@ def read_frame(path: Path, white_level_16bit: int, seq: int = 0) -> Frame:
         picture = read_picture(path, white_level_16bit=white_level_16bit)
     except ImageError as found:
         error = found
+    except ValueError:  # a name that no file can have, such as one from `find -print0`
+        error = ImageError(f"{str(path)[:80]!r} is no name of a file", hint="one a line")
     return Frame(
         seq=seq,
         source=str(path),

@@ -67,6 +67,8 @@ def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
     if path.is_dir() or (path.is_file() and not text.startswith("/dev/")):
         return _open_path(path, white_level_16bit)
     if text == "-":
+        if sys.stdin is None:
+            raise DataError("standard input is closed", hint="pipe paths into it, a line each")
         return PathsSource(sys.stdin.fileno(), white_level_16bit=white_level_16bit)
     if text.startswith("watch:"):
         return _watch(Path(text.removeprefix("watch:")), white_level_16bit)

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeinspect.errors import DataError
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
+from edgeinspect.stream.plain import printable
 
 __all__ = ["VIDEO_SUFFIXES", "VideoSource"]
 
@@ -46,15 +47,18 @@ class VideoSource:
 
     @property
     def n_frames(self) -> int | None:
-        return self._n_frames
+        return None if self._n_frames is None else max(0, self._n_frames - self._n_skipped)
 
     @property
     def folders(self) -> set[Path]:
         return {self._path.parent}
 
     def skip(self, recorded: Recorded) -> None:
-        numbers = (name.rpartition("#")[2] for name in recorded.sources)
-        self._n_skipped = max((int(n) + 1 for n in numbers if n.isdecimal()), default=0)
+        split = (name.rpartition("#") for name in recorded.sources)
+        numbers = [
+            int(n) for of, _, n in split if of == printable(str(self._path)) and n.isdecimal()
+        ]
+        self._n_skipped = max(numbers) + recorded.every if numbers else 0
 
     def frames(self, stop: threading.Event | None = None) -> Delivery:
         number = 0

@@ -2,7 +2,8 @@
 
 What lies there at the start comes first, in natural order. After that files come in the order in
 which they appear. A file is complete when its size stands still and it decodes, or has stood
-still for so long that it will not become better: then it is a frame with an error.
+still for so long that it will not become better: then it is a frame with an error. The files after
+it wait for it, but not for longer than that.
 
 A folder that goes away (a network drive, somebody who tidies up) is an outage: it is waited for.
 """
@@ -46,6 +47,7 @@ class WatchedFolder:
         self._white_level_16bit = white_level_16bit
         self._recorded = Recorded()
         self._taken: dict[Path, tuple[int, int]] = {}
+        self._growing: dict[Path, _Growing] = {}  # in the order in which they appeared
         self._next_look_s = 0.0
 
     @property
@@ -94,8 +96,8 @@ class WatchedFolder:
             # Events name files by the folder's real place; a file has one name here.
             there = (Path(name).name for change, name in changes if change is not Change.deleted)
             named = {self._folder / name for name in there}
-            if not named and time.perf_counter() >= self._next_look_s:
-                named = self._overlooked()
+            if time.perf_counter() >= self._next_look_s:
+                named |= self._overlooked()
             yield sorted(filter(is_picture, named), key=_appeared)
 
     def _await_folder(self, stop: threading.Event) -> Iterator[Notice]:
@@ -127,33 +129,72 @@ class WatchedFolder:
         return {path for path in paths if self._taken.get(path) != _stamp(path)}
 
     def _frames_of(self, paths: list[Path], stop: threading.Event) -> Delivery:
+        """Frames of files that appeared, and of those before them that have become complete."""
         for path in paths:
-            if path.name.startswith(".") or stop.is_set():
-                continue
-            frame = self._complete(path, stop)
-            if frame is not None:
-                yield frame
-
-    def _complete(self, path: Path, stop: threading.Event) -> Frame | None:
-        """The file once it is complete; None if it went away or was taken as it is."""
-        give_up_s = time.perf_counter() + PATIENCE_S
-        while True:
-            before = _stamp(path)
-            if before is None or before == self._taken.get(path):
-                return None
+            self._expect(path)
+        while self._growing and not stop.is_set():
+            yield from self._complete(stop)
+            if all(file.is_late for file in self._growing.values()):
+                return
             stop.wait(SETTLE_S)
-            if _stamp(path) != before:
-                give_up_s = time.perf_counter() + PATIENCE_S
+
+    def _expect(self, path: Path) -> None:
+        stamp = _stamp(path)
+        if stamp is not None and not path.name.startswith("."):
+            self._growing.setdefault(path, _Growing(stamp))
+
+    def _complete(self, stop: threading.Event) -> Iterator[Frame]:
+        """Frames in their order, up to a file that is not complete; a late one lets others by."""
+        for path, file in list(self._growing.items()):
+            stamp = _stamp(path)
+            if stamp is None or stamp == self._taken.get(path):
+                del self._growing[path]
                 continue
-            frame = read_frame(path, self._white_level_16bit)
-            if frame.picture is not None or time.perf_counter() > give_up_s or stop.is_set():
-                self._taken[path] = before
-                return frame
+            file.look(stamp)
+            frame = read_frame(path, self._white_level_16bit) if file.is_still else None
+            if stop.is_set():
+                return
+            if frame is not None and (frame.picture is not None or file.is_given_up):
+                del self._growing[path]
+                self._taken[path] = stamp
+                yield frame
+            elif not file.is_late:
+                return
+            elif not file.is_told:
+                file.is_told = True
+                _log.warning("%s is still being written; other files go first", path)
 
     def _mark(self, path: Path) -> None:
         stamp = _stamp(path)
         if stamp is not None:
             self._taken[path] = stamp
+
+
+class _Growing:
+    """A file that may still be written to; `look` is told its stamp now and then."""
+
+    def __init__(self, stamp: tuple[int, int]) -> None:
+        self.is_told = False
+        self._stamp = stamp
+        self._first_s = self._since_s = time.perf_counter()
+
+    def look(self, stamp: tuple[int, int]) -> None:
+        if stamp != self._stamp:
+            self._stamp, self._since_s = stamp, time.perf_counter()
+
+    @property
+    def is_still(self) -> bool:
+        return time.perf_counter() - self._since_s >= SETTLE_S
+
+    @property
+    def is_given_up(self) -> bool:
+        """It will not become better."""
+        return time.perf_counter() - self._since_s > PATIENCE_S
+
+    @property
+    def is_late(self) -> bool:
+        """Others have waited for it long enough."""
+        return time.perf_counter() - self._first_s > PATIENCE_S
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -147,10 +147,11 @@ def _token(folder: Path) -> str:
         return given
     path = folder / TOKEN_FILE
     with output_errors(path):
-        if not path.exists():
+        token = path.read_text().strip() if path.exists() else ""
+        if not token:  # a full disk may have left an empty file
+            token = secrets.token_urlsafe(16)
             path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(16) + "\n")
-        token = path.read_text().strip()
+            path.write_text(token + "\n")
     _log.info("the live page asks for the token in %s, as ?token=...", path)
     return token
 

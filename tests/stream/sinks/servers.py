@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -92,6 +93,8 @@ class WebServer:
         self.posted: list[dict[str, object]] = []
         self.headers: list[dict[str, str]] = []
         self.status: Callable[[dict[str, object]], int] = lambda plain: 204
+        self.is_talkative = False  # it answers with 64 MiB, as far as somebody reads them
+        self.n_answered_mib = 0
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> WebServer:
@@ -117,8 +120,18 @@ class WebServer:
                     outer.posted.append(plain)
                     outer.headers.append(dict(self.headers.items()))
                 self.send_response(status)
+                if outer.is_talkative:
+                    self._answer_at_length()
+                    return
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+
+            def _answer_at_length(self) -> None:
+                self.close_connection = True
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    for _ in range(64):
+                        outer.n_answered_mib += self.wfile.write(bytes(1 << 20)) >> 20
 
             def log_message(self, *words: object) -> None: ...
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 
 import pytest
 from pymodbus.client import ModbusTcpClient
@@ -78,3 +79,21 @@ def test_a_plc_that_was_away_gets_the_counters_of_all_parts(opened, plc, caplog)
         assert plc.registers()[16:] == [2] * 16
     assert "no PLC answers" in caplog.text or "does not answer" in caplog.text
     assert "is back after" in caplog.text
+
+
+def test_a_plc_that_does_not_answer_is_told_by_us_alone(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        url = f"modbus://127.0.0.1:{port}#timeout-s=0.05"
+        heard: list[logging.LogRecord] = []
+        handler = logging.Handler()
+        handler.emit = heard.append  # type: ignore[method-assign]
+        logging.getLogger("pymodbus").addHandler(handler)
+        try:
+            with open_sinks(
+                [url], folder=tmp_path, about=ABOUT, patience=QUICK, drain_s=0.0
+            ) as all:
+                wait_until(lambda: all.states()[0].is_away)
+        finally:
+            logging.getLogger("pymodbus").removeHandler(handler)
+    assert heard == []

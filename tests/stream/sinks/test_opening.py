@@ -16,6 +16,7 @@ import pytest
 from edgeinspect.errors import ConfigError, MissingPackageError, SinkError
 from edgeinspect.stream.sinks import Notice, NoticeKind, PlainRecord, Sink, Sinks, open_sinks
 from edgeinspect.stream.sinks import opening as opening_module
+from edgeinspect.stream.sinks.journal import Journal
 from edgeinspect.stream.sinks.opening import open_sink
 from edgeinspect.stream.sinks.runners import Patience
 from edgeinspect.writing import LineFile
@@ -232,3 +233,30 @@ def test_a_durable_sink_gets_what_comes_after_the_records_were_removed(opened, t
         (tmp_path / "records.jsonl").unlink()
         put(sinks, tmp_path, 2, start=5)
     assert sink.seqs == list(range(7))
+
+
+def test_a_place_in_a_file_that_is_gone_is_not_taken_for_one_in_the_next(tmp_path):
+    records, place = tmp_path / "records.jsonl", tmp_path / "sinks" / "mqtt.json"
+    written(tmp_path, 3)
+    journal = Journal(records, place)
+    journal.commit(journal.read(2))
+    records.unlink()
+    assert Journal(records, place).read(1) == []  # and its sink is away all the time
+    written(tmp_path, 3)
+    assert [line.record["seq"] for line in Journal(records, place).read(9)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "modbus://plc#address=nan",
+        "modbus://plc#address=65505",
+        "modbus://plc#address=1.5",
+        "modbus://plc#unit=-1",
+        "mqtt://broker/line#timeout-s=0",
+        "http://host/hook#timeout-s=inf",
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused(url):
+    with pytest.raises(ConfigError, match=r"the option \S+ of the sink \S+ is "):
+        open_sink(url)

@@ -76,6 +76,14 @@ def test_a_server_in_trouble_gets_the_same_record_again(opened, server, tmp_path
     assert seqs(server) == [0, 1]
 
 
+def test_a_long_answer_is_not_read_to_its_end(opened, server, tmp_path):
+    server.is_talkative, server.status = True, lambda plain: 200
+    with opened() as sinks:
+        put(sinks, tmp_path, 3)
+    assert seqs(server) == [0, 1, 2]
+    assert server.n_answered_mib < 3 * 32
+
+
 def test_a_record_that_is_refused_does_not_block_the_next(opened, server, tmp_path, caplog):
     server.status = lambda plain: 422 if plain.get("seq") == 1 else 204
     with opened() as sinks:

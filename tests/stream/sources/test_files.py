@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -9,20 +10,11 @@ import numpy as np
 import pytest
 
 from edgeinspect.errors import DataError
+from edgeinspect.stream.frames import Recorded
 from edgeinspect.stream.sources import VideoSource, open_source
+from edgeinspect.stream.sources.files import read_frame
 from tests.bundles import good_picture
-from tests.stream.made_frames import make_pictures
-
-
-def make_video(path: Path, n_frames: int) -> Path:
-    """Frames of 64 x 48 px, each redder than the one before."""
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
-    for i in range(n_frames):
-        bgr = np.zeros((48, 64, 3), np.uint8)
-        bgr[..., 2] = 60 * i
-        video.write(bgr)
-    video.release()
-    return path
+from tests.stream.made_frames import make_pictures, make_video
 
 
 def names(text: str | Path) -> list[str]:
@@ -57,6 +49,11 @@ def test_a_broken_picture_is_a_frame_with_its_error(tmp_path):
     assert [frame.seq for frame in frames] == [0, 1, 2]
 
 
+def test_a_name_that_no_file_can_have_is_a_frame_with_an_error():
+    frame = read_frame(Path("a.png\0b.png"), 65535)
+    assert "'a.png\\x00b.png' is no name of a file" in str(frame.error)
+
+
 def test_a_video_delivers_its_frames_in_rgb(tmp_path):
     source = open_source(str(make_video(tmp_path / "clip.avi", 4)))
     assert source.n_frames == 4
@@ -65,6 +62,30 @@ def test_a_video_delivers_its_frames_in_rgb(tmp_path):
     reds = [f.picture[..., 0].mean() for f in frames if f.picture is not None]
     assert reds == pytest.approx([0, 60, 120, 180], abs=5)
     assert all(f.picture[..., 2].mean() < 10 for f in frames if f.picture is not None)
+
+
+def left_of(video: Path, recorded: Recorded) -> tuple[int | None, list[str]]:
+    source = VideoSource(video)
+    source.skip(recorded)
+    return source.n_frames, [Path(frame.source).name for frame in source.frames()]
+
+
+def test_a_video_goes_on_behind_the_last_frame_that_has_a_record(tmp_path):
+    clip = make_video(tmp_path / "clip.avi", 4)
+    recorded = Recorded(next_seq=2, sources=Counter([f"{clip}#0", f"{clip}#1"]))
+    assert left_of(clip, recorded) == (2, ["clip.avi#2", "clip.avi#3"])
+
+
+def test_records_of_another_video_leave_no_frame_out(tmp_path):
+    clip = make_video(tmp_path / "clip.avi", 2)
+    recorded = Recorded(next_seq=1, sources=Counter([f"{tmp_path}/other.avi#0"]))
+    assert left_of(clip, recorded) == (2, ["clip.avi#0", "clip.avi#1"])
+
+
+def test_a_video_of_which_each_nth_frame_is_taken_goes_on_with_the_next_of_these(tmp_path):
+    clip = make_video(tmp_path / "clip.avi", 5)
+    recorded = Recorded(next_seq=1, sources=Counter([f"{clip}#0"]), every=2)
+    assert left_of(clip, recorded) == (3, [f"clip.avi#{i}" for i in (2, 3, 4)])
 
 
 def test_a_file_that_only_claims_to_be_a_video_is_refused(tmp_path, capfd):

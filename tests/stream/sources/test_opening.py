@@ -13,7 +13,7 @@ from edgeinspect.stream.frames import Recorded
 from edgeinspect.stream.sources import SourceContext, open_source, open_sources
 from edgeinspect.stream.sources.captures import is_capture
 from edgeinspect.stream.sources.files import PathsSource
-from tests.stream.made_frames import MadeSource, make_pictures
+from tests.stream.made_frames import MadeSource, make_pictures, make_video
 
 
 def test_sources_have_the_names_that_they_are_given_else_their_place(tmp_path):
@@ -33,6 +33,19 @@ def test_a_path_with_an_equals_sign_is_that_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_pictures(tmp_path / "lot=7", ["good"])
     assert list(open_sources(["lot=7"])) == [None]
+
+
+def test_paths_on_a_standard_input_that_is_closed_are_an_error(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(DataError, match="standard input is closed"):
+        open_source("-")
+
+
+def test_a_video_beside_a_network_stream_has_all_its_frames(tmp_path):
+    clip = make_video(tmp_path / "clip.avi", 4)
+    with pytest.raises(DataError, match="cannot be opened"):
+        open_source("http://127.0.0.1:1/line")
+    assert len(list(open_source(str(clip)).frames())) == 4
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,58 @@ def test_a_file_that_never_becomes_a_picture_is_a_frame_with_its_error(tmp_path,
         assert following(delivery) == "half.png without picture"
 
 
+@contextmanager
+def rewriting(path: Path) -> Iterator[None]:
+    """Another program that goes on writing a file, which is no picture before its end."""
+    is_over = threading.Event()
+
+    def rewrite() -> None:
+        while not is_over.wait(0.005):
+            with path.open("ab") as file:
+                file.write(b"half")
+
+    path.write_bytes(png(0)[:100])
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        writer.join()
+
+
+def test_a_file_that_never_stands_still_does_not_hold_up_others(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(watching_module, "PATIENCE_S", 0.2)
+    with rewriting(tmp_path / "a_preview.png"), watching(tmp_path) as delivery:
+        (tmp_path / "part1.png").write_bytes(png(1))
+        assert following(delivery) == "part1.png"
+        (tmp_path / "part2.png").write_bytes(png(2))
+        assert following(delivery) == "part2.png"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'a_preview.png'} is still being written; other files go first"
+    ]
+
+
+def test_a_file_that_no_event_told_of_is_found_though_events_go_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(watching_module, "PATIENCE_S", 0.2)
+    (tmp_path / "first.png").write_bytes(png(0))
+    with watching(tmp_path) as delivery:
+        assert following(delivery) == "first.png"
+        (tmp_path / "unseen.png").write_bytes(png(1))  # before the watch begins
+        with rewriting(tmp_path / "z_preview.png"):
+            assert following(delivery) == "unseen.png"
+
+
+def test_files_that_appear_together_settle_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(watching_module, "SETTLE_S", 0.5)
+    folder = make_pictures(tmp_path / "in", ["good"] * 8)
+    with watching(folder) as delivery:
+        start_s = time.perf_counter()
+        names = [following(delivery) for _ in range(8)]
+        assert time.perf_counter() - start_s < 8 * 0.5
+    assert names == [f"00{i}_good.png" for i in range(8)]
+
+
 def test_a_name_that_is_used_again_is_a_new_picture(tmp_path):
     path = tmp_path / "last.png"
     path.write_bytes(png(0))
