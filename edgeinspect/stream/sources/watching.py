@@ -6,6 +6,7 @@ still for so long that it will not become better: then it is a frame with an err
 it wait for it, but not for longer than that.
 
 A folder that goes away (a network drive, somebody who tidies up) is an outage: it is waited for.
+Folders inside it are not looked into, and that is said: a camera program may begin one each day.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class WatchedFolder:
         self._recorded = Recorded()
         self._taken: dict[Path, tuple[int, int]] = {}
         self._growing: dict[Path, _Growing] = {}  # in the order in which they appeared
+        self._inner: set[Path] = set()  # folders inside, once they were told of
         self._next_look_s = 0.0
 
     @property
@@ -67,7 +69,9 @@ class WatchedFolder:
 
     def _there(self) -> list[Path]:
         """Files without record that lie in the folder at the start."""
-        paths = sorted(filter(is_picture, self._folder.iterdir()), key=natural_key)
+        found = set(self._folder.iterdir())
+        self._tell_of_folders(found)
+        paths = sorted(filter(is_picture, found), key=natural_key)
         left = [Path(name) for name in self._recorded.without(map(str, paths))]
         for path in set(paths) - set(left):
             self._mark(path)
@@ -126,7 +130,17 @@ class WatchedFolder:
             _log.debug("%s cannot be looked at: %s", self._folder, error)
             return set()
         self._taken = {path: stamp for path, stamp in self._taken.items() if path in paths}
-        return {path for path in paths if self._taken.get(path) != _stamp(path)}
+        new = {path for path in paths if self._taken.get(path) != _stamp(path)}
+        self._tell_of_folders(new)
+        return new
+
+    def _tell_of_folders(self, paths: set[Path]) -> None:
+        for path in sorted(paths - self._inner):
+            if path.is_dir() and not path.name.startswith("."):
+                self._inner.add(path)
+                _log.warning(
+                    "%s is a folder inside the watched one: pictures in it are not inspected", path
+                )
 
     def _frames_of(self, paths: list[Path], stop: threading.Event) -> Delivery:
         """Frames of files that appeared, and of those before them that have become complete."""

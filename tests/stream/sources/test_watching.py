@@ -56,6 +56,20 @@ def test_what_lies_there_comes_first_then_what_appears(tmp_path):
         assert following(delivery) == "late.png"
 
 
+def test_of_folders_inside_it_is_said_once_that_nobody_looks_there(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(watching_module, "LOOK_S", 0.0)
+    folder = make_pictures(tmp_path / "in", ["good"])
+    (folder / "monday").mkdir()
+    with watching(folder) as delivery:
+        following(delivery)
+        (folder / "tuesday").mkdir()
+        for n in range(3):
+            (folder / f"late{n}.png").write_bytes(png(n))
+            following(delivery)
+    told = [r.getMessage() for r in caplog.records if "not inspected" in r.getMessage()]
+    assert [Path(text.split(" is a folder")[0]).name for text in told] == ["monday", "tuesday"]
+
+
 def test_a_file_that_is_written_slowly_is_taken_when_it_is_complete(tmp_path, monkeypatch):
     data, tries = png(0), []
     monkeypatch.setattr(watching_module, "PATIENCE_S", HANGS_S)
