@@ -34,6 +34,7 @@ from edgeinspect.calibration.thresholds import check_rate, fit_threshold
 from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.config import Normalisation, Rule
 from edgeinspect.constants import Calibration, RuleConstants, one_hot
+from edgeinspect.data.copies import distinct_pictures
 from edgeinspect.data.images import file_sha256, list_sha256
 from edgeinspect.data.populations import find_populations
 from edgeinspect.errors import CalibrationError
@@ -88,6 +89,8 @@ def calibrate(
 ) -> Calibration:
     """Give a bundle its constants and threshold, from good pictures in the order they were taken.
 
+    Of files with the same content the first counts: a copy is no further part.
+
     Args:
         false_reject_rate: share of good parts that may be called NG.
         rule: of the verdict; None is `peak`.
@@ -111,7 +114,7 @@ def calibrate(
     bundle = read_bundle(bundle_path)
     _check_schema(bundle)
     paths = untrained_pictures(
-        good,
+        distinct_pictures(good),
         bundle.manifest.provenance,
         allow=allow_training_pictures,
         skip=skip_training_pictures,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,8 @@ from edgeinspect.calibration.thresholds import check_rate, smallest_supported_ra
 from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.constants import Calibration
 from edgeinspect.data.appearance import Appearance
-from edgeinspect.data.images import file_sha256, guess_white_level, read_picture
+from edgeinspect.data.copies import distinct_pictures
+from edgeinspect.data.images import guess_white_level, read_picture
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import survey_pictures
 from edgeinspect.data.populations import find_populations
@@ -192,7 +193,7 @@ def split_good(paths: list[Path], holdout: float) -> Split:
 
     Of files with the same content the first counts, so that none has two uses under two names.
     """
-    readable = _distinct(survey_pictures(paths).paths)
+    readable = distinct_pictures(survey_pictures(paths).paths)
     if len(readable) < FEWEST_PICTURES:
         raise DataError(
             f"{len(readable)} good pictures can be read, and fit divides them among training,"
@@ -202,15 +203,6 @@ def split_good(paths: list[Path], holdout: float) -> Split:
     rest, calibration = split_neighbours(readable, CALIBRATION_SHARE)
     training, selection = split_neighbours(rest, holdout)
     return Split(training=training, selection=selection, calibration=calibration)
-
-
-def _distinct(paths: Sequence[Path]) -> list[Path]:
-    first: dict[str, Path] = {}
-    copies = [path for path in paths if first.setdefault(file_sha256(path), path) != path]
-    if copies:
-        told = "%d of the pictures are copies of others and left out (%s is one)"
-        _log.warning(told, len(copies), copies[0])
-    return list(first.values())
 
 
 def try_detection(

@@ -272,3 +272,12 @@ def test_progress_ends_where_it_said(bundle: Path, tmp_path: Path) -> None:
 
     calibrated(bundle, save_good(tmp_path / "good"), on_progress=note)
     assert seen == {"error maps": (N, N), "cross-fitting": (N, N)}
+
+
+def test_copies_of_a_picture_are_no_further_parts(bundle: Path, tmp_path: Path) -> None:
+    good = save_good(tmp_path / "good", n=12)
+    copies = [path.with_name(f"copy_of_{path.name}") for path in good]
+    for path, copy in zip(good, copies, strict=True):
+        shutil.copyfile(path, copy)
+    with pytest.raises(CalibrationError, match="12 good pictures cannot support"):
+        calibrated(bundle, [*good, *copies])

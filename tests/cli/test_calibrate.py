@@ -148,3 +148,11 @@ def test_an_unknown_rule_is_refused_with_those_there_are(bundle: Path, good: Pat
     result = run(bundle, good, "--rule", "best")
     assert result.exit_code == 2
     assert "mahalanobis" in result.stderr
+
+
+def test_copies_are_told_apart_from_training_pictures(bundle: Path, good: Path) -> None:
+    (good / "again.png").write_bytes((good / "3.png").read_bytes())
+    result = run(bundle, good, "--false-reject-rate", 0.05)
+    assert "the scores of 20 good pictures" in result.stdout
+    assert "copies of others    1 pictures, left out" in result.stdout
+    assert "trained the model" not in result.stdout

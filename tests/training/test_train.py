@@ -322,3 +322,12 @@ def test_two_processes_train_as_one(good, tmp_path):
     weights = [name for name in one if name.startswith("generator")]
     for name in weights:
         assert torch.allclose(one[name], two[name], atol=1e-4), name
+
+
+def test_a_picture_whose_name_is_no_utf8_is_found_again(tmp_path):
+    good = write_good(tmp_path / "good")
+    first = min(good.iterdir())
+    first.rename(first.with_name(os.fsdecode(b"part_\xff.png")))
+    train(good, tmp_path / "run", small_config(), Duration(steps=1), device="cpu")
+    run = RunFolder.open(tmp_path / "run")
+    assert {*run.training_paths(), *run.holdout_paths()} == set(good.iterdir())
