@@ -281,3 +281,24 @@ def test_copies_of_a_picture_are_no_further_parts(bundle: Path, tmp_path: Path) 
         shutil.copyfile(path, copy)
     with pytest.raises(CalibrationError, match="12 good pictures cannot support"):
         calibrated(bundle, [*good, *copies])
+
+
+def test_a_threshold_of_training_pictures_says_that_it_is_too_low(
+    bundle: Path, tmp_path: Path
+) -> None:
+    good = save_good(tmp_path / "good")
+    note_training(bundle, good[:5])
+    (warning,) = calibrated(bundle, good, allow_training_pictures=True).warnings
+    assert "5 of the 24 good pictures trained the model: the threshold is too low" in warning
+
+
+@pytest.mark.parametrize(("mean", "is_told"), [(0.45, False), (0.03, True), (0.97, True)])
+def test_pictures_of_another_exposure_than_those_that_trained_are_told(
+    bundle: Path, tmp_path: Path, mean: float, is_told: bool
+) -> None:
+    manifest = read_manifest(bundle)
+    provenance = {"mean": mean, "spread": 0.1}
+    after = dataclasses.replace(manifest, provenance=provenance)
+    (bundle / MANIFEST).write_bytes(after.to_bytes())
+    warnings = calibrated(bundle, save_good(tmp_path / "good")).warnings
+    assert ["is it the same part, exposure" in told for told in warnings] == [True] * is_told
