@@ -30,7 +30,7 @@ from edgeinspect.data.populations import find_populations
 from edgeinspect.data.splits import split_neighbours
 from edgeinspect.data.synthetic.pasting import FAINTEST, PER_SEVERITY, paste_defect
 from edgeinspect.doctor import read_machine
-from edgeinspect.errors import DataError
+from edgeinspect.errors import DataError, OutputError
 from edgeinspect.export import export_run
 from edgeinspect.runtime.inspector import Inspector, Verdict, open_inspector
 from edgeinspect.training.checkpoint import TrainingState
@@ -123,11 +123,12 @@ def fit(
         `calibrate` raise. The bundle is there only if all went well.
     """
     check_target(bundle, force=force)  # before minutes are spent
+    _refuse_inside(run, bundle)
     split = split_good(find_good(good_dir), config.optimiser.holdout)
     rate = false_reject_rate
     if rate is None:
         rate = max(USUAL_RATE, smallest_supported_rate(len(split.calibration)))
-    check_rate(len(split.calibration), rate)
+    check_rate(len(split.calibration), rate, share=CALIBRATION_SHARE)
     if on_split is not None:
         on_split(split)
     warnings = _warnings(split)
@@ -147,6 +148,15 @@ def fit(
     with open_inspector(bundle) as inspector:
         trials = try_detection(inspector, split.selection, seed=seed)
     return Fit(split=split, training=state, calibration=calibration, trials=trials)
+
+
+def _refuse_inside(run: Path, bundle: Path) -> None:
+    """The bundle takes the place of what stands there at the end: the run must not."""
+    if bundle.resolve() in (run.resolve(), *run.resolve().parents):
+        raise OutputError(
+            f"the bundle {bundle} would take the place of its training run {run}",
+            hint="name another bundle, such as part.bundle, or another --run",
+        )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.errors import ConfigError, TrainingError, first_line
@@ -146,7 +147,7 @@ def _launch(config: RunConfig, device: str) -> Fabric:
             precision=precision,  # type: ignore[arg-type] # Fabric checks the word itself
         )
         fabric.launch()
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, ImportError, MisconfigurationException) as error:
         raise ConfigError(
             f"device {device} with precision {precision} cannot be used: {first_line(error)}",
             hint="use --device cpu, or see: edgeinspect doctor",

@@ -331,3 +331,12 @@ def test_a_picture_whose_name_is_no_utf8_is_found_again(tmp_path):
     train(good, tmp_path / "run", small_config(), Duration(steps=1), device="cpu")
     run = RunFolder.open(tmp_path / "run")
     assert {*run.training_paths(), *run.holdout_paths()} == set(good.iterdir())
+
+
+@pytest.mark.parametrize("device", ["tpu", "mps"])
+def test_a_device_of_another_kind_of_machine_is_one_line(good, tmp_path, device):
+    with pytest.raises(ConfigError, match=f"device {device} with precision 32-true cannot be used"):
+        train(
+            good, tmp_path / "run", small_config(precision="32-true"), Duration(steps=1),
+            device=device,
+        )  # fmt: skip
