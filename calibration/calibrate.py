@@ -9,10 +9,8 @@ The graph is never touched and torch is not needed. `edgeinspect calibrate` is t
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,6 +22,7 @@ from edgeinspect.calibration.candidates import (
     prefer_normalisation,
 )
 from edgeinspect.calibration.crossfit import CrossFit, PartScores, crossfit, folds_of, sum_maps
+from edgeinspect.calibration.doubts import find_doubts
 from edgeinspect.calibration.good_maps import (
     GoodMaps,
     MapCache,
@@ -33,12 +32,11 @@ from edgeinspect.calibration.good_maps import (
 from edgeinspect.calibration.normalisation import MapSums, block_sides_px, map_constants
 from edgeinspect.calibration.selection import Selection, Selector, select_candidate
 from edgeinspect.calibration.thresholds import check_rate, fit_threshold
-from edgeinspect.calibration.training_pictures import count_trained, untrained_pictures
+from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.config import Normalisation, Rule
 from edgeinspect.constants import Calibration, RuleConstants, one_hot
 from edgeinspect.data.copies import distinct_pictures
 from edgeinspect.data.images import file_sha256, list_sha256
-from edgeinspect.data.populations import find_populations
 from edgeinspect.errors import CalibrationError
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.session import MapSession, open_maps
@@ -271,7 +269,9 @@ class _Steps:
             selection=None if selection is None else selection.to_dict(),
             tile_places=places if how is Normalisation.PIXEL else None,
             good_sha256=list_sha256(digests),
-            warnings=tuple(_warnings(good, digests, self.bundle.manifest.provenance)),
+            warnings=tuple(
+                find_doubts(good, digests, scores.score, self.bundle.manifest.provenance)
+            ),
             good_appearance=np.array([p.appearance.as_row() for p in good.pictures], np.float64),
         )
 
@@ -295,48 +295,3 @@ class _Steps:
             precision=rest.precision,
             rule=rest.rule,
         )
-
-
-def _warnings(good: GoodMaps, digests: list[str], provenance: Mapping[str, Any]) -> Iterator[str]:
-    """What is doubtful about the pictures; each sentence is logged as well."""
-    for warning in (
-        _about_trained(digests, provenance),
-        _about_brightness(good, provenance),
-        _about_populations(good),
-    ):
-        if warning is not None:
-            _log.warning("%s", warning)
-            yield warning
-
-
-def _about_trained(digests: list[str], provenance: Mapping[str, Any]) -> str | None:
-    n_trained = count_trained(digests, provenance)
-    if not n_trained:
-        return None
-    return (
-        f"{n_trained} of the {len(digests)} good pictures trained the model: the threshold is too"
-        " low, and more good parts than asked for are rejected"
-    )
-
-
-def _about_brightness(good: GoodMaps, provenance: Mapping[str, Any]) -> str | None:
-    """Grey levels further from those of training than pixels of one part are from each other."""
-    trained, spread = provenance.get("mean"), provenance.get("spread")
-    if trained is None or spread is None:
-        return None
-    mean = float(np.mean([picture.appearance.mean for picture in good.pictures])) / 255
-    if abs(mean - trained) <= spread:
-        return None
-    return (
-        f"the good pictures have a mean grey level of {255 * mean:.1f}, those that trained"
-        f" {255 * trained:.1f} of 255: is it the same part, exposure and camera depth? train again"
-        " on pictures as they come from the line"
-    )
-
-
-def _about_populations(good: GoodMaps) -> str | None:
-    groups = find_populations([picture.appearance for picture in good.pictures])
-    if groups is None:
-        return None
-    told = groups.tell([picture.path.name for picture in good.pictures])
-    return f"{told}: a threshold of both holds for neither alone; calibrate on one lot and light"

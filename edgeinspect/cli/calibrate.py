@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate"]
 
+N_HIGHEST = 3
+
 
 def calibrate(
     bundle: Annotated[Path, typer.Argument(help="The bundle to calibrate.")],
@@ -159,6 +161,10 @@ def _result(
         "false_reject_rate": threshold.false_reject_rate,
         "false_reject_rate_interval": list(threshold.rate_interval),
         "median_good_score": float(np.median(calibration.good_scores)),
+        "highest_good": [
+            {"picture": calibration.good_names[i], "score": float(calibration.good_scores[i])}
+            for i in np.argsort(-calibration.good_scores)[:N_HIGHEST]
+        ],
         "rule": calibration.rule.value,
         "normalisation": calibration.normalisation.value,
         "measures": list(calibration.measures),
@@ -188,6 +194,8 @@ def _lines(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     how = {"empirical": "a quantile of", "tail": "a tail fitted to"}[result["method"]]
     yield "from", f"{how} the scores of {result['n_good']} good pictures"
     yield "their median", f"{result['median_good_score']:.3f}"
+    highest = (f"{one['score']:.3f} ({one['picture']})" for one in result["highest_good"])
+    yield "the highest", f"{', '.join(highest)}: look whether these are good parts"
     rate = percent(result["false_reject_rate"])
     interval = percent_range(result["false_reject_rate_interval"])
     yield "false rejects", f"{rate} of good parts (95 %: {interval})"

@@ -302,3 +302,11 @@ def test_pictures_of_another_exposure_than_those_that_trained_are_told(
     (bundle / MANIFEST).write_bytes(after.to_bytes())
     warnings = calibrated(bundle, save_good(tmp_path / "good")).warnings
     assert ["is it the same part, exposure" in told for told in warnings] == [True] * is_told
+
+
+def test_a_defect_among_the_good_pictures_is_told_by_name(bundle: Path, tmp_path: Path) -> None:
+    good = save_good(tmp_path / "good")
+    assert calibrated(bundle, good).warnings == ()
+    save_picture(good[7], bad_picture(0))
+    (warning,) = calibrated(bundle, good).warnings
+    assert "1 of the 24 good pictures score far above the others (part_07.png " in warning

@@ -45,6 +45,7 @@ def test_the_result_names_threshold_rate_and_rule(bundle: Path, good: Path) -> N
     assert f"threshold           {threshold.value:.3f} (95 %: " in result.stdout
     assert "a quantile of the scores of 20 good pictures" in result.stdout
     assert "5 % of good parts (95 %: " in result.stdout
+    assert ": look whether these are good parts" in result.stdout
     assert "peak of l1, ssim, msgms" in result.stdout
     assert f"next: edgeinspect run {bundle}" in result.stdout
 
