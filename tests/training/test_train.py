@@ -340,3 +340,12 @@ def test_a_device_of_another_kind_of_machine_is_one_line(good, tmp_path, device)
             good, tmp_path / "run", small_config(precision="32-true"), Duration(steps=1),
             device=device,
         )  # fmt: skip
+
+
+def test_a_run_that_was_stopped_says_how_far_it_came(good, tmp_path, caplog):
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(good, out, small_config(), Duration(steps=STEPS), device="cpu", on_step=stop_at(3))
+    _, _, provenance = load_generator(out)
+    assert (provenance["n_steps_done"], provenance["n_steps"]) == (4, STEPS)
+    assert f"run {out} stopped at step 4 of {STEPS}; go on with: " in caplog.text
