@@ -30,7 +30,7 @@ from edgeinspect.data.populations import find_populations
 from edgeinspect.data.splits import split_neighbours
 from edgeinspect.data.synthetic.pasting import FAINTEST, PER_SEVERITY, paste_defect
 from edgeinspect.doctor import read_machine
-from edgeinspect.errors import DataError, OutputError
+from edgeinspect.errors import ConfigError, DataError, OutputError
 from edgeinspect.export import export_run
 from edgeinspect.runtime.inspector import Inspector, Verdict, open_inspector
 from edgeinspect.training.checkpoint import TrainingState
@@ -124,6 +124,11 @@ def fit(
     """
     check_target(bundle, force=force)  # before minutes are spent
     _refuse_inside(run, bundle)
+    if not config.optimiser.holdout:
+        raise ConfigError(
+            "with holdout=0 no picture selects the checkpoint, and none shows what is found",
+            hint="set holdout above 0, or run train, export and calibrate one by one",
+        )
     split = split_good(find_good(good_dir), config.optimiser.holdout)
     rate = false_reject_rate
     if rate is None:

@@ -280,3 +280,11 @@ def test_a_run_that_the_bundle_would_replace_is_refused(good, tmp_path, run):
             device="cpu",
         )  # fmt: skip
     assert not (tmp_path / "part").exists()
+
+
+def test_a_fit_without_pictures_that_select_is_refused(good, tmp_path):
+    with pytest.raises(ConfigError, match="with holdout=0 no picture selects the checkpoint"):
+        fit(
+            good, tmp_path / "part.bundle", tmp_path / "run",
+            small_config(**{**LOSSES, "holdout": "0"}), Duration(steps=1), device="cpu",
+        )  # fmt: skip
