@@ -37,7 +37,7 @@ from edgeinspect.config import Normalisation, Rule
 from edgeinspect.constants import Calibration, RuleConstants, one_hot
 from edgeinspect.data.copies import distinct_pictures
 from edgeinspect.data.images import file_sha256, list_sha256
-from edgeinspect.errors import CalibrationError
+from edgeinspect.errors import BundleError, CalibrationError
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.session import MapSession, open_maps
 
@@ -174,6 +174,7 @@ class _Steps:
             on_skipped=on_skipped,
         )
         check_count(len(good), self.request.rate)
+        self._check_measures(cache)
         places = self._places(good)
         normalisations = self._normalisations()
         if Normalisation.PIXEL not in normalisations:
@@ -192,6 +193,16 @@ class _Steps:
         return self._assemble(
             good, totals, places, fits[candidate.normalisation], candidate, selection
         )
+
+    def _check_measures(self, cache: MapCache) -> None:
+        """The manifest's settings have no hash; what they name must be what the graph gives."""
+        named = [measure.value for measure in self.bundle.config.scoring.measures]
+        if cache.shape[0] != len(named):
+            raise BundleError(
+                f"the manifest of {self.bundle.path} names the measures {', '.join(named)}, and the"
+                f" graph gives {cache.shape[0]}: it was edited",
+                hint="export it again, with --set scoring.measures",
+            )
 
     @property
     def _block_sides(self) -> tuple[int, ...]:

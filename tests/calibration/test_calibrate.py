@@ -310,3 +310,12 @@ def test_a_defect_among_the_good_pictures_is_told_by_name(bundle: Path, tmp_path
     save_picture(good[7], bad_picture(0))
     (warning,) = calibrated(bundle, good).warnings
     assert "1 of the 24 good pictures score far above the others (part_07.png " in warning
+
+
+def test_measures_that_the_graph_does_not_give_are_refused(bundle: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(bundle)
+    scoring = {**manifest.config["scoring"], "measures": ["l1"]}
+    config = {**manifest.config, "scoring": scoring}
+    (bundle / MANIFEST).write_bytes(dataclasses.replace(manifest, config=config).to_bytes())
+    with pytest.raises(BundleError, match="names the measures l1, and the graph gives 3"):
+        calibrated(bundle, save_good(tmp_path / "good"))
