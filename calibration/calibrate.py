@@ -22,6 +22,7 @@ from edgeinspect.calibration.candidates import (
     prefer_normalisation,
 )
 from edgeinspect.calibration.crossfit import CrossFit, PartScores, crossfit, folds_of, sum_maps
+from edgeinspect.calibration.doubts import find_doubts
 from edgeinspect.calibration.good_maps import (
     GoodMaps,
     MapCache,
@@ -34,9 +35,9 @@ from edgeinspect.calibration.thresholds import check_rate, fit_threshold
 from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.config import Normalisation, Rule
 from edgeinspect.constants import Calibration, RuleConstants, one_hot
+from edgeinspect.data.copies import distinct_pictures
 from edgeinspect.data.images import file_sha256, list_sha256
-from edgeinspect.data.populations import find_populations
-from edgeinspect.errors import CalibrationError
+from edgeinspect.errors import BundleError, CalibrationError
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.session import MapSession, open_maps
 
@@ -88,6 +89,8 @@ def calibrate(
 ) -> Calibration:
     """Give a bundle its constants and threshold, from good pictures in the order they were taken.
 
+    Of files with the same content the first counts: a copy is no further part.
+
     Args:
         false_reject_rate: share of good parts that may be called NG.
         rule: of the verdict; None is `peak`.
@@ -111,7 +114,7 @@ def calibrate(
     bundle = read_bundle(bundle_path)
     _check_schema(bundle)
     paths = untrained_pictures(
-        good,
+        distinct_pictures(good),
         bundle.manifest.provenance,
         allow=allow_training_pictures,
         skip=skip_training_pictures,
@@ -171,6 +174,7 @@ class _Steps:
             on_skipped=on_skipped,
         )
         check_count(len(good), self.request.rate)
+        self._check_measures(cache)
         places = self._places(good)
         normalisations = self._normalisations()
         if Normalisation.PIXEL not in normalisations:
@@ -189,6 +193,16 @@ class _Steps:
         return self._assemble(
             good, totals, places, fits[candidate.normalisation], candidate, selection
         )
+
+    def _check_measures(self, cache: MapCache) -> None:
+        """The manifest's settings have no hash; what they name must be what the graph gives."""
+        named = [measure.value for measure in self.bundle.config.scoring.measures]
+        if cache.shape[0] != len(named):
+            raise BundleError(
+                f"the manifest of {self.bundle.path} names the measures {', '.join(named)}, and the"
+                f" graph gives {cache.shape[0]}: it was edited",
+                hint="export it again, with --set scoring.measures",
+            )
 
     @property
     def _block_sides(self) -> tuple[int, ...]:
@@ -250,6 +264,7 @@ class _Steps:
         """Threshold from cross-fitted scores, constants from all pictures."""
         scores = self._part_scores(fit, candidate)
         how = candidate.normalisation
+        digests = [file_sha256(picture.path) for picture in good.pictures]
         return Calibration(
             constants=self._constants(totals, fit, candidate),
             threshold=fit_threshold(
@@ -264,8 +279,10 @@ class _Steps:
             good_names=tuple(picture.path.name for picture in good.pictures),
             selection=None if selection is None else selection.to_dict(),
             tile_places=places if how is Normalisation.PIXEL else None,
-            good_sha256=list_sha256(file_sha256(picture.path) for picture in good.pictures),
-            warnings=_warnings(good),
+            good_sha256=list_sha256(digests),
+            warnings=tuple(
+                find_doubts(good, digests, scores.score, self.bundle.manifest.provenance)
+            ),
             good_appearance=np.array([p.appearance.as_row() for p in good.pictures], np.float64),
         )
 
@@ -289,14 +306,3 @@ class _Steps:
             precision=rest.precision,
             rule=rest.rule,
         )
-
-
-def _warnings(good: GoodMaps) -> tuple[str, ...]:
-    """What is doubtful about the pictures; each sentence is logged as well."""
-    groups = find_populations([picture.appearance for picture in good.pictures])
-    if groups is None:
-        return ()
-    told = groups.tell([picture.path.name for picture in good.pictures])
-    warning = f"{told}: a threshold of both holds for neither alone; calibrate on one lot and light"
-    _log.warning("%s", warning)
-    return (warning,)

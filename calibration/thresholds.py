@@ -88,8 +88,11 @@ def n_good_needed(rate: float) -> int:
     return max(1, min(empirical, tail))
 
 
-def check_rate(n: int, rate: float) -> None:
-    """Raise CalibrationError if n good parts do not support the rate, or it is no rate."""
+def check_rate(n: int, rate: float, *, share: float = 1.0) -> None:
+    """Raise CalibrationError if n good parts do not support the rate, or it is no rate.
+
+    `share` is what n is of the good pictures that were given, for the hint.
+    """
     if not 0 < rate <= 0.5:
         raise CalibrationError(
             f"the false-reject rate is {rate:g}: it must lie above 0 and be at most 0.5",
@@ -97,10 +100,12 @@ def check_rate(n: int, rate: float) -> None:
         )
     if n < n_good_needed(rate):
         smallest = smallest_supported_rate(n)
+        those = f"{n} good pictures" if share == 1 else f"the {n} good pictures that calibrate"
+        n_needed = math.ceil(n_good_needed(rate) / share - _ROUNDING)
         raise CalibrationError(
-            f"{n} good pictures cannot support a false-reject rate of {rate:g}: the smallest"
+            f"{those} cannot support a false-reject rate of {rate:g}: the smallest"
             f" they support is {smallest:.3g}",
-            hint=f"give at least {n_good_needed(rate)} good pictures, or"
+            hint=f"give at least {n_needed} good pictures, or"
             f" --false-reject-rate {_round_up(smallest):g}",
         )
 

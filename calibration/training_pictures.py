@@ -9,14 +9,14 @@ so a renamed copy is recognised.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgeinspect.data.images import file_sha256
 from edgeinspect.errors import CalibrationError, ImageError
 
-__all__ = ["untrained_pictures"]
+__all__ = ["count_trained", "untrained_pictures"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,9 +30,14 @@ def untrained_pictures(
         provenance: of the bundle's manifest.
         allow: take training pictures as well; for experiments.
         skip: leave training pictures out instead of refusing.
-    Raises: CalibrationError if there are training pictures and neither was asked for, or if
-        nothing is left.
+    Raises: CalibrationError if there are training pictures and neither was asked for, if both
+        were, or if nothing is left.
     """
+    if allow and skip:
+        raise CalibrationError(
+            "training pictures cannot be allowed and left out at once",
+            hint="give one of --allow-training-pictures and --skip-training-pictures",
+        )
     trained = provenance.get("training_pictures") or {}
     if allow or not trained:
         return good
@@ -43,6 +48,12 @@ def untrained_pictures(
     if n_trained:
         _log.info("%d training pictures left out, %d remain", n_trained, len(kept))
     return kept
+
+
+def count_trained(digests: Iterable[str], provenance: Mapping[str, Any]) -> int:
+    """How many of the pictures with these sha256 trained the model."""
+    trained = provenance.get("training_pictures") or {}
+    return sum(digest in trained for digest in digests)
 
 
 def _sha256(path: Path) -> str | None:

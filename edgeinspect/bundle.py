@@ -39,6 +39,7 @@ from edgeinspect.writing import (
     refuse_foreign,
     replace_folder,
     temporary_sibling,
+    to_utf8,
     write_atomically,
 )
 
@@ -90,7 +91,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
-        return (text + "\n").encode()
+        return to_utf8(text + "\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -332,7 +333,7 @@ def install_calibration(bundle: Bundle, calibration: Calibration) -> Bundle:
                 f"{path} was exported anew while it was calibrated",
                 hint="calibrate it again: a threshold holds for the graph it was set on",
             )
-        card = write_card(before, bundle.config, calibration).encode()
+        card = to_utf8(write_card(before, bundle.config, calibration))
         data = calibration.to_bytes()
         digest = hashlib.sha256(data).hexdigest()
         name = f"calibration-{digest[:12]}.npz"

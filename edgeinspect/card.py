@@ -155,7 +155,7 @@ def _training(config: RunConfig, provenance: Mapping[str, Any]) -> dict[str, Any
         "backbone": _weights(config.generator.backbone, backbone) if backbone else None,
         "encoder started from": _weights(encoder["file"], encoder) if encoder else None,
         "settings beside the preset's": f"`{changed}`" if changed else "none",
-        "steps": provenance.get("n_steps"),
+        "steps": _steps(provenance),
         "minutes": _number(provenance.get("seconds"), 1 / 60, 1),
         "exported step": state.get("best_step"),
         "minutes up to it": _number(state.get("seconds"), 1 / 60, 1),
@@ -165,6 +165,12 @@ def _training(config: RunConfig, provenance: Mapping[str, Any]) -> dict[str, Any
         "mean grey level": _number(provenance.get("mean"), 255, 1),
         "spread of grey levels": _number(provenance.get("spread"), 255, 1),
     }
+
+
+def _steps(provenance: Mapping[str, Any]) -> Any:
+    planned = provenance.get("n_steps")
+    done = provenance.get("n_steps_done", planned)
+    return planned if done == planned else f"{done} of {planned}: stopped before its end"
 
 
 def _weights(name: str, origin: Mapping[str, Any]) -> str:

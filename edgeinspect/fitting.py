@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +22,15 @@ from edgeinspect.calibration.thresholds import check_rate, smallest_supported_ra
 from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.constants import Calibration
 from edgeinspect.data.appearance import Appearance
-from edgeinspect.data.images import file_sha256, guess_white_level, read_picture
+from edgeinspect.data.copies import distinct_pictures
+from edgeinspect.data.images import guess_white_level, read_picture
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import survey_pictures
 from edgeinspect.data.populations import find_populations
 from edgeinspect.data.splits import split_neighbours
 from edgeinspect.data.synthetic.pasting import FAINTEST, PER_SEVERITY, paste_defect
 from edgeinspect.doctor import read_machine
-from edgeinspect.errors import DataError
+from edgeinspect.errors import ConfigError, DataError, OutputError
 from edgeinspect.export import export_run
 from edgeinspect.runtime.inspector import Inspector, Verdict, open_inspector
 from edgeinspect.training.checkpoint import TrainingState
@@ -122,11 +123,17 @@ def fit(
         `calibrate` raise. The bundle is there only if all went well.
     """
     check_target(bundle, force=force)  # before minutes are spent
+    _refuse_inside(run, bundle)
+    if not config.optimiser.holdout:
+        raise ConfigError(
+            "with holdout=0 no picture selects the checkpoint, and none shows what is found",
+            hint="set holdout above 0, or run train, export and calibrate one by one",
+        )
     split = split_good(find_good(good_dir), config.optimiser.holdout)
     rate = false_reject_rate
     if rate is None:
         rate = max(USUAL_RATE, smallest_supported_rate(len(split.calibration)))
-    check_rate(len(split.calibration), rate)
+    check_rate(len(split.calibration), rate, share=CALIBRATION_SHARE)
     if on_split is not None:
         on_split(split)
     warnings = _warnings(split)
@@ -146,6 +153,15 @@ def fit(
     with open_inspector(bundle) as inspector:
         trials = try_detection(inspector, split.selection, seed=seed)
     return Fit(split=split, training=state, calibration=calibration, trials=trials)
+
+
+def _refuse_inside(run: Path, bundle: Path) -> None:
+    """The bundle takes the place of what stands there at the end: the run must not."""
+    if bundle.resolve() in (run.resolve(), *run.resolve().parents):
+        raise OutputError(
+            f"the bundle {bundle} would take the place of its training run {run}",
+            hint="name another bundle, such as part.bundle, or another --run",
+        )
 
 
 @contextmanager
@@ -192,7 +208,7 @@ def split_good(paths: list[Path], holdout: float) -> Split:
 
     Of files with the same content the first counts, so that none has two uses under two names.
     """
-    readable = _distinct(survey_pictures(paths).paths)
+    readable = distinct_pictures(survey_pictures(paths).paths)
     if len(readable) < FEWEST_PICTURES:
         raise DataError(
             f"{len(readable)} good pictures can be read, and fit divides them among training,"
@@ -202,15 +218,6 @@ def split_good(paths: list[Path], holdout: float) -> Split:
     rest, calibration = split_neighbours(readable, CALIBRATION_SHARE)
     training, selection = split_neighbours(rest, holdout)
     return Split(training=training, selection=selection, calibration=calibration)
-
-
-def _distinct(paths: Sequence[Path]) -> list[Path]:
-    first: dict[str, Path] = {}
-    copies = [path for path in paths if first.setdefault(file_sha256(path), path) != path]
-    if copies:
-        told = "%d of the pictures are copies of others and left out (%s is one)"
-        _log.warning(told, len(copies), copies[0])
-    return list(first.values())
 
 
 def try_detection(

@@ -27,6 +27,7 @@ __all__ = [
     "replace_folder",
     "sync_folder",
     "temporary_sibling",
+    "to_utf8",
     "write_atomically",
     "write_synced",
 ]
@@ -88,6 +89,14 @@ def write_atomically(path: Path, data: bytes, *, is_synced: bool = True) -> None
             temporary.unlink(missing_ok=True)
         if is_synced:
             sync_folder(path.parent)
+
+
+def to_utf8(text: str) -> bytes:
+    """Text as UTF-8; what a file name has that is no UTF-8 becomes the escape of a surrogate.
+
+    Inside a string of JSON that is the escape by which the very name is read back.
+    """
+    return text.encode(errors="backslashreplace")
 
 
 def write_synced(path: Path, data: bytes) -> None:

@@ -47,6 +47,7 @@ from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeMaps, OnnxRuntime
 from edgeinspect.scoring import RuleInputs, top_k
 from edgeinspect.training.checkpoint import load_generator
 from edgeinspect.training.run_folder import RunFolder
+from edgeinspect.writing import to_utf8
 
 if TYPE_CHECKING:
     import onnx
@@ -141,7 +142,7 @@ def write_bundle(
             },
         )
         card = write_card(draft.manifest, config, None)
-        (draft.folder / CARD).write_text(card, encoding="utf-8")
+        (draft.folder / CARD).write_bytes(to_utf8(card))
     return read_bundle(path)
 
 

@@ -142,3 +142,7 @@ def test_tiling_is_told_with_its_overlap() -> None:
 
 def test_a_bar_in_a_cell_does_not_end_it() -> None:
     assert markdown_table(["a"], [["x|y"]]) == "| a |\n| --- |\n| x\\|y |\n"
+
+
+def test_a_run_that_was_stopped_is_told_by_the_steps_it_made() -> None:
+    assert "| steps | 400 of 500: stopped before its end |" in card(n_steps_done=400)

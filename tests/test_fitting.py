@@ -17,7 +17,7 @@ from edgeinspect.cli.main import build_app
 from edgeinspect.config import ResizeRule
 from edgeinspect.data.images import file_sha256, read_picture, save_picture
 from edgeinspect.data.synthetic.pasting import paste_defect
-from edgeinspect.errors import CalibrationError, ConfigError, DataError, TrainingError
+from edgeinspect.errors import CalibrationError, ConfigError, DataError, OutputError, TrainingError
 from edgeinspect.fitting import (
     SEVERITIES,
     DetectionTrial,
@@ -270,3 +270,21 @@ def test_how_pictures_become_images_can_be_said(good, tmp_path, monkeypatch, wor
     monkeypatch.setattr("edgeinspect.fitting.train", train)
     CliRunner().invoke(build_app("fit"), ["fit", str(good), str(tmp_path / "b"), *words])
     assert asked == [resize]
+
+
+@pytest.mark.parametrize("run", ["part", "part/run"])
+def test_a_run_that_the_bundle_would_replace_is_refused(good, tmp_path, run):
+    with pytest.raises(OutputError, match="would take the place of its training run"):
+        fit(
+            good, tmp_path / "part", tmp_path / run, small_config(**LOSSES), Duration(steps=1),
+            device="cpu",
+        )  # fmt: skip
+    assert not (tmp_path / "part").exists()
+
+
+def test_a_fit_without_pictures_that_select_is_refused(good, tmp_path):
+    with pytest.raises(ConfigError, match="with holdout=0 no picture selects the checkpoint"):
+        fit(
+            good, tmp_path / "part.bundle", tmp_path / "run",
+            small_config(**{**LOSSES, "holdout": "0"}), Duration(steps=1), device="cpu",
+        )  # fmt: skip

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 
 import pytest
@@ -14,6 +15,7 @@ from edgeinspect.writing import (
     output_errors,
     refuse_foreign,
     replace_folder,
+    to_utf8,
     write_atomically,
 )
 
@@ -157,3 +159,9 @@ def test_a_folder_is_made_and_held_alone(tmp_path):
             pass
     with alone_in(folder, user="run"):
         pass
+
+
+def test_a_name_that_is_no_utf8_is_read_back_from_json() -> None:
+    name = os.fsdecode(b"part_\xff.png")
+    written = to_utf8(json.dumps({"name": name}, ensure_ascii=False))
+    assert json.loads(written.decode("utf-8")) == {"name": name}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate"]
 
+N_HIGHEST = 3
+
 
 def calibrate(
     bundle: Annotated[Path, typer.Argument(help="The bundle to calibrate.")],
@@ -72,11 +74,13 @@ def calibrate(
     from edgeinspect.calibration.calibrate import calibrate as calibrate_bundle
     from edgeinspect.calibration.quantising import require_quantiser
     from edgeinspect.cli.progress import step_bars
+    from edgeinspect.data.copies import distinct_pictures
     from edgeinspect.data.layout import find_good
 
     if int8:
         require_quantiser()
-    pictures = find_good(good_dir)
+    given = find_good(good_dir)
+    pictures = distinct_pictures(given)
     skipped: list[tuple[Path, str]] = []
     with step_bars() as on_progress:
         calibration = calibrate_bundle(
@@ -95,7 +99,8 @@ def calibrate(
         )
     for _, what in skipped:
         typer.echo(f"warning: skipped: {what}", err=True)
-    result = _result(bundle, calibration, n_given=len(pictures), skipped=skipped)
+    n_copies = len(given) - len(pictures)
+    result = _result(bundle, calibration, n_given=len(given), n_copies=n_copies, skipped=skipped)
     if int8:
         made = _add_int8(
             bundle,
@@ -137,7 +142,12 @@ def _earlier_int8(bundle: Path) -> str | None:
 
 
 def _result(
-    bundle: Path, calibration: Calibration, *, n_given: int, skipped: list[tuple[Path, str]]
+    bundle: Path,
+    calibration: Calibration,
+    *,
+    n_given: int,
+    n_copies: int,
+    skipped: list[tuple[Path, str]],
 ) -> dict[str, Any]:
     """What a machine may read; the keys are stable."""
     import numpy as np
@@ -151,12 +161,17 @@ def _result(
         "false_reject_rate": threshold.false_reject_rate,
         "false_reject_rate_interval": list(threshold.rate_interval),
         "median_good_score": float(np.median(calibration.good_scores)),
+        "highest_good": [
+            {"picture": calibration.good_names[i], "score": float(calibration.good_scores[i])}
+            for i in np.argsort(-calibration.good_scores)[:N_HIGHEST]
+        ],
         "rule": calibration.rule.value,
         "normalisation": calibration.normalisation.value,
         "measures": list(calibration.measures),
         "n_good": threshold.n_good,
         "n_given": n_given,
-        "n_training_pictures_left_out": n_given - threshold.n_good - len(skipped),
+        "n_copies_left_out": n_copies,
+        "n_training_pictures_left_out": n_given - n_copies - threshold.n_good - len(skipped),
         "skipped": [{"picture": str(path), "reason": what} for path, what in skipped],
         "warnings": list(calibration.warnings),
         "selection": calibration.selection,
@@ -179,6 +194,8 @@ def _lines(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     how = {"empirical": "a quantile of", "tail": "a tail fitted to"}[result["method"]]
     yield "from", f"{how} the scores of {result['n_good']} good pictures"
     yield "their median", f"{result['median_good_score']:.3f}"
+    highest = (f"{one['score']:.3f} ({one['picture']})" for one in result["highest_good"])
+    yield "the highest", f"{', '.join(highest)}: look whether these are good parts"
     rate = percent(result["false_reject_rate"])
     interval = percent_range(result["false_reject_rate_interval"])
     yield "false rejects", f"{rate} of good parts (95 %: {interval})"
@@ -188,6 +205,8 @@ def _lines(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "INT8", _int8(result["int8"])
     if result["skipped"]:
         yield "not readable", f"{len(result['skipped'])} of {result['n_given']} pictures"
+    if result["n_copies_left_out"]:
+        yield "copies of others", f"{result['n_copies_left_out']} pictures, left out"
     if result["n_training_pictures_left_out"]:
         yield "trained the model", f"{result['n_training_pictures_left_out']} pictures, left out"
 

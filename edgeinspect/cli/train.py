@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -21,10 +22,14 @@ from edgeinspect.cli.options import (
 
 __all__ = ["train"]
 
+_log = logging.getLogger(__name__)
+
 DEFAULT_MINUTES = 10.0
+WITH_RESUME = frozenset({"data", "out", "resume", "device", "as_json"})
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
         Path, typer.Argument(help="Folder of good pictures, or a data set with train/good.")
     ],
@@ -61,7 +66,8 @@ def train(
 
     with TrainingProgress() as progress:
         if resume:
-            state = training.resume(out, device=device, on_step=progress)
+            _warn_of_ignored(context)
+            state = training.resume(out, data=data, device=device, on_step=progress)
         else:
             config = read_settings(preset, settings, target=target, seed=seed)
             is_open = minutes is None and steps is None and epochs is None
@@ -74,3 +80,20 @@ def train(
                 device=device, force=force, on_step=progress,
             )  # fmt: skip
     progress.show_result(state, out, as_json=as_json)
+
+
+def _warn_of_ignored(context: typer.Context) -> None:
+    """Name the options that a resumed run, which is the same run, does not follow."""
+    typed = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in WITH_RESUME
+        and (source := context.get_parameter_source(str(parameter.name))) is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if typed:
+        _log.warning(
+            "a resumed run keeps the settings and the length that it was started with: %s changed"
+            " nothing",
+            ", ".join(typed),
+        )

@@ -38,7 +38,7 @@ def verify(
     The bundle carries PyTorch's answers to a few pictures. Exit code: 0 all is within the
     budgets, 2 it is not, or could not be compared.
 
-    Example: edgeinspect verify part.bundle --images parts
+    Example: edgeinspect verify part.bundle --images parts --precision fp16
     """
     from edgeinspect.bundle import read_bundle
     from edgeinspect.cli.progress import step_bars

@@ -243,7 +243,9 @@ class OptimiserConfig:
             raise ConfigError(f"learning_rate is {self.learning_rate}: it must be above 0")
         for name in ("holdout", "warmup_share", "final_learning_rate_share"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must lie in 0 to 1")
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}: it must be at least 0 and below 1"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,7 @@ def find_test(folder: Path) -> list[LabelledPicture]:
     test = folder / "test" if (folder / "test").is_dir() else folder
     masks = test.parent / "ground_truth"
     found = [
-        LabelledPicture(path=path, label=place.name, mask_path=_mask_of(path, masks))
+        LabelledPicture(path=path, label=_label(place.name), mask_path=_mask_of(path, masks))
         for place in sorted(test.iterdir(), key=lambda p: natural_key(Path(p.name)))
         if place.is_dir() and not place.name.startswith(".")
         for path in _own_pictures(place)
@@ -97,6 +97,11 @@ def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
             hint="a mask has the size of its picture",
         )
     return np.asarray(pixels > pixels.max() / 2)
+
+
+def _label(name: str) -> str:
+    """Of a folder of test pictures; `Good` is no class of defect."""
+    return GOOD if name.casefold() == GOOD else name
 
 
 def _own_pictures(folder: Path) -> list[Path]:

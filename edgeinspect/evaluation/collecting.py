@@ -215,6 +215,9 @@ def read_mask_at(picture: LabelledPicture, grid: TileGrid) -> NDArray[np.bool_] 
     except ImageError as error:
         _log.warning("no mask: %s", error.what)
         return None
+    if not mask.any():
+        _log.warning("no mask: %s has no pixel of a defect", picture.mask_path)
+        return None
     return mask_at(mask, grid.resized_hw)
 
 

@@ -22,7 +22,13 @@ from edgeinspect.data.images import save_picture
 from edgeinspect.data.layout import GOOD
 from edgeinspect.evaluation.results import Evaluation
 from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
-from edgeinspect.writing import draft_folder, output_errors, refuse_foreign, write_atomically
+from edgeinspect.writing import (
+    draft_folder,
+    output_errors,
+    refuse_foreign,
+    to_utf8,
+    write_atomically,
+)
 
 __all__ = ["METRICS", "new_folder", "roc_svg", "scores_svg", "write_evaluation"]
 
@@ -49,12 +55,12 @@ def write_evaluation(
     Raises: OutputError.
     """
     text = json.dumps(evaluation.plain(), indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(folder / METRICS, f"{text}\n".encode())
-    write_atomically(folder / CARD, card.encode())
-    write_atomically(folder / "scores.csv", evaluation.scores_csv().encode())
-    write_atomically(folder / "scores.svg", scores_svg(evaluation).encode())
+    write_atomically(folder / METRICS, to_utf8(f"{text}\n"))
+    write_atomically(folder / CARD, to_utf8(card))
+    write_atomically(folder / "scores.csv", to_utf8(evaluation.scores_csv()))
+    write_atomically(folder / "scores.svg", to_utf8(scores_svg(evaluation)))
     if evaluation.summary.image.auroc.value is not None:
-        write_atomically(folder / "roc.svg", roc_svg(evaluation).encode())
+        write_atomically(folder / "roc.svg", to_utf8(roc_svg(evaluation)))
     if rows:
         with output_errors(folder):
             (folder / "rows").mkdir()

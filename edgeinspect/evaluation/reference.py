@@ -77,8 +77,9 @@ def _good_paths(data: Path, good: Path | None) -> list[Path]:
 
 def _nothing_to_compare(data: Path) -> EvaluationWarning:
     text = (
-        f"{data.name} has no train/good, so there are no figures of nearest neighbour, PCA and"
-        " smooth fill, and none after equal mean and spread: give good pictures with --good"
+        f"there is no train/good in {data.resolve().name}, so there are no figures of nearest"
+        " neighbour, PCA and smooth fill, and none after equal mean and spread: give"
+        " good pictures with --good"
     )
     return EvaluationWarning(kind=WarningKind.NO_GOOD_PICTURES, text=text)
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect import metrics
+from edgeinspect.calibration.beta import beta_quantile
 from edgeinspect.data.layout import GOOD
 from edgeinspect.evaluation.baselines import Baseline
 from edgeinspect.evaluation.peaks import MapPeak
@@ -43,7 +44,7 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A metric with its 95 % bootstrap interval; None where it is not defined."""
+    """A metric with its 95 % interval; None where it is not defined."""
 
     value: float | None = None
     ci95: tuple[float, float] | None = None
@@ -86,8 +87,9 @@ def measure_images(
     seed: int,
     n_resamples: int,
 ) -> ImageMetrics:
-    """Every image metric of scores (n,) with class names (n,), resampled within the classes.
+    """Every image metric of scores (n,) with class names (n,).
 
+    Intervals by resampling within the classes, but of a rate that is counted, by its count.
     Scores that are not finite are left out.
     """
     kept = np.isfinite(scores)
@@ -116,8 +118,25 @@ def measure_images(
         rng=np.random.default_rng(seed),
         n_resamples=n_resamples,
     )
+    if threshold is not None:
+        for name, is_asked in (("recall_at_threshold", defect), ("false_reject_rate", ~defect)):
+            intervals[name] = _counted_interval(scores[is_asked] > threshold)
     figures = {n: Figure(value=v, ci95=intervals[n]) for n, v in values.items()}
     return ImageMetrics(**figures)
+
+
+def _counted_interval(is_ng: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """95 % interval of the rate at which parts (n,) are NG (Clopper and Pearson, 1934).
+
+    Resampling would call none of three as sure as none of a thousand.
+    """
+    n, n_ng = len(is_ng), int(is_ng.sum())
+    if not n:
+        return None
+    tail = (1 - metrics.CONFIDENCE) / 2
+    low = beta_quantile(tail, n_ng, n - n_ng + 1) if n_ng else 0.0
+    high = beta_quantile(1 - tail, n_ng + 1, n - n_ng) if n_ng < n else 1.0
+    return low, high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

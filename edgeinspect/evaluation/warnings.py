@@ -111,7 +111,7 @@ def _about_false_rejects(summary: Summary, threshold: Threshold) -> Iterator[Eva
     if rate is None or rate.value is None or rate.ci95 is None:
         return
     low, high = threshold.rate_interval
-    is_above, is_below = rate.ci95[0] > high, 0 < rate.ci95[1] < low  # of none rejected, no bound
+    is_above, is_below = rate.ci95[0] > high, rate.ci95[1] < low
     if is_above or is_below:
         text = (
             f"at the threshold {percent(rate.value)} ({percent_range(rate.ci95)}) of the good test"

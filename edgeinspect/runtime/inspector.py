@@ -11,6 +11,7 @@ import enum
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import overload
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Measure, Normalisation, Precision
 from edgeinspect.data.tiling import TileGrid, cut_tiles, plan_tiles, stitch_tiles
-from edgeinspect.errors import ImageError
+from edgeinspect.errors import ConfigError, ImageError
 from edgeinspect.runtime.own_thread import OwnThreadSession
 from edgeinspect.runtime.regions import MapLevels, Region, find_regions
 from edgeinspect.runtime.session import Scores, Session, open_session
@@ -142,6 +143,8 @@ def open_inspector(
         precision: of the graph, such as "int8"; None is FP16 on GPUs, FP32 on CPUs.
     Raises: BundleError, ConfigError, NotCalibratedError, EngineError.
     """
+    if batch < 1:
+        raise ConfigError(f"batch is {batch}: it must be at least 1")
     wanted = None if precision is None else Precision.parse(precision)
     bundle = read_bundle(Path(path))
     session = open_session(bundle, runtime=runtime, precision=wanted, batch=batch, threads=threads)
@@ -178,6 +181,11 @@ class Inspector:
         return self._session.engine
 
     @property
+    def white_level_16bit(self) -> int:
+        """What white is in files of 16 bits, for `read_picture`: as the bundle learned it."""
+        return self.bundle.config.preprocess.white_level_16bit
+
+    @property
     def threshold(self) -> float:
         return self._calibration.threshold.value
 
@@ -197,6 +205,8 @@ class Inspector:
         """
         if isinstance(pictures, np.ndarray):
             return self._inspect([pictures])[0]
+        if isinstance(pictures, str | bytes | PathLike):
+            _check_array(pictures)
         return self._inspect(list(pictures))
 
     def plan(self, picture: Picture) -> TileGrid:
@@ -360,7 +370,12 @@ def _verdict(score: NDArray[np.float32], threshold: float) -> tuple[Verdict, Rea
     return (Verdict.OK if float(score.max()) <= threshold else Verdict.NG), None
 
 
-def _check_array(picture: Picture) -> None:
+def _check_array(picture: object) -> None:
+    if not isinstance(picture, np.ndarray):
+        raise ImageError(
+            f"a picture is of type {type(picture).__name__}, not an array",
+            hint="edgeinspect.data.images.read_picture(path) reads a file",
+        )
     shape = picture.shape
     is_picture = len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
     if picture.dtype != np.uint8 or not is_picture:

@@ -10,6 +10,7 @@ images and scales are functions of the seed and their number (`training.pictures
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ __all__ = [
     "save_best",
     "save_last",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +106,21 @@ def load_generator(folder: Path) -> tuple[Generator, RunConfig, dict[str, Any]]:
         state = _read_state(checkpoint)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise TrainingError(f"checkpoint {checkpoint} cannot be read: {error}") from error
-    if state.step == 0 and not _is_trained(run):
+    n_done = _steps_done(run, state)
+    if n_done == 0:
         raise TrainingError(f"run {folder} was not trained yet", hint="go on with --resume")
-    return generator.eval(), config, {**run.provenance(), "training": asdict(state)}
+    if n_done < run.plan.n_steps:
+        _log.warning(
+            "run %s stopped at step %d of %d; go on with: edgeinspect train DATA --out %s --resume",
+            *(folder, n_done, run.plan.n_steps, folder),
+        )
+    provenance = {**run.provenance(), "n_steps_done": n_done, "training": asdict(state)}
+    return generator.eval(), config, provenance
 
 
-def _is_trained(run: RunFolder) -> bool:
-    """Whether steps were made; a start that was never beaten is the best of a trained run too."""
-    return has_checkpoint(run) and _read_state(_whole(run, "last")).step > 0
+def _steps_done(run: RunFolder, best: TrainingState) -> int:
+    """Of the run, as far as it is known; a start that was never beaten may be the best of many."""
+    return max(best.step, _read_state(_whole(run, "last")).step if has_checkpoint(run) else 0)
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

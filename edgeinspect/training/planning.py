@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeinspect.config import PreprocessConfig, ResizeRule, RunConfig
+from edgeinspect.data.copies import distinct_pictures
 from edgeinspect.data.images import file_sha256
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import Survey, plan_file, survey_pictures
@@ -57,9 +58,10 @@ def make_plan(
     """
     paths = find_good(data) if only is None else only
     folder, survey = paths[0].parent, survey_pictures(paths)
-    if len(survey.paths) < FEWEST_PICTURES:
+    distinct = distinct_pictures(survey.paths)
+    if len(distinct) < FEWEST_PICTURES:
         raise DataError(
-            f"{folder} has {len(survey.paths)} readable good pictures"
+            f"{folder} has {len(distinct)} readable good pictures"
             f" ({len(survey.skipped)} are broken)",
             hint=f"at least {FEWEST_PICTURES} are needed, a hundred or more are better",
         )
@@ -67,7 +69,7 @@ def make_plan(
     for path, shape in zip(survey.paths, survey.shapes, strict=True):
         plan_file(path, shape, preprocess)  # raises here, not in the middle of training
     readable = set(survey.paths)
-    training, held_out = _divide(survey.paths, config.optimiser.holdout, holdout)
+    training, held_out = _divide(distinct, config.optimiser.holdout, holdout)
     return Plan(
         config=replace(config, preprocess=preprocess),
         n_steps=0,

@@ -16,7 +16,7 @@ from typing import Any
 
 from edgeinspect.config import RunConfig, from_dict, to_dict
 from edgeinspect.errors import ConfigError, TrainingError
-from edgeinspect.writing import output_errors, refuse_foreign, write_atomically
+from edgeinspect.writing import output_errors, refuse_foreign, to_utf8, write_atomically
 
 __all__ = ["BackboneOrigin", "EncoderOrigin", "Plan", "RunFolder", "check_run_target"]
 
@@ -87,7 +87,7 @@ class RunFolder:
                 shutil.rmtree(path)
             (path / "pictures").mkdir(parents=True)
         text = json.dumps({"schema": SCHEMA, **_plain(plan)}, indent=1, ensure_ascii=False)
-        write_atomically(path / RUN_FILE, text.encode() + b"\n")
+        write_atomically(path / RUN_FILE, to_utf8(text + "\n"))
         return cls(path, plan)
 
     @classmethod

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from edgeinspect.config import ResizeRule, RunConfig
+from edgeinspect.data.layout import find_good
 from edgeinspect.errors import ConfigError, TrainingError, first_line
 from edgeinspect.model.backbone import feature_levels
 from edgeinspect.training.allocation import keep_freed_memory
@@ -97,17 +99,30 @@ def train(
 
 
 def resume(
-    out: Path, *, device: str = "auto", on_step: Callable[[Progress], None] | None = None
+    out: Path,
+    *,
+    data: Path | None = None,
+    device: str = "auto",
+    on_step: Callable[[Progress], None] | None = None,
 ) -> TrainingState:
     """Go on with a run from its last checkpoint, to the end that was planned.
 
     On the CPU the result equals that of a run which never stopped, bit for bit.
-    Raises: TrainingError if there is no run, or its pictures are gone; else as `train`.
+
+    Args:
+        data: where its pictures are said to be, if anywhere.
+    Raises: TrainingError if there is no run, its pictures are gone, or lie elsewhere than in
+        `data`; else as `train`.
     """
     run = RunFolder.open(out)
     gone = [p for p in run.training_paths() + run.holdout_paths() if not p.is_file()]
     if gone:
         raise TrainingError(f"{len(gone)} pictures of run {out} are gone, the first is {gone[0]}")
+    if data is not None and find_good(data)[0].parent.resolve() != Path(run.plan.folder):
+        raise TrainingError(
+            f"run {out} trains on the pictures of {run.plan.folder}, not on those of {data}",
+            hint="name that folder to go on, or start a new run on the other",
+        )
     fabric = _launch(run.config, device)
     trainer = Trainer(run, fabric, run.plan.n_steps)
     trainer.resume()
@@ -146,7 +161,7 @@ def _launch(config: RunConfig, device: str) -> Fabric:
             precision=precision,  # type: ignore[arg-type] # Fabric checks the word itself
         )
         fabric.launch()
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, ImportError, MisconfigurationException) as error:
         raise ConfigError(
             f"device {device} with precision {precision} cannot be used: {first_line(error)}",
             hint="use --device cpu, or see: edgeinspect doctor",

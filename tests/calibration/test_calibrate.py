@@ -272,3 +272,50 @@ def test_progress_ends_where_it_said(bundle: Path, tmp_path: Path) -> None:
 
     calibrated(bundle, save_good(tmp_path / "good"), on_progress=note)
     assert seen == {"error maps": (N, N), "cross-fitting": (N, N)}
+
+
+def test_copies_of_a_picture_are_no_further_parts(bundle: Path, tmp_path: Path) -> None:
+    good = save_good(tmp_path / "good", n=12)
+    copies = [path.with_name(f"copy_of_{path.name}") for path in good]
+    for path, copy in zip(good, copies, strict=True):
+        shutil.copyfile(path, copy)
+    with pytest.raises(CalibrationError, match="12 good pictures cannot support"):
+        calibrated(bundle, [*good, *copies])
+
+
+def test_a_threshold_of_training_pictures_says_that_it_is_too_low(
+    bundle: Path, tmp_path: Path
+) -> None:
+    good = save_good(tmp_path / "good")
+    note_training(bundle, good[:5])
+    (warning,) = calibrated(bundle, good, allow_training_pictures=True).warnings
+    assert "5 of the 24 good pictures trained the model: the threshold is too low" in warning
+
+
+@pytest.mark.parametrize(("mean", "is_told"), [(0.45, False), (0.03, True), (0.97, True)])
+def test_pictures_of_another_exposure_than_those_that_trained_are_told(
+    bundle: Path, tmp_path: Path, mean: float, is_told: bool
+) -> None:
+    manifest = read_manifest(bundle)
+    provenance = {"mean": mean, "spread": 0.1}
+    after = dataclasses.replace(manifest, provenance=provenance)
+    (bundle / MANIFEST).write_bytes(after.to_bytes())
+    warnings = calibrated(bundle, save_good(tmp_path / "good")).warnings
+    assert ["is it the same part, exposure" in told for told in warnings] == [True] * is_told
+
+
+def test_a_defect_among_the_good_pictures_is_told_by_name(bundle: Path, tmp_path: Path) -> None:
+    good = save_good(tmp_path / "good")
+    assert calibrated(bundle, good).warnings == ()
+    save_picture(good[7], bad_picture(0))
+    (warning,) = calibrated(bundle, good).warnings
+    assert "1 of the 24 good pictures score far above the others (part_07.png " in warning
+
+
+def test_measures_that_the_graph_does_not_give_are_refused(bundle: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(bundle)
+    scoring = {**manifest.config["scoring"], "measures": ["l1"]}
+    config = {**manifest.config, "scoring": scoring}
+    (bundle / MANIFEST).write_bytes(dataclasses.replace(manifest, config=config).to_bytes())
+    with pytest.raises(BundleError, match="names the measures l1, and the graph gives 3"):
+        calibrated(bundle, save_good(tmp_path / "good"))

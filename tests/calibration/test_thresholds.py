@@ -181,3 +181,9 @@ def test_scores_that_are_all_equal_are_their_own_threshold() -> None:
 def test_the_same_seed_gives_the_same_threshold() -> None:
     scores = normal_scores(70)
     assert make_threshold(scores, 0.01) == make_threshold(scores[::-1], 0.01)
+
+
+def test_where_a_share_calibrates_the_hint_counts_all_pictures() -> None:
+    with pytest.raises(CalibrationError, match="the 14 good pictures that calibrate") as refused:
+        check_rate(14, 0.01, share=0.3)
+    assert "give at least 200 good pictures" in str(refused.value)

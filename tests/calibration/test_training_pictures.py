@@ -68,3 +68,8 @@ def test_a_file_that_cannot_be_read_is_left_for_reading_to_name(pictures: list[P
 
 def test_without_a_record_of_training_all_pictures_are_used(pictures: list[Path]) -> None:
     assert untrained_pictures(pictures, {}) == pictures
+
+
+def test_allowing_and_leaving_out_at_once_is_refused(pictures: list[Path]) -> None:
+    with pytest.raises(CalibrationError, match="give one of --allow-training-pictures"):
+        untrained_pictures(pictures, trained_on(pictures[:2]), allow=True, skip=True)

@@ -45,6 +45,7 @@ def test_the_result_names_threshold_rate_and_rule(bundle: Path, good: Path) -> N
     assert f"threshold           {threshold.value:.3f} (95 %: " in result.stdout
     assert "a quantile of the scores of 20 good pictures" in result.stdout
     assert "5 % of good parts (95 %: " in result.stdout
+    assert ": look whether these are good parts" in result.stdout
     assert "peak of l1, ssim, msgms" in result.stdout
     assert f"next: edgeinspect run {bundle}" in result.stdout
 
@@ -148,3 +149,11 @@ def test_an_unknown_rule_is_refused_with_those_there_are(bundle: Path, good: Pat
     result = run(bundle, good, "--rule", "best")
     assert result.exit_code == 2
     assert "mahalanobis" in result.stderr
+
+
+def test_copies_are_told_apart_from_training_pictures(bundle: Path, good: Path) -> None:
+    (good / "again.png").write_bytes((good / "3.png").read_bytes())
+    result = run(bundle, good, "--false-reject-rate", 0.05)
+    assert "the scores of 20 good pictures" in result.stdout
+    assert "copies of others    1 pictures, left out" in result.stdout
+    assert "trained the model" not in result.stdout

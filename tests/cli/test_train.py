@@ -117,3 +117,21 @@ def test_a_target_that_cannot_be_is_one_line(good, tmp_path, capsys, words, mess
     assert left.value.code == 2
     assert re.match(message, capsys.readouterr().err.splitlines()[-1])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_names_the_options_that_changed_nothing(good, tmp_path, caplog):
+    out = tmp_path / "run"
+    train(str(good), "--out", str(out), "--steps", "2")
+    words = ["train", str(good), "--out", str(out), "--resume", "--steps", "9", "--tile"]
+    done = CliRunner().invoke(build_app("train"), words)
+    assert done.exit_code == 0, done.output
+    assert "--steps, --tile changed nothing" in caplog.text
+
+
+def test_a_run_is_not_resumed_on_other_pictures(good, tmp_path, capsys):
+    out, other = tmp_path / "run", write_good(tmp_path / "other", n=6)
+    train(str(good), "--out", str(out), "--steps", "2")
+    with pytest.raises(SystemExit) as left:
+        main(["train", str(other), "--out", str(out), "--resume"])
+    assert left.value.code == 2
+    assert f"trains on the pictures of {good}, not on those of {other}" in capsys.readouterr().err

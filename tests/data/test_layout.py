@@ -87,3 +87,9 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "m.png", np.zeros((16, 20), np.uint8))
     with pytest.raises(ImageError, match="is 20 x 16 px, but its picture is 30 x 16 px"):
         read_mask(path, (16, 30))
+
+
+def test_good_parts_stay_good_however_their_folder_is_spelled(tmp_path: Path) -> None:
+    for name in ("Good", "pit"):
+        write(tmp_path / "test" / name / "0.png", made_picture())
+    assert [one.is_good for one in find_test(tmp_path)] == [True, False]

@@ -72,3 +72,14 @@ def test_a_mask_of_another_size_counts_as_missing_and_is_named(
     with caplog.at_level(logging.WARNING):
         assert read_mask_at(picture, GRID) is None
     assert "a_mask.png is 10 x 10 px" in caplog.text
+
+
+def test_a_black_mask_of_a_defect_counts_as_missing_and_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a_mask.png"
+    put(path, np.zeros(GRID.picture_hw, np.uint8))
+    picture = LabelledPicture(path=tmp_path / "a.png", label="pit", mask_path=path)
+    with caplog.at_level(logging.WARNING):
+        assert read_mask_at(picture, GRID) is None
+    assert "a_mask.png has no pixel of a defect" in caplog.text

@@ -139,3 +139,12 @@ def test_a_file_in_the_path_is_named(tmp_path: Path) -> None:
         new_folder(tmp_path / "file/out", force=False),
     ):
         raise AssertionError("must not get here")
+
+
+def test_a_picture_whose_name_is_no_utf8_is_evaluated_like_any_other(tmp_path: Path) -> None:
+    parts, bundle = make_parts(tmp_path / "parts"), read_bundle(make_bundle(tmp_path))
+    name = os.fsdecode(b"part_\xff.png")
+    first = min((parts / "test" / "spot").iterdir())
+    first.rename(first.with_name(name))
+    evaluate_into(tmp_path / "out", bundle, parts, settings=QUICK)
+    assert r"test/spot/part_\udcff.png" in (tmp_path / "out" / "scores.csv").read_text("utf-8")

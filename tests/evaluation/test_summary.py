@@ -9,7 +9,7 @@ import pytest
 
 from edgeinspect.constants import Threshold
 from edgeinspect.evaluation.baselines import Baseline
-from edgeinspect.evaluation.results import PartResult, Summary
+from edgeinspect.evaluation.results import Figure, PartResult, Summary, measure_images
 from edgeinspect.evaluation.summary import Judged, summarise
 from edgeinspect.metrics import PixelTally
 from edgeinspect.runtime.inspector import Verdict
@@ -124,3 +124,14 @@ def test_pixels_of_a_class_are_measured_with_those_of_good_parts() -> None:
 def test_one_class_alone_cannot_be_ranked(parts: list[PartResult]) -> None:
     got = summary(parts)
     assert got.image.auroc.value is None
+
+
+def test_a_rate_that_is_counted_has_an_interval_by_its_count() -> None:
+    scores, labels = np.array([0.0] * 8 + [2.0] * 3), np.array(["good"] * 8 + ["pit"] * 3)
+    found = measure_images(scores, labels, threshold=1.0, seed=0, n_resamples=10)
+    assert found.false_reject_rate == Figure(
+        value=0.0, ci95=(0.0, pytest.approx(0.36942, abs=1e-5))
+    )
+    assert found.recall_at_threshold == Figure(
+        value=1.0, ci95=(pytest.approx(0.29240, abs=1e-5), 1.0)
+    )

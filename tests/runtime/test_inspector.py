@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import edgeinspect
 from edgeinspect.bundle import Bundle, install_calibration, read_bundle
 from edgeinspect.config import Normalisation, ResizeRule, Rule, ScoringConfig
-from edgeinspect.errors import ImageError, NotCalibratedError
+from edgeinspect.errors import ConfigError, ImageError, NotCalibratedError
 from edgeinspect.runtime.inspector import Inspection, Inspector, Reason, Verdict
 from edgeinspect.runtime.session import Scores, Session, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle
@@ -317,3 +317,23 @@ def test_an_ng_part_has_the_maps_of_its_good_tiles_as_well(tiling_bundle):
     assert found.regions == expected.regions
     assert np.array_equal(found.anomaly_map, expected.anomaly_map)
     assert keeper.n_calls == 2 * inspector.plan(picture).n_tiles
+
+
+@pytest.mark.parametrize("given", ["part.png", Path("part.png"), [Path("part.png")]])
+def test_a_path_is_no_picture_and_the_error_says_what_reads_one(squashing, given):
+    with (
+        edgeinspect.open(squashing, threads=1) as inspector,
+        pytest.raises(ImageError, match=r"not an array; .*read_picture\(path\) reads a file"),
+    ):
+        inspector(given)
+
+
+def test_files_of_16_bits_are_read_by_the_white_level_of_the_bundle(tmp_path):
+    bundle = make_bundle(tmp_path, white_level_16bit=4095)
+    with edgeinspect.open(bundle, threads=1) as inspector:
+        assert inspector.white_level_16bit == 4095
+
+
+def test_a_batch_of_nothing_is_refused(squashing):
+    with pytest.raises(ConfigError, match="batch is 0: it must be at least 1"):
+        edgeinspect.open(squashing, batch=0)

@@ -48,3 +48,11 @@ def test_a_picture_that_cannot_be_cut_is_named_before_training(tmp_path: Path) -
     write(tmp_path / "tiny.png", made_picture(4, 4))
     with pytest.raises(ImageError, match=r"tiny\.png: a picture of 4 x 4 px is too small"):
         make_plan(tmp_path, small_config(), resize=None)
+
+
+def test_a_copy_of_a_training_picture_does_not_choose_the_checkpoint(tmp_path: Path) -> None:
+    for i in range(10):
+        write(tmp_path / f"{i}.png", made_picture(64, 64, seed=i // 2))
+    plan = make_plan(tmp_path, small_config(), resize=None)
+    assert len(plan.training) + len(plan.holdout) == 5
+    assert not set(plan.training) & set(plan.holdout)

@@ -322,3 +322,30 @@ def test_two_processes_train_as_one(good, tmp_path):
     weights = [name for name in one if name.startswith("generator")]
     for name in weights:
         assert torch.allclose(one[name], two[name], atol=1e-4), name
+
+
+def test_a_picture_whose_name_is_no_utf8_is_found_again(tmp_path):
+    good = write_good(tmp_path / "good")
+    first = min(good.iterdir())
+    first.rename(first.with_name(os.fsdecode(b"part_\xff.png")))
+    train(good, tmp_path / "run", small_config(), Duration(steps=1), device="cpu")
+    run = RunFolder.open(tmp_path / "run")
+    assert {*run.training_paths(), *run.holdout_paths()} == set(good.iterdir())
+
+
+@pytest.mark.parametrize("device", ["tpu", "mps"])
+def test_a_device_of_another_kind_of_machine_is_one_line(good, tmp_path, device):
+    with pytest.raises(ConfigError, match=f"device {device} with precision 32-true cannot be used"):
+        train(
+            good, tmp_path / "run", small_config(precision="32-true"), Duration(steps=1),
+            device=device,
+        )  # fmt: skip
+
+
+def test_a_run_that_was_stopped_says_how_far_it_came(good, tmp_path, caplog):
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(good, out, small_config(), Duration(steps=STEPS), device="cpu", on_step=stop_at(3))
+    _, _, provenance = load_generator(out)
+    assert (provenance["n_steps_done"], provenance["n_steps"]) == (4, STEPS)
+    assert f"run {out} stopped at step 4 of {STEPS}; go on with: " in caplog.text

@@ -1,0 +1,90 @@
+"""What is doubtful about the good pictures that calibrated, in sentences for log and card.
+
+Last step of calibration. Figures that come of doubtful pictures look like any others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinspect.calibration.good_maps import GoodMaps
+from edgeinspect.calibration.training_pictures import count_trained
+from edgeinspect.data.populations import find_populations
+
+__all__ = ["find_doubts"]
+
+OUTLIER_REACH = 6.0  # times from the median to the 90th percentile; good parts reached 5
+N_EXAMPLES = 3
+
+_log = logging.getLogger(__name__)
+
+
+def find_doubts(
+    good: GoodMaps,
+    digests: list[str],
+    scores: NDArray[np.float64],
+    provenance: Mapping[str, Any],
+) -> Iterator[str]:
+    """What is doubtful about the pictures; each sentence is logged as well."""
+    for warning in (
+        _about_trained(digests, provenance),
+        _about_brightness(good, provenance),
+        _about_outliers(scores, [picture.path.name for picture in good.pictures]),
+        _about_populations(good),
+    ):
+        if warning is not None:
+            _log.warning("%s", warning)
+            yield warning
+
+
+def _about_trained(digests: list[str], provenance: Mapping[str, Any]) -> str | None:
+    n_trained = count_trained(digests, provenance)
+    if not n_trained:
+        return None
+    return (
+        f"{n_trained} of the {len(digests)} good pictures trained the model: the threshold is too"
+        " low, and more good parts than asked for are rejected"
+    )
+
+
+def _about_brightness(good: GoodMaps, provenance: Mapping[str, Any]) -> str | None:
+    """Grey levels further from those of training than pixels of one part are from each other."""
+    trained, spread = provenance.get("mean"), provenance.get("spread")
+    if trained is None or spread is None:
+        return None
+    mean = float(np.mean([picture.appearance.mean for picture in good.pictures])) / 255
+    if abs(mean - trained) <= spread:
+        return None
+    return (
+        f"the good pictures have a mean grey level of {255 * mean:.1f}, those that trained"
+        f" {255 * trained:.1f} of 255: is it the same part, exposure and camera depth? train again"
+        " on pictures as they come from the line"
+    )
+
+
+def _about_outliers(scores: NDArray[np.float64], names: list[str]) -> str | None:
+    """Scores (n,) far beyond what nine in ten of the pictures reach."""
+    median, usual = np.quantile(scores, [0.5, 0.9])
+    far = np.flatnonzero(scores > median + OUTLIER_REACH * (usual - median))
+    if not far.size:
+        return None
+    first = sorted(far, key=lambda i: -scores[i])[:N_EXAMPLES]
+    told = ", ".join(f"{names[i]} {scores[i]:.3g}" for i in first)
+    return (
+        f"{far.size} of the {len(scores)} good pictures score far above the others ({told}; median"
+        f" {median:.3g}): a defect among them raises the threshold, and weaker ones pass; look at"
+        " them, and calibrate without those that are not good"
+    )
+
+
+def _about_populations(good: GoodMaps) -> str | None:
+    groups = find_populations([picture.appearance for picture in good.pictures])
+    if groups is None:
+        return None
+    told = groups.tell([picture.path.name for picture in good.pictures])
+    return f"{told}: a threshold of both holds for neither alone; calibrate on one lot and light"
