@@ -19,7 +19,7 @@ SMALLER = {
     "synth metal": "synth metal --n-good 60 --n-test 12 --size 128",
     "metal --out run --minutes 10": "metal --out run --steps 2 --preset nano --set size=128"
     " --set patch=16",
-    "bench part.bundle --data metal --batch 1,8": "bench part.bundle --data metal --rounds 2",
+    "bench part.bundle --data metal --batch 1,8": "bench part.bundle --data metal --rounds 6",
     "plan part.bundle --deadline-ms 2000": "plan part.bundle --deadline-ms 60000 --batch 1"
     " --seconds 0.5",
     "--minutes 10": "--steps 2 --preset nano --set size=128 --set patch=16",

@@ -55,7 +55,9 @@ def bench(
     batch: Annotated[
         str, typer.Option("--batch", metavar="N,M", help="Tiles in one call; several to compare.")
     ] = "1",
-    rounds: Annotated[int, typer.Option("--rounds", help="Rounds, 2 at least.")] = 20,
+    rounds: Annotated[
+        int, typer.Option("--rounds", help="Rounds, 6 at least: fewer have no interval.")
+    ] = 20,
     threads: Threads = None,
     no_baseline: Annotated[
         bool,

@@ -26,7 +26,7 @@ from edgeinspect.errors import ConfigError, DataError, EngineError, MissingPacka
 from edgeinspect.runtime.session import DeviceTimes, Images, Ints, Scores, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle
 
-QUICK = BenchSettings(batches=(1, 2), rounds=2, threads=1, has_baseline=False)
+QUICK = BenchSettings(batches=(1, 2), rounds=6, threads=1, has_baseline=False)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_the_report_is_json_that_says_what_was_measured_on_what(found: BenchRepo
     assert plain["pictures"]["n_pictures"] == 3
     assert plain["bundle"]["calibration"]["false_reject_rate"] == 0.05
     assert plain["hardware"]["n_cores"] >= 1
-    assert len(plain["states"]) == 3  # before, and after each round
+    assert len(plain["states"]) == 7  # before, and after each round
 
 
 def test_the_unoptimised_model_is_measured_in_the_same_rounds(
@@ -174,7 +174,7 @@ def test_a_runtime_that_was_named_must_be_ready(bundle: Bundle) -> None:
         bench_bundle(bundle, dataclasses.replace(QUICK, runtimes=("fast",)))
 
 
-@pytest.mark.parametrize("bad", [{"batches": (0,)}, {"batches": ()}, {"rounds": 1}])
+@pytest.mark.parametrize("bad", [{"batches": (0,)}, {"batches": ()}, {"rounds": 5}])
 def test_settings_that_cannot_be_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         BenchSettings(**bad)

@@ -43,12 +43,12 @@ def reports(folder: Path, after_ms: list[float], **changes: object) -> tuple[Pat
 
 def test_bench_prints_tables_and_writes_the_report(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    quick = ("--rounds", 2, "--threads", 1, "--no-baseline")
+    quick = ("--rounds", 6, "--threads", 1, "--no-baseline")
     done = call("bench", bundle, "--out", out, "--runtimes", "onnxruntime", *quick)
     assert done.exit_code == 0, done.output
     assert "onnxruntime fp32 batch 1" in done.stdout
     assert "No ratio: it was not asked for." in done.stdout
-    assert json.loads((out / "bench.json").read_text())["settings"]["rounds"] == 2
+    assert json.loads((out / "bench.json").read_text())["settings"]["rounds"] == 6
     assert {"bench.html", "bench.md"} <= {p.name for p in out.iterdir()}
 
 
@@ -90,7 +90,7 @@ def test_compare_refuses_another_box(tmp_path: Path, capsys: pytest.CaptureFixtu
     [
         (["--batch", "0"], "batch is 0; write numbers from 1 on"),
         (["--batch", "one"], "--batch is 'one'"),
-        (["--rounds", "1"], "rounds is 1"),
+        (["--rounds", "5"], "rounds is 5: it must lie in 6"),
         (["--runtimes", "tensorrt"], "tensorrt"),
         (["--runtimes", "auto"], "'auto' is none"),
         (["--compare", "a.json", "b.json"], "--compare reads two reports and does not measure"),

@@ -9,11 +9,11 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from edgeinspect.data import damage
+from edgeinspect.data import images as images_module
 from edgeinspect.data.images import (
     decode_picture,
     file_sha256,
@@ -199,13 +199,20 @@ def test_broken_files_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err == ""
 
 
+def opencv_log_level() -> int:
+    """Setting it tells what it was, whatever the OpenCV."""
+    level = images_module._set_log_level(0)
+    images_module._set_log_level(level)
+    return level
+
+
 def test_reading_in_threads_leaves_the_log_level_as_it_was(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{i}.png", made_picture(seed=i)) for i in range(12)]
-    before = cv2.utils.logging.getLogLevel()
+    before = opencv_log_level()
     with ThreadPoolExecutor(4) as pool:
         pictures = list(pool.map(read_picture, paths))
     assert [np.array_equal(p, made_picture(seed=i)) for i, p in enumerate(pictures)] == [True] * 12
-    assert cv2.utils.logging.getLogLevel() == before
+    assert opencv_log_level() == before
 
 
 def test_pictures_are_listed_in_natural_order_one_level_deep(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ Field = NDArray[np.float32]
 
 def standardise(field: Field) -> Field:
     """The field with mean 0 and standard deviation 1; a constant field becomes 0."""
-    centred = field - field.mean(dtype=np.float64)  # a crop of coarse noise hardly varies
+    centred = field.astype(np.float64)  # a crop of coarse noise hardly varies
+    centred -= centred.mean()
     standard: Field = (centred / max(float(centred.std()), 1e-6)).astype(np.float32)
     return standard
 
