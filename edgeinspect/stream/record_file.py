@@ -90,7 +90,9 @@ class RecordWriter:
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: deque[_Line] = deque()
-        self._since_s: float | None = None  # when records began to wait
+        self._is_unsynced = False  # records were written that are to be brought to the disk
+        self._since_s: float | None = None  # when the disk began to take nothing
+        self._n_waited = 0  # records that were written since
         self._next_s = 0.0  # when they are tried again
         with output_errors(path):
             self._file = LineFile(path)
@@ -112,8 +114,9 @@ class RecordWriter:
         with self._lock:
             if not self._file.is_there:
                 self._open_again()
-            if self._waiting and self._is_time():
+            if self._is_time():
                 self._write_waiting()
+                self._sync()
 
     def _open_again(self) -> None:
         """Somebody moved or removed the file, or its folder: begin another in its place."""
@@ -138,18 +141,36 @@ class RecordWriter:
                 self._write_waiting()
                 if self._waiting:
                     time.sleep(RETRY_S)
+            self._sync()
 
     def end_batch(self) -> None:
-        """Called after the records of a batch. Raises: OutputError."""
-        if self._fsync is Fsync.BATCH:
-            with output_errors(self.path):
-                self._file.sync()
+        """Called after the records of a batch. Raises: as `write`."""
+        if self._fsync is not Fsync.BATCH:
+            return
+        with self._lock:
+            self._is_unsynced = True
+            if self._is_time():
+                self._sync()
 
     def _is_time(self) -> bool:
         return self._since_s is None or self._clock() >= self._next_s
 
+    def _sync(self) -> None:
+        if not self._is_unsynced or self._waiting:
+            return
+        try:
+            with output_errors(self.path):
+                self._file.sync()
+        except OutputError as error:
+            self._hold(error)
+        else:
+            self._is_unsynced = False
+            self._say_when_over()
+
     def _write_waiting(self) -> None:
         n_waited = len(self._waiting)
+        if not n_waited:
+            return
         try:
             with output_errors(self.path):
                 while self._waiting:
@@ -161,25 +182,28 @@ class RecordWriter:
         except OutputError as error:
             self._hold(error)
         else:
-            self._say_written_again(n_waited)
+            self._n_waited += n_waited
+            self._say_when_over()
 
     def _hold(self, error: OutputError) -> None:
         """Keep what waits for the next try. Raises: the error, when it has waited too long."""
         now_s = self._clock()
         if self._since_s is None:
-            self._since_s = now_s
-            text = f"{error.what}; records wait in memory, {self._hold_s:g} s at most"
+            self._since_s, self._n_waited = now_s, 0
+            where = "wait in memory" if self._waiting else "are not safe from a power cut"
+            text = f"{error.what}; records {where}, {self._hold_s:g} s at most"
             _log.warning("%s", text)
             self._note(Notice.now(NoticeKind.DISK, text))
         self._next_s = now_s + RETRY_S
         if now_s - self._since_s >= self._hold_s or len(self._waiting) > MOST_HELD:
             raise error
 
-    def _say_written_again(self, n_waited: int) -> None:
-        if self._since_s is None:
+    def _say_when_over(self) -> None:
+        """That all is as it should be again, if it was not."""
+        if self._since_s is None or self._waiting or self._is_unsynced:
             return
         lasted_s, self._since_s = self._clock() - self._since_s, None
-        text = f"records are written again after {lasted_s:.1f} s; {n_waited} had waited"
+        text = f"records are written again after {lasted_s:.1f} s; {self._n_waited} had waited"
         _log.warning("%s", text)
         self._note(Notice.now(NoticeKind.DISK, text, seconds=round(lasted_s, 3)))
 

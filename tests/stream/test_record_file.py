@@ -34,10 +34,10 @@ def test_the_file_is_valid_after_every_record(tmp_path):
 
 
 class Disk:
-    """Takes lines unless it is full; the clock is its own."""
+    """Takes lines unless it is full, keeps them unless it is sick; the clock is its own."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.is_full = False
+        self.is_full = self.is_sick = False
         self.now_s = 0.0
         append = LineFile.append
 
@@ -46,7 +46,12 @@ class Disk:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             append(file, line, is_synced=is_synced)
 
+        def sync_unless_sick(file: LineFile) -> None:
+            if self.is_sick:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
         monkeypatch.setattr(LineFile, "append", append_unless_full)
+        monkeypatch.setattr(LineFile, "sync", sync_unless_sick)
 
 
 @pytest.fixture
@@ -54,11 +59,13 @@ def disk(monkeypatch):
     return Disk(monkeypatch)
 
 
-@pytest.fixture
-def held_by(tmp_path, disk):
+@pytest.fixture(params=[Fsync.NEVER, Fsync.BATCH])
+def held_by(tmp_path, disk, request):
     notices: list[Notice] = []
     path = tmp_path / "records.jsonl"
-    with RecordWriter(path, hold_s=60, note=notices.append, clock=lambda: disk.now_s) as writer:
+    with RecordWriter(
+        path, fsync=request.param, hold_s=60, note=notices.append, clock=lambda: disk.now_s
+    ) as writer:
         yield writer, notices
 
 
@@ -80,6 +87,33 @@ def test_records_wait_for_a_full_disk_and_come_in_order(tmp_path, disk, held_by,
     assert "no space is left on the disk; records wait in memory, 60 s at most" in notices[0].text
     assert notices[1].text == "records are written again after 10.0 s; 3 had waited"
     assert notices[1].seconds == 10
+
+
+@pytest.mark.parametrize("held_by", [Fsync.BATCH], indirect=True)
+def test_a_disk_that_keeps_nothing_is_said_once_and_tried_again(tmp_path, disk, held_by):
+    writer, notices = held_by
+    disk.is_sick = True
+    for seq in range(4):
+        disk.now_s = float(seq)
+        writer.write(made_record(seq))
+        writer.end_batch()
+    assert seqs(tmp_path) == [0, 1, 2, 3]
+    assert len(notices) == 1
+    assert "records are not safe from a power cut, 60 s at most" in notices[0].text
+    disk.is_sick, disk.now_s = False, 10.0
+    writer.retry()
+    assert notices[1].text == "records are written again after 10.0 s; 3 had waited"
+
+
+@pytest.mark.parametrize("held_by", [Fsync.BATCH], indirect=True)
+def test_a_disk_that_keeps_nothing_for_too_long_is_an_error(disk, held_by):
+    writer, _ = held_by
+    disk.is_sick = True
+    writer.write(made_record(0))
+    writer.end_batch()
+    disk.now_s = 60.0
+    with pytest.raises(OutputError, match="cannot write"):
+        writer.retry()
 
 
 def test_a_full_disk_is_tried_again_only_after_a_while(tmp_path, disk, held_by):
