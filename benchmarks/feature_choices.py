@@ -230,16 +230,21 @@ def _write(rows: list[dict[str, Any]], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, ensure_ascii=False)
     write_atomically(file, text.encode() + b"\n")
-    parts = list(dict.fromkeys(row["part"] for row in rows))
+    parts = [part for part in PARTS if any(row["part"] == part for row in rows)]
     head = "| choice |" + "".join(f" {part}: validation | AUROC |" for part in parts)
     head += " mean validation |"
+    cells = [_cells(name, parts, rows) for name in CHOICES]
     lines = ["# How features are compared, without a generator", ""]
-    lines += table(head, [_cells(name, rows) for name in CHOICES])
+    lines += table(head, [row for row in cells if row])
     write_atomically(out / "feature_choices.md", ("\n".join(lines) + "\n").encode())
 
 
-def _cells(name: str, rows: list[dict[str, Any]]) -> list[str]:
-    own = [row for row in rows if row["choice"] == name]
+def _cells(name: str, parts: list[str], rows: list[dict[str, Any]]) -> list[str]:
+    """A row of the table; none of a choice that was not measured on every part."""
+    of_part = {row["part"]: row for row in rows if row["choice"] == name}
+    if not of_part.keys() >= set(parts):
+        return []
+    own = [of_part[part] for part in parts]
     figures = [figure(row[key]) for row in own for key in ("validation", "auroc")]
     return [name, *figures, figure(float(np.mean([row["validation"] for row in own])))]
 
