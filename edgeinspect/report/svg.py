@@ -52,7 +52,7 @@ def svg(width: float, height: float, parts: Sequence[str], title: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}"'
         f' role="img" font-family="{FONT}" font-size="{TEXT_PX}">\n'
-        f"<title>{escape(title)}</title>\n{body}\n</svg>\n"
+        f"<title>{_shown(title)}</title>\n{body}\n</svg>\n"
     )
 
 
@@ -70,8 +70,13 @@ def text(
     turned = f' transform="rotate({turn} {number(x)} {number(y)})"' if turn else ""
     return (
         f'<text x="{number(x)}" y="{number(y)}" font-size="{size}" fill="{colour}"'
-        f' font-weight="{weight}" text-anchor="{anchor}"{turned}>{escape(words)}</text>'
+        f' font-weight="{weight}" text-anchor="{anchor}"{turned}>{_shown(words)}</text>'
     )
+
+
+def _shown(words: str) -> str:
+    """Names of folders may hold characters that XML has no place for."""
+    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words))
 
 
 def line(

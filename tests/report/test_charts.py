@@ -64,6 +64,11 @@ def test_labels_are_text_whatever_they_hold(label: str) -> None:
     assert label in texts(svg)
 
 
+def test_of_characters_that_xml_has_no_place_for_it_is_shown_that_they_are_there() -> None:
+    shown = texts(score_chart([group([0.5], label="bell\a and half \udcff")], threshold=1.0))
+    assert "bell\N{REPLACEMENT CHARACTER} and half \N{REPLACEMENT CHARACTER}" in shown
+
+
 @pytest.mark.parametrize("svg", [roc_chart([curve()]), score_chart([group([1, 2])], threshold=1.5)])
 def test_a_chart_needs_nothing_from_outside_and_disturbs_nothing(svg: str) -> None:
     addresses = re.findall(r'https?://[^"\s]+', svg)
