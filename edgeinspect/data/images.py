@@ -8,10 +8,10 @@ A file that was cut off while it was written is refused (`damage`), not judged h
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import re
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.data.damage import PNG_START, refuse_damage
 from edgeinspect.errors import DataError, ImageError
+from edgeinspect.holding import Held
 from edgeinspect.suggestions import suggest_path
 from edgeinspect.writing import write_atomically
 
@@ -211,40 +212,17 @@ def _may_have_16_bits(data: bytes) -> bool:
     return data.startswith(_TIFF_STARTS)
 
 
-class _QuietOpenCV:
-    """Keeps OpenCV from printing about broken files while at least one thread decodes.
-
-    The log level belongs to the process; counting the holders restores the level that the
-    program had, however many threads decode at once.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_holders = 0
-        self._level = 0
-
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
-        with self._lock:
-            if self._n_holders == 0:
-                self._level = _set_log_level(_LOG_LEVEL_SILENT)
-            self._n_holders += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_holders -= 1
-                if self._n_holders == 0:
-                    _set_log_level(self._level)
-
-
 def _set_log_level(level: int) -> int:
     """The level before. The OpenCV of distributions (4.6) has the function in another place."""
     logging: Any = getattr(cv2.utils, "logging", cv2)
     return int(logging.setLogLevel(level))
 
 
-_QUIET_OPENCV = _QuietOpenCV()
+def _silence() -> Callable[[], object]:
+    return functools.partial(_set_log_level, _set_log_level(_LOG_LEVEL_SILENT))
+
+
+_QUIET_OPENCV = Held(_silence)
 
 
 def quiet_opencv() -> contextlib.AbstractContextManager[None]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import cv2
 
 from edgeinspect.data.images import quiet_opencv
 from edgeinspect.errors import DataError
+from edgeinspect.holding import Held
 from edgeinspect.stream.sources.gstreamer import csi_pipeline, pipeline_opener
 from edgeinspect.stream.sources.live import Capture, LiveSource
 
@@ -71,34 +70,18 @@ def _stream(url: str, name: str) -> Callable[[], Capture]:
     return connect
 
 
-class _StreamOptions:
-    """What FFmpeg is told of streams, in the environment while at least one thread opens one.
+def _tell_ffmpeg() -> Callable[[], object]:
+    """What FFmpeg is told of streams: a video file that is opened with it lacks its last frame.
 
-    A video file that is opened with them lacks its last frame. What the user says there stays.
+    What the user says there stays.
     """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_holders = 0
-        self._is_ours = False
-
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
-        with self._lock:
-            if self._n_holders == 0:
-                self._is_ours = OPTIONS not in os.environ
-                os.environ.setdefault(OPTIONS, "rtsp_transport;tcp|fflags;nobuffer")
-            self._n_holders += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_holders -= 1
-                if self._n_holders == 0 and self._is_ours:
-                    del os.environ[OPTIONS]
+    if OPTIONS in os.environ:
+        return lambda: None
+    os.environ[OPTIONS] = "rtsp_transport;tcp|fflags;nobuffer"
+    return lambda: os.environ.pop(OPTIONS)
 
 
-_STREAM_OPTIONS = _StreamOptions()
+_STREAM_OPTIONS = Held(_tell_ffmpeg)
 
 
 def _checked(capture: object, name: str, hint: str) -> Capture:
