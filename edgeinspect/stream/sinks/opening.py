@@ -15,11 +15,12 @@ from types import MappingProxyType
 from typing import Protocol, cast
 
 from edgeinspect.errors import ConfigError, MissingPackageError
+from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.records import NOTICES, PLACES, RECORDS, Record
 from edgeinspect.stream.sinks.address import Address, read_address
 from edgeinspect.stream.sinks.journal import Journal
 from edgeinspect.stream.sinks.notices import NoticeFile
-from edgeinspect.stream.sinks.runners import Follower, Patience, QueueRunner, Runner
+from edgeinspect.stream.sinks.runners import Follower, QueueRunner, Runner
 from edgeinspect.stream.sinks.sink import Notice, NoticeKind, RunInfo, Sink, SinkState
 from edgeinspect.suggestions import suggest
 
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 ENTRY_POINTS = "edgeinspect.sinks"
 DRAIN_S = 5.0  # at the end of a run, for what the sinks have not delivered
-PATIENCE = Patience()
+PATIENCE = Patience(most_s=5.0)
 PICTURE_DEPTH = 2  # a record with its picture may be tens of MB
 OURS = MappingProxyType(
     {

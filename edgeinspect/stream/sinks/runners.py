@@ -12,19 +12,18 @@ from __future__ import annotations
 import abc
 import contextlib
 import logging
-import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from edgeinspect.errors import SinkError
+from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sinks.journal import Journal, Line
 from edgeinspect.stream.sinks.sink import Notice, NoticeKind, RunInfo
 
-__all__ = ["Follower", "Patience", "QueueRunner", "Runner"]
+__all__ = ["Follower", "QueueRunner", "Runner"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,18 +32,6 @@ N_NOTICES = 256
 TICK_S = 1.0
 TORN_S = 0.05  # until the rest of a line that is being written is looked for
 LAST_TRIES_S = 0.2  # between tries once the run has ended
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long to wait before a sink is tried again: doubled each time, spread by a quarter."""
-
-    first_s: float = 0.5
-    most_s: float = 5.0
-
-    def wait_s(self, n_tries: int) -> float:
-        wait_s = min(self.most_s, self.first_s * 2.0 ** min(n_tries, 20))
-        return wait_s * random.uniform(0.75, 1.25)
 
 
 class Runner(abc.ABC):

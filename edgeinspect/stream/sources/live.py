@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import random
 import threading
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,10 +23,13 @@ from edgeinspect.errors import DataError
 from edgeinspect.runtime.inspector import Reason
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.patience import Patience
 
-__all__ = ["Capture", "FrozenWatch", "LiveSource", "Patience"]
+__all__ = ["Capture", "FrozenWatch", "LiveSource"]
 
 _log = logging.getLogger(__name__)
+
+PATIENCE = Patience(most_s=30.0)  # between tries to open again
 
 
 class Capture(Protocol):
@@ -39,18 +40,6 @@ class Capture(Protocol):
         ...
 
     def release(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long to wait between tries to open again: doubled each time, spread by a quarter."""
-
-    first_s: float = 0.5
-    most_s: float = 30.0
-
-    def wait_s(self, n_tries: int) -> float:
-        wait_s = min(self.most_s, self.first_s * 2.0 ** min(n_tries, 20))
-        return wait_s * random.uniform(0.75, 1.25)
 
 
 class FrozenWatch:
@@ -91,7 +80,7 @@ class LiveSource:
         name: str,
         connect: Callable[[], Capture],
         *,
-        patience: Patience = Patience(),
+        patience: Patience = PATIENCE,
         frozen: FrozenWatch | None = None,
     ) -> None:
         """Connects at once. Raises: DataError if there is nothing.

@@ -8,9 +8,9 @@ import pytest
 from pymodbus.client import ModbusTcpClient
 
 from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sinks import open_sinks
 from edgeinspect.stream.sinks.modbus import DataType
-from edgeinspect.stream.sinks.runners import Patience
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until
 from tests.stream.sinks.servers import Plc
 

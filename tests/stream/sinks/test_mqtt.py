@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgeinspect.errors import ConfigError, SinkError
+from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sinks import Notice, NoticeKind, open_sink, open_sinks
-from edgeinspect.stream.sinks.runners import Patience
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until, written
 from tests.stream.sinks.servers import Broker, Subscriber
 

@@ -13,8 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from edgeinspect.errors import ConfigError
 from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sinks import open_sink, open_sinks
-from edgeinspect.stream.sinks.runners import Patience
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until
 from tests.stream.sinks.servers import OpcUaServer
 

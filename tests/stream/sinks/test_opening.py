@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from edgeinspect.errors import ConfigError, MissingPackageError, SinkError
+from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sinks import Notice, NoticeKind, PlainRecord, Sink, Sinks, open_sinks
 from edgeinspect.stream.sinks import opening as opening_module
 from edgeinspect.stream.sinks.journal import Journal
 from edgeinspect.stream.sinks.opening import open_sink
-from edgeinspect.stream.sinks.runners import Patience
 from edgeinspect.writing import LineFile
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until, written
 

@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgeinspect.runtime.inspector import Verdict
 from edgeinspect.stream.judge import Judge
+from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sinks import Notice, NoticeKind, open_sinks
-from edgeinspect.stream.sinks.runners import Patience
 from tests.stream.made_records import ABOUT, HANGS_S, JUDGE, made_record, wait_until
 from tests.stream.ports import free_port
 

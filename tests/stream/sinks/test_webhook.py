@@ -6,8 +6,8 @@ import contextlib
 import pytest
 
 from edgeinspect.errors import ConfigError
+from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sinks import Notice, NoticeKind, open_sink, open_sinks
-from edgeinspect.stream.sinks.runners import Patience
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until, written
 from tests.stream.sinks.servers import WebServer
 

@@ -11,7 +11,8 @@ from edgeinspect.errors import DataError
 from edgeinspect.runtime.inspector import Reason
 from edgeinspect.stream.frames import Frame, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
-from edgeinspect.stream.sources.live import FrozenWatch, LiveSource, Patience
+from edgeinspect.stream.patience import Patience
+from edgeinspect.stream.sources.live import FrozenWatch, LiveSource
 
 AT_ONCE = Patience(first_s=0.0, most_s=0.0)
 

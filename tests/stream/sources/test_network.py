@@ -17,8 +17,9 @@ import pytest
 
 from edgeinspect.stream.frames import Frame
 from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sources import captures, open_source
-from edgeinspect.stream.sources.live import LiveSource, Patience
+from edgeinspect.stream.sources.live import LiveSource
 from tests.stream.ports import free_port
 
 RTSP_SERVER = Path(__file__).parents[1] / "rtsp_server.py"
