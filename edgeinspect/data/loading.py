@@ -117,12 +117,14 @@ def load_many(paths: Iterable[Path], preprocess: PreprocessConfig) -> LoadedPict
     )
 
 
-def survey_pictures(paths: Sequence[Path]) -> Survey:
+def survey_pictures(paths: Sequence[Path], *, white_level_16bit: int | None = None) -> Survey:
     """Read every picture once for its facts; broken ones are logged, counted and left out.
 
+    Args:
+        white_level_16bit: what 16-bit files hold for white; None looks at what they hold.
     Raises: DataError if none could be read.
     """
-    white = guess_white_level(paths)
+    white = white_level_16bit or guess_white_level(paths)
     kept: list[Path] = []
     shapes: list[tuple[int, int]] = []
     moments: list[tuple[float, float]] = []  # mean and mean square, 0 to 1

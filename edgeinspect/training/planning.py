@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,10 @@ from edgeinspect.training.run_folder import Plan
 
 __all__ = ["Duration", "make_plan"]
 
+_log = logging.getLogger(__name__)
+
 FEWEST_PICTURES = 4
+MUCH_REDUCED = 4.0  # times: from here on it is worth saying what is lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,7 @@ def make_plan(
     Raises: DataError, ImageError, ConfigError.
     """
     paths = find_good(data) if only is None else only
-    folder, survey = paths[0].parent, survey_pictures(paths)
+    folder, survey = paths[0].parent, _survey(paths, config.preprocess.white_level_16bit)
     distinct = distinct_pictures(survey.paths)
     if len(distinct) < FEWEST_PICTURES:
         raise DataError(
@@ -68,6 +72,7 @@ def make_plan(
     preprocess = _preprocessing(config.preprocess, survey, resize)
     for path, shape in zip(survey.paths, survey.shapes, strict=True):
         plan_file(path, shape, preprocess)  # raises here, not in the middle of training
+    _say_what_is_lost(survey, preprocess)
     readable = set(survey.paths)
     training, held_out = _divide(distinct, config.optimiser.holdout, holdout)
     return Plan(
@@ -80,6 +85,17 @@ def make_plan(
         mean=survey.mean,
         spread=survey.spread,
     )
+
+
+def _survey(paths: Sequence[Path], white_level_16bit: int) -> Survey:
+    """By the white level that was set, else by what the pictures hold, which is then said."""
+    full_range = PreprocessConfig().white_level_16bit
+    if white_level_16bit != full_range:
+        return survey_pictures(paths, white_level_16bit=white_level_16bit)
+    survey = survey_pictures(paths)
+    if survey.white_level_16bit != full_range:
+        _log.info("16-bit pictures: white is taken as %d", survey.white_level_16bit)
+    return survey
 
 
 def _divide(
@@ -98,7 +114,17 @@ def _preprocessing(
     if resize is None:
         is_scaled = preprocess.scale is not None
         resize = ResizeRule.TILE if is_scaled else choose_resize(survey.shapes)
-    white = preprocess.white_level_16bit
-    if white == PreprocessConfig().white_level_16bit:  # not set: what the pictures hold
-        white = survey.white_level_16bit
-    return replace(preprocess, resize=resize, white_level_16bit=white)
+    return replace(preprocess, resize=resize, white_level_16bit=survey.white_level_16bit)
+
+
+def _say_what_is_lost(survey: Survey, preprocess: PreprocessConfig) -> None:
+    """Of large pictures, unless a scale was chosen: how small they become, and what shows more."""
+    height, width = max(survey.shapes, key=min)
+    factor = min(height, width) / preprocess.size
+    if preprocess.scale is None and factor >= MUCH_REDUCED:
+        _log.warning(
+            "pictures of %d x %d px are reduced %.3g times, and marks of few px are lost;"
+            " --set scale=%.2g cuts them into tiles that show twice as much, in four to nine times"
+            " the time",
+            width, height, factor, 2 / factor,
+        )  # fmt: skip

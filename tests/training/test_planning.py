@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import math
 from pathlib import Path
 
@@ -33,13 +35,45 @@ def test_every_picture_is_in_one_list_of_the_plan(tmp_path: Path) -> None:
     assert plan.config.preprocess.resize is ResizeRule.SQUASH
 
 
-def test_the_white_level_of_a_camera_is_found(tmp_path: Path) -> None:
+def test_the_white_level_of_a_camera_is_found_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rng = np.random.default_rng(0)
     for i in range(4):
         write(tmp_path / f"{i}.png", rng.integers(0, 4096, (64, 64), dtype=np.uint16))
-    plan = make_plan(tmp_path, small_config(), resize=None)
+    with caplog.at_level(logging.INFO):
+        plan = make_plan(tmp_path, small_config(), resize=None)
     assert plan.config.preprocess.white_level_16bit == 4095
     assert plan.mean == pytest.approx(0.5, abs=0.05)
+    assert "white is taken as 4095" in caplog.text
+
+
+def test_a_white_level_that_was_set_is_the_one_of_the_survey(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        write(tmp_path / f"{i}.png", rng.integers(0, 1024, (64, 64), dtype=np.uint16))
+    config = small_config()
+    preprocess = dataclasses.replace(config.preprocess, white_level_16bit=4095)
+    plan = make_plan(tmp_path, dataclasses.replace(config, preprocess=preprocess), resize=None)
+    assert plan.config.preprocess.white_level_16bit == 4095
+    assert plan.mean == pytest.approx(0.125, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("side", "scale", "is_said"), [(192, None, False), (256, None, True), (256, 1.0, False)]
+)
+def test_what_large_pictures_lose_is_said_unless_a_scale_was_chosen(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, side: int, scale: float | None, is_said: bool
+) -> None:
+    for i in range(4):
+        write(tmp_path / f"{i}.png", made_picture(side, side + 8, seed=i))
+    config = small_config()
+    preprocess = dataclasses.replace(
+        config.preprocess, resize=ResizeRule.TILE, scale=scale, size=64
+    )
+    make_plan(tmp_path, dataclasses.replace(config, preprocess=preprocess), resize=None)
+    assert ("px are reduced 4 times" in caplog.text) is is_said
+    assert ("--set scale=0.5" in caplog.text) is is_said
 
 
 def test_a_picture_that_cannot_be_cut_is_named_before_training(tmp_path: Path) -> None:
