@@ -13,6 +13,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from edgeinspect.config.choices import ResizeRule
 from edgeinspect.config.settings import RunConfig
 from edgeinspect.errors import ConfigError
 from edgeinspect.suggestions import suggest
@@ -25,7 +26,8 @@ def with_settings(config: RunConfig, settings: Mapping[str, str]) -> RunConfig:
 
     A key is `part.field` (`losses.adversarial`) or a bare field: the generator's where it has
     one of that name, else of the one part that has. `size` sets the generator's and the
-    preprocessing's. All pairs are applied together, then checked.
+    preprocessing's; `scale` without `resize` means tiles. All pairs are applied together, then
+    checked.
     Raises: ConfigError for an unknown or ambiguous key, a value of the wrong type, or a
         combination that cannot be.
     """
@@ -35,6 +37,8 @@ def with_settings(config: RunConfig, settings: Mapping[str, str]) -> RunConfig:
         value = _parse(text)
         for owner in ("generator", "preprocess") if name == "size" else (part,):
             plain[owner][name] = value
+    if plain["preprocess"]["scale"] is not None and not any("resize" in key for key in settings):
+        plain["preprocess"]["resize"] = ResizeRule.TILE.value
     return from_dict(RunConfig, plain)
 
 

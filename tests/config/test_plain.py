@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from edgeinspect.config import PRESETS, Measure, RunConfig, from_dict, to_dict, with_settings
+from edgeinspect.config import (
+    PRESETS,
+    Measure,
+    ResizeRule,
+    RunConfig,
+    from_dict,
+    to_dict,
+    with_settings,
+)
 from edgeinspect.errors import ConfigError
 
 
@@ -28,6 +36,12 @@ def test_a_key_finds_the_one_part_that_has_it() -> None:
 def test_width_is_the_generator_s_unless_a_part_is_named() -> None:
     changed = with_settings(RunConfig(), {"width": "128", "discriminator.width": "64"})
     assert (changed.generator.width, changed.discriminator.width) == (128, 64)
+
+
+def test_a_scale_means_tiles_unless_told_otherwise() -> None:
+    assert with_settings(RunConfig(), {"scale": "0.5"}).preprocess.resize is ResizeRule.TILE
+    with pytest.raises(ConfigError, match="scale was set, but whole pictures are resized"):
+        with_settings(RunConfig(), {"scale": "0.5", "resize": "squash"})
 
 
 def test_size_sets_the_image_s_and_the_preprocessing_s() -> None:
