@@ -72,12 +72,12 @@ class Notice:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        is_length = self.seconds is not None and math.isfinite(self.seconds) and self.seconds >= 0
+        seconds = math.nan if self.seconds is None else float(self.seconds)
         sound = {
             "kind": NoticeKind(self.kind),
             "text": printable(str(self.text)),
-            "time_s": self.time_s if is_time(self.time_s) else time.time(),
-            "seconds": self.seconds if is_length else None,
+            "time_s": float(self.time_s) if is_time(self.time_s) else time.time(),
+            "seconds": seconds if 0 <= seconds < math.inf else None,
             "values": json_type(self.values),
         }
         for name, value in sound.items():
