@@ -73,6 +73,7 @@ class WatchedFolder:
         self._tell_of_folders(found)
         paths = sorted(filter(is_picture, found), key=natural_key)
         left = [Path(name) for name in self._recorded.without(map(str, paths))]
+        self._recorded = Recorded()  # which may be long
         for path in set(paths) - set(left):
             self._mark(path)
         return left
