@@ -18,7 +18,7 @@ from edgeinspect.bundle import CARD, Manifest, read_bundle, read_manifest
 from edgeinspect.errors import EdgeInspectError, EngineError
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.stream.judge import Judge
-from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.notices import Notice, NoticeKind, tell
 
 __all__ = ["Inspectors"]
 
@@ -137,9 +137,8 @@ class Inspectors:
 
     def _say(self, kind: NoticeKind, text: str, *, judge: Inspector | None = None) -> None:
         """`judge` is what judges from now on, where that changed."""
-        _log.warning("%s", text)
         values = {} if judge is None else Judge.of(judge).to_plain()
-        self.note(Notice.now(kind, text, values=values))
+        tell(self.note, Notice.now(kind, text, values=values))
 
     def __enter__(self) -> Inspectors:
         return self

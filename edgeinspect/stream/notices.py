@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import enum
 import json
+import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 from edgeinspect.stream.plain import is_time, json_type, printable
 
-__all__ = ["OF_PARTS", "Notice", "NoticeKind"]
+__all__ = ["OF_PARTS", "Notice", "NoticeKind", "tell"]
+
+_log = logging.getLogger(__name__)
 
 
 class NoticeKind(str, enum.Enum):
@@ -103,3 +106,9 @@ class Notice:
     def to_line(self) -> str:
         """One JSON object and a line feed."""
         return json.dumps(self.to_plain(), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def tell(note: Callable[[Notice], None], notice: Notice, *, level: int = logging.WARNING) -> None:
+    """Say a notice in the log, and hand it to `note`."""
+    _log.log(level, "%s", notice.text)
+    note(notice)

@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinspect.errors import OutputError
-from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.notices import Notice, NoticeKind, tell
 from edgeinspect.stream.records import Record
 from edgeinspect.writing import LineFile, output_errors
 
 __all__ = ["HOLD_S", "Fsync", "RecordWriter"]
-
-_log = logging.getLogger(__name__)
 
 HOLD_S = 60.0  # records wait so long for a disk that takes none
 MOST_HELD = 10_000  # and so many of them: some 10 MB
@@ -115,8 +113,7 @@ class RecordWriter:
         self._file.close()
         self._file = file
         text = f"{self.path} was moved or removed; records go on in a new file of that name"
-        _log.error("%s", text)
-        self._note(Notice.now(NoticeKind.DISK, text))
+        tell(self._note, Notice.now(NoticeKind.DISK, text), level=logging.ERROR)
 
     def finish(self, *, within_s: float) -> None:
         """Write what still waits. Raises: OutputError if that cannot be done in time."""
@@ -180,8 +177,7 @@ class RecordWriter:
             self._since_s, self._n_waited = now_s, 0
             where = "wait in memory" if self._waiting else "are not safe from a power cut"
             text = f"{error.what}; records {where}, {self._hold_s:g} s at most"
-            _log.warning("%s", text)
-            self._note(Notice.now(NoticeKind.DISK, text))
+            tell(self._note, Notice.now(NoticeKind.DISK, text))
         self._next_s = now_s + RETRY_S
         if now_s - self._since_s >= self._hold_s or len(self._waiting) > MOST_HELD:
             raise error
@@ -192,8 +188,7 @@ class RecordWriter:
             return
         lasted_s, self._since_s = self._clock() - self._since_s, None
         text = f"records are written again after {lasted_s:.1f} s; {self._n_waited} had waited"
-        _log.warning("%s", text)
-        self._note(Notice.now(NoticeKind.DISK, text, seconds=round(lasted_s, 3)))
+        tell(self._note, Notice.now(NoticeKind.DISK, text, seconds=round(lasted_s, 3)))
 
     def __enter__(self) -> RecordWriter:
         return self

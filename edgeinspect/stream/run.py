@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import logging
 import math
 import threading
 import time
@@ -25,7 +24,7 @@ from edgeinspect.stream.frames import Recorded, Source
 from edgeinspect.stream.inspectors import Inspectors
 from edgeinspect.stream.intake import Intake, Lane, Overload
 from edgeinspect.stream.judge import Judge
-from edgeinspect.stream.notices import OF_PARTS, Notice, NoticeKind
+from edgeinspect.stream.notices import OF_PARTS, Notice, NoticeKind, tell
 from edgeinspect.stream.pictures import KEEP_GIB, PictureStore
 from edgeinspect.stream.pipeline import Pipeline, PipelineSettings
 from edgeinspect.stream.reading import Reader, Selection
@@ -37,8 +36,6 @@ from edgeinspect.stream.summary import RunSummary, Tally
 from edgeinspect.writing import alone_in
 
 __all__ = ["Outlet", "Run", "RunSettings", "RunSummary", "Save", "run_stream"]
-
-_log = logging.getLogger(__name__)
 
 TICK_S = 0.05  # how soon a stop or a changed bundle is noticed
 LAST_RECORDS_S = 5.0  # at the end, for records that the disk did not take
@@ -206,8 +203,8 @@ class Run:
         text = (
             f"parts are judged by the bundle {inspector.bundle.short_id}, those before by {before}"
         )
-        _log.warning("%s", text)
-        self.note(Notice.now(NoticeKind.BUNDLE, text, values=Judge.of(inspector).to_plain()))
+        values = Judge.of(inspector).to_plain()
+        tell(self.note, Notice.now(NoticeKind.BUNDLE, text, values=values))
 
     def _flow(self, on_tick: Callable[[Run], None]) -> None:
         """Until all that was delivered has its record. Raises: as `work`."""
