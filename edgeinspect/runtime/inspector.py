@@ -347,8 +347,13 @@ class Inspector:
         return isinstance(self._session, OwnThreadSession)
 
     def restart(self) -> None:
-        """Open the session again. Raises: EngineError, and what else opening raises."""
+        """Open the session again.
+
+        Raises: BundleError if its bundle is another one by now; EngineError, and what else opening
+            raises.
+        """
         assert isinstance(self._session, OwnThreadSession), "look at `can_restart` first"
+        self.bundle.check_graphs()
         self._session.restart()
 
     def close(self) -> None:

@@ -7,11 +7,12 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from edgeinspect.bundle import install_calibration, read_bundle
 from edgeinspect.constants import Calibration, Threshold
-from edgeinspect.errors import ParityError
+from edgeinspect.errors import BundleError, EngineError, ParityError
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.stream import inspectors as inspectors_module
 from edgeinspect.stream.inspectors import Inspectors
@@ -182,6 +183,22 @@ def test_who_asks_is_told_of_a_damaged_file_that_the_manifest_does_not_know_of(h
         assert inspectors.current is first
     assert "the old one stays" in notices[0].text
     assert "graph_fp32.onnx is damaged" in notices[0].text
+
+
+def test_a_session_is_not_opened_again_from_the_graph_of_another_bundle(how):
+    graph = onnx.load(how.path / "graph_fp32.onnx")
+    graph.doc_string = "of another training"
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        onnx.save(graph, how.path / "graph_fp32.onnx")
+        error = inspectors.restart(first, EngineError("the GPU fell off the bus"))
+    assert isinstance(error, BundleError)
+    assert "graph_fp32.onnx is damaged" in str(error)
+
+
+def test_a_session_is_opened_again_while_its_bundle_is_calibrated(how):
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        recalibrate(how.path, 99.0)
+        assert inspectors.restart(first, EngineError("the GPU fell off the bus")) is None
 
 
 def test_while_the_bundle_is_being_replaced_nothing_happens(how):
