@@ -20,6 +20,7 @@ from edgeinspect.errors import DataError, EngineError
 from edgeinspect.report.overlays import MAP_STEPS
 from edgeinspect.runtime.inspector import Inspector, Reason
 from edgeinspect.runtime.session import Session, open_session
+from edgeinspect.stream import run as run_module
 from edgeinspect.stream.frames import Delivery, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.outlets import open_outlets
@@ -299,3 +300,33 @@ def test_records_and_notices_go_on_in_new_files_when_somebody_removes_the_folder
     kinds = [json.loads(line)["kind"] for line in lines]
     assert kinds == ["disk", "ended"]
     assert "was moved or removed; records go on in a new file" in caplog.text
+
+
+def test_all_sources_are_told_to_stop_before_one_of_them_is_waited_for(
+    tmp_path, bundle, session, monkeypatch
+):
+    class Hanging(MadeSource):
+        """Comes back once the other was told to stop."""
+
+        other: Hanging
+        is_told: threading.Event
+
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            assert stop is not None
+            self.is_told = stop
+            have_begun.wait(HANGS_S)
+            yield from super().frames(stop)
+            assert self.other.is_told.wait(HANGS_S / 10)
+
+    monkeypatch.setattr(run_module, "LEAVE_S", HANGS_S)
+    have_begun, stop = threading.Barrier(2), threading.Event()
+    left, right = Hanging(["good"]), Hanging(["good"])
+    left.other, right.other = right, left
+    run_stream(
+        Inspector(bundle, session),
+        {"left": left, "right": right},
+        tmp_path,
+        stop=stop,
+        on_record=lambda record: stop.set(),
+    )
+    assert left.is_told.is_set()
