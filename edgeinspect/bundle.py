@@ -24,7 +24,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,15 @@ class Bundle:
         """Whether it holds a scoring graph of that precision; older ones have FP32 alone."""
         return f"graph_{precision.value}.onnx" in self.manifest.files
 
+    def check_graphs(self) -> None:
+        """Hold its files to what was read, but for its calibration, before they are opened again.
+
+        Raises: BundleError if another bundle has taken its place.
+        """
+        later = (CARD, self.manifest.calibration)
+        files = {name: sha for name, sha in self.manifest.files.items() if name not in later}
+        _check_files(self.path, files)
+
     def _file(self, name: str) -> Path:
         if name not in self.manifest.files:
             raise BundleError(
@@ -178,7 +187,7 @@ def read_bundle(path: Path) -> Bundle:
 
 
 def _read_files(path: Path, manifest: Manifest) -> Bundle:
-    _check_files(path, manifest)
+    _check_files(path, manifest.files)
     config = _config(path, manifest)
     name = manifest.calibration
     calibration = None if name is None else Calibration.load(path / name)
@@ -239,8 +248,8 @@ def _is_sound(manifest: Manifest) -> bool:
     return has_calibration and all(name == Path(name).name for name in manifest.files)
 
 
-def _check_files(path: Path, manifest: Manifest) -> None:
-    for name, expected in manifest.files.items():
+def _check_files(path: Path, files: Mapping[str, str]) -> None:
+    for name, expected in files.items():
         try:
             found = _sha256(path / name)
         except FileNotFoundError as error:

@@ -120,7 +120,7 @@ class LineFile:
         """Whether the path still leads to it: nobody has moved or removed it."""
         try:
             return os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
     def append(self, line: bytes, *, is_synced: bool = False) -> None:

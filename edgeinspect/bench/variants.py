@@ -12,10 +12,23 @@ from edgeinspect.bench.pictures import BenchPictures
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
-from edgeinspect.errors import ConfigError, EngineError, MissingPackageError, ParityError
+from edgeinspect.errors import (
+    BundleError,
+    ConfigError,
+    EngineError,
+    MissingPackageError,
+    ParityError,
+)
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.opening import check_runtime, pick_precision
-from edgeinspect.runtime.session import ON_CPU, RUNTIMES, Scores, Session, open_session
+from edgeinspect.runtime.session import (
+    MOST_IMAGES,
+    ON_CPU,
+    RUNTIMES,
+    Scores,
+    Session,
+    open_session,
+)
 
 __all__ = [
     "LeftOut",
@@ -79,9 +92,10 @@ class Variant:
 
 def check_batches(batches: Sequence[int]) -> None:
     """Raise ConfigError unless all are numbers of images."""
-    if not batches or min(batches) < 1:
+    if not batches or not 1 <= min(batches) <= max(batches) <= MOST_IMAGES:
         words = ",".join(map(str, batches)) or "empty"
-        raise ConfigError(f"batch is {words}", hint="write numbers from 1 on, as 1,8")
+        hint = f"write numbers from 1 to {MOST_IMAGES}, as 1,8"
+        raise ConfigError(f"batch is {words}", hint=hint)
 
 
 def variant_keys(
@@ -95,40 +109,42 @@ def variant_keys(
     """The combinations to measure, batches together.
 
     Args:
-        runtimes: by name; None takes all that this machine has, and says what the others lack.
+        runtimes: by name; None takes all that this machine has and the bundle has graphs for, and
+            says what the others lack.
         precisions: None takes what `run` would, and INT8 where the bundle has it.
         threads: of the CPU, for runtimes that run on one; None leaves them to the runtime.
-    Raises: EngineError or MissingPackageError if a runtime that was named is not ready here;
-        ConfigError for "auto", which would leave open what was measured.
+    Raises: EngineError, BundleError or MissingPackageError if a runtime that was named is not ready
+        here; ConfigError for "auto", which would leave open what was measured.
     """
     if runtimes is not None and AUTO in runtimes:
         raise ConfigError(
             f"runtimes are measured by their names, and {AUTO!r} is none",
             hint="without --runtimes all that are ready are measured",
         )
-    left_out = []
-    names: list[str] = []
-    for name in runtimes or [r for r in RUNTIMES if r != AUTO]:
+    keys: list[VariantKey] = []
+    left_out: list[LeftOut] = []
+    for name in dict.fromkeys(runtimes or [r for r in RUNTIMES if r != AUTO]):
         try:
             check_runtime(name)
-        except (EngineError, MissingPackageError) as error:
+            of_runtime = precisions or _usual_precisions(bundle, name)
+        except (BundleError, EngineError, MissingPackageError) as error:
             if runtimes is not None:
                 raise
             left_out.append(LeftOut(name=name, why=str(error)))
             continue
-        names.append(name)
-    keys = [
-        VariantKey(runtime=name, precision=precision, batch=batch, threads=n)
-        for name in dict.fromkeys(names)
-        for precision in precisions or _usual_precisions(bundle, name)
-        for batch in dict.fromkeys(batches)
-        for n in (dict.fromkeys(threads) if name in ON_CPU else (None,))
-    ]
+        keys += [
+            VariantKey(runtime=name, precision=precision, batch=batch, threads=n)
+            for precision in of_runtime
+            for batch in dict.fromkeys(batches)
+            for n in (dict.fromkeys(threads) if name in ON_CPU else (None,))
+        ]
     return keys, left_out
 
 
 def _usual_precisions(bundle: Bundle, runtime: str) -> tuple[Precision, ...]:
+    """Raises: BundleError if it has no graph for the runtime."""
     first = pick_precision(bundle, runtime, None)
+    bundle.graph_path(first)
     has_int8 = runtime == "onnxruntime" and bundle.has_graph(Precision.INT8)
     return (first, Precision.INT8) if has_int8 else (first,)
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from edgeinspect.stream.records import Record
     from edgeinspect.stream.run import Run
-    from edgeinspect.stream.summary import Tally
 
 __all__ = ["Watcher", "listeners_may_leave", "show_progress"]
 
@@ -102,7 +101,7 @@ def _panel(run: Run, rate_per_s: float, last_ng: Record | None, console_width: i
     from rich.table import Table
     from rich.text import Text
 
-    from edgeinspect.cli.run_summary import VERDICT_STYLES
+    from edgeinspect.cli.run_summary import VERDICT_STYLES, reason_words
 
     rows = Table.grid(padding=(0, 2))
     rows.add_column(no_wrap=True)
@@ -111,7 +110,7 @@ def _panel(run: Run, rate_per_s: float, last_ng: Record | None, console_width: i
     of_all = "" if run.n_expected is None else f" of {run.n_expected}"
     rows.add_row("parts", f"{tally.n_records}{of_all}, {rate_per_s:.1f} a second")
     for verdict, n in tally.verdicts.items():
-        why = _reasons(tally) if verdict is Verdict.NOT_INSPECTED else ""
+        why = reason_words(tally.reasons) if verdict is Verdict.NOT_INSPECTED else ""
         style = VERDICT_STYLES[verdict] if n else "dim"
         rows.add_row(verdict.value, f"{n}  {why}".rstrip(), style=style)
     quantiles = tally.quantiles_ms().items()
@@ -124,10 +123,6 @@ def _panel(run: Run, rate_per_s: float, last_ng: Record | None, console_width: i
         rows.add_row("notice", Text(f"{_clock(notice.time_s)}  {notice.text}"), style="yellow")
     width = min(WIDTH, console_width)
     return Panel(rows, title="edgeinspect run", title_align="left", width=width)
-
-
-def _reasons(tally: Tally) -> str:
-    return ", ".join(f"{reason.value} {n}" for reason, n in list(tally.reasons.items()))
 
 
 def _one_line(record: Record) -> str:

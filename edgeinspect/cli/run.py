@@ -6,7 +6,7 @@ import contextlib
 import enum
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,10 @@ from edgeinspect.cli.main import EXIT_INTERRUPTED
 from edgeinspect.cli.options import AsJson, Precision, Threads
 
 if TYPE_CHECKING:
+    from edgeinspect.bundle import Bundle
     from edgeinspect.stream.frames import Source
+    from edgeinspect.stream.opening import InspectorSettings
+    from edgeinspect.stream.run import RunSettings, RunSummary
 
 __all__ = ["FsyncChoice", "OverloadChoice", "SaveChoice", "hangup_asks", "run"]
 
@@ -147,19 +150,16 @@ def run(
     """
     from edgeinspect.bench.planned import settle
     from edgeinspect.bundle import read_bundle
-    from edgeinspect.cli.panel import listeners_may_leave, show_progress
+    from edgeinspect.cli.panel import listeners_may_leave
     from edgeinspect.cli.run_summary import show_summary
     from edgeinspect.config import Precision as OnePrecision
-    from edgeinspect.interruption import Interruption
-    from edgeinspect.service import Service
-    from edgeinspect.stream.inspectors import Inspectors
     from edgeinspect.stream.intake import Overload
-    from edgeinspect.stream.opening import InspectorSettings, open_inspector_for_stream
-    from edgeinspect.stream.outlets import check_outlets, open_outlets
+    from edgeinspect.stream.opening import InspectorSettings
+    from edgeinspect.stream.outlets import check_outlets
     from edgeinspect.stream.pipeline import PipelineSettings
     from edgeinspect.stream.reading import Selection, read_roi
     from edgeinspect.stream.record_file import Fsync
-    from edgeinspect.stream.run import Run, RunSettings, Save, run_stream
+    from edgeinspect.stream.run import RunSettings, Save
     from edgeinspect.stream.sources import open_sources
 
     settings = RunSettings(
@@ -196,46 +196,68 @@ def run(
         tile=tile,
         white_level_16bit=white_level_16bit,
     )
+    with listeners_may_leave():
+        summary = _judge(
+            how, opened, sources, out, settings, sinks=sink or (), view=view, is_quiet=quiet
+        )
+        show_summary(summary, settled, as_json=as_json)
+        if summary.is_interrupted and not summary.is_endless:
+            typer.echo(f"interrupted: {summary.n_records} parts have their records", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED)
+    raise typer.Exit(0 if summary.is_all_ok else EXIT_NOT_ALL_OK)
+
+
+def _judge(
+    how: InspectorSettings,
+    bundle: Bundle,
+    sources: Mapping[str | None, Source],
+    out: Path,
+    settings: RunSettings,
+    *,
+    sinks: Sequence[str],
+    view: str | None,
+    is_quiet: bool,
+) -> RunSummary:
+    """Until the sources end or somebody ends it, with all that is told meanwhile."""
+    from edgeinspect.cli.panel import show_progress
+    from edgeinspect.interruption import Interruption
+    from edgeinspect.service import Service
+    from edgeinspect.stream.inspectors import Inspectors
+    from edgeinspect.stream.opening import open_inspector_for_stream
+    from edgeinspect.stream.outlets import Outlets, open_outlets
+    from edgeinspect.stream.run import Run, run_stream
+
+    def connect(run: Run) -> contextlib.AbstractContextManager[Outlets]:
+        about, calibration = run.about(), run.calibration
+        return open_outlets(
+            run.folder.path, about, calibration, note=run.note, urls=sinks, view=view
+        )
+
+    def on_tick(run: Run) -> None:
+        service.tick(busy_s=run.pipeline.busy_s(), status=run.tally.status)
+        progress.tick(run)
+
     with (
-        listeners_may_leave(),
-        open_inspector_for_stream(how, opened) as inspector,
+        open_inspector_for_stream(how, bundle) as inspector,
         Inspectors(inspector, reopen=how.reopen) as inspectors,
         Interruption() as interruption,
         hangup_asks(inspectors.ask),
-        show_progress(is_quiet=quiet) as progress,
+        show_progress(is_quiet=is_quiet) as progress,
         Service() as service,
     ):
-
-        def on_tick(run: Run) -> None:
-            service.tick(busy_s=run.pipeline.busy_s(), status=run.tally.status)
-            progress.tick(run)
-
-        summary = run_stream(
+        return run_stream(
             inspectors,
             sources,
             out,
             settings,
             stop=interruption.event,
-            connect=lambda run: open_outlets(
-                run.folder.path,
-                run.about(),
-                run.calibration,
-                note=run.note,
-                urls=sink or (),
-                view=view,
-            ),
+            connect=connect,
             on_record=progress.add,
             on_tick=on_tick,
         )
-    with listeners_may_leave():
-        show_summary(summary, settled, as_json=as_json)
-    if summary.is_interrupted and not summary.is_endless:
-        typer.echo(f"interrupted: {summary.n_records} parts have their records", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED)
-    raise typer.Exit(0 if summary.is_all_ok else EXIT_NOT_ALL_OK)
 
 
-def _refuse_own_output(sources: dict[str | None, Source], out: Path) -> None:
+def _refuse_own_output(sources: Mapping[str | None, Source], out: Path) -> None:
     from edgeinspect.errors import OutputError
 
     for source in sources.values():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 import typer
 
 from edgeinspect.bench.planned import SessionSettings
 from edgeinspect.cli.output import show_json
-from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.runtime.inspector import Reason, Verdict
 from edgeinspect.stream.summary import RunSummary
 
-__all__ = ["VERDICT_STYLES", "show_summary"]
+__all__ = ["VERDICT_STYLES", "reason_words", "show_summary"]
 
 VERDICT_STYLES = {Verdict.OK: "green", Verdict.NG: "red", Verdict.NOT_INSPECTED: "yellow"}
 
@@ -21,7 +22,7 @@ def show_summary(summary: RunSummary, settings: SessionSettings, *, as_json: boo
     if as_json:
         show_json({**summary.to_plain(), "from_plan": dict(settings.from_plan)})
         return
-    verdicts = [(v, str(n), _reasons(summary, v)) for v, n in summary.n_by_verdict.items()]
+    verdicts = [(v, str(n), _why(summary, v)) for v, n in summary.n_by_verdict.items()]
     if not sys.stdout.isatty():
         for verdict, n, note in verdicts:
             typer.echo(f"{verdict.value:<14}{n:>7}  {note}".rstrip())
@@ -38,12 +39,17 @@ def show_summary(summary: RunSummary, settings: SessionSettings, *, as_json: boo
     console.print("\n".join(_lines(summary, settings)), markup=False, highlight=False)
 
 
-def _reasons(summary: RunSummary, verdict: Verdict) -> str:
+def reason_words(n_by_reason: Mapping[Reason, int]) -> str:
+    """Such as "unreadable 2, size 1"; the counts may grow meanwhile."""
+    return ", ".join(f"{reason.value} {n}" for reason, n in list(n_by_reason.items()))
+
+
+def _why(summary: RunSummary, verdict: Verdict) -> str:
     if verdict is Verdict.NG:
         return f"score above {summary.threshold:.4g}"
     if verdict is Verdict.OK:
         return f"score up to {summary.threshold:.4g}"
-    return ", ".join(f"{reason.value} {n}" for reason, n in summary.n_by_reason.items())
+    return reason_words(summary.n_by_reason)
 
 
 def _lines(summary: RunSummary, settings: SessionSettings) -> list[str]:

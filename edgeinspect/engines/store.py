@@ -207,7 +207,8 @@ def _engine_at(bundle_path: Path, receipt: Receipt) -> Engine:
 def record_proof(bundle_path: Path, engine: Engine, proof: Proof) -> Engine:
     """Mark an engine as verified; for the first session of one that was built ahead of time.
 
-    Raises: OutputError if the bundle cannot be written, EngineError if the engine was replaced.
+    Raises: OutputError if the bundle cannot be written, BundleError if another process is changing
+        it, EngineError if the engine was replaced.
     """
     with bundle_lock(bundle_path):
         now = Receipt.from_bytes(engine.receipt_path.read_bytes(), where=engine.receipt_path)

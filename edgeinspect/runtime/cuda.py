@@ -40,14 +40,10 @@ class CudaDriver(Protocol):
     All copies and launches are asynchronous and in the order of their stream: a host array may
     be read or changed again only after `synchronise`.
 
-    Attributes:
-        name: of the binding, "cuda-python" or "pycuda".
-        compute_capability: such as "8.7".
+    `name` is of the binding: "cuda-python" or "pycuda".
     """
 
     name: str
-    device_name: str
-    compute_capability: str
 
     def make_current(self) -> None:
         """Let the calling thread use this GPU; needed once in each thread."""
@@ -168,18 +164,8 @@ class CudaPython:
         except RuntimeError as error:  # the binding looks for the driver's library at this call
             raise _no_driver(error) from error
         self._device = self._call("cuDeviceGet", 0)
-        text: bytes = self._call("cuDeviceGetName", 128, self._device)
-        self.device_name = text.partition(b"\0")[0].decode(errors="replace").strip()
-        self.compute_capability = ".".join(
-            str(self._attribute(f"COMPUTE_CAPABILITY_{part}")) for part in ("MAJOR", "MINOR")
-        )
         self._context: Any = self._call("cuDevicePrimaryCtxRetain", self._device)
         self.make_current()
-
-    def _attribute(self, name: str) -> int:
-        attributes = self._driver.CUdevice_attribute
-        attribute = getattr(attributes, f"CU_DEVICE_ATTRIBUTE_{name}")
-        return int(self._call("cuDeviceGetAttribute", attribute, self._device))
 
     def _call(self, name: str, *arguments: Any) -> Any:
         """Call the driver; gives its one value, or None. Raises: EngineError."""
@@ -271,9 +257,6 @@ class PyCuda:
         self._threads: set[int] = set()  # whose stack of contexts has ours on top
         self._call(driver.init)
         self._device = self._call(driver.Device, 0)
-        self.device_name = str(self._call(self._device.name))
-        major, minor = self._call(self._device.compute_capability)
-        self.compute_capability = f"{major}.{minor}"
         self._context: Any = self._call(self._device.retain_primary_context)
         self.make_current()
 

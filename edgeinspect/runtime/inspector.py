@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Measure, Normalisation, Precision
 from edgeinspect.data.tiling import TileGrid, cut_tiles, plan_tiles, stitch_tiles
-from edgeinspect.errors import ConfigError, ImageError
+from edgeinspect.errors import ImageError
 from edgeinspect.runtime.own_thread import OwnThreadSession
 from edgeinspect.runtime.regions import MapLevels, Region, find_regions
 from edgeinspect.runtime.session import Scores, Session, open_session
@@ -143,8 +143,6 @@ def open_inspector(
         precision: of the graph, such as "int8"; None is FP16 on GPUs, FP32 on CPUs.
     Raises: BundleError, ConfigError, NotCalibratedError, EngineError.
     """
-    if batch < 1:
-        raise ConfigError(f"batch is {batch}: it must be at least 1")
     wanted = None if precision is None else Precision.parse(precision)
     bundle = read_bundle(Path(path))
     session = open_session(bundle, runtime=runtime, precision=wanted, batch=batch, threads=threads)
@@ -349,8 +347,13 @@ class Inspector:
         return isinstance(self._session, OwnThreadSession)
 
     def restart(self) -> None:
-        """Open the session again. Raises: EngineError, and what else opening raises."""
+        """Open the session again.
+
+        Raises: BundleError if its bundle is another one by now; EngineError, and what else opening
+            raises.
+        """
         assert isinstance(self._session, OwnThreadSession), "look at `can_restart` first"
+        self.bundle.check_graphs()
         self._session.restart()
 
     def close(self) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from numpy.typing import NDArray
@@ -121,7 +123,8 @@ def _open(ort: Any, path: Path, provider: tuple[str, dict[str, str]], threads: i
     if name == CUDA:
         _load_cuda_libraries(ort)
     try:
-        session = ort.InferenceSession(path, options, providers=[provider])
+        with _weights_apart(path, options) as graph:
+            session = ort.InferenceSession(graph, options, providers=[provider])
     except Exception as error:  # ONNX Runtime's own classes share no narrower base
         raise EngineError(f"{NAMES[name]} cannot open {path}: {first_line(error)}") from error
     if session.get_providers()[0] != name:
@@ -130,6 +133,30 @@ def _open(ort: Any, path: Path, provider: tuple[str, dict[str, str]], threads: i
             hint="run: edgeinspect doctor, or use --runtime onnxruntime",
         )
     return session
+
+
+@contextlib.contextmanager
+def _weights_apart(path: Path, options: Any) -> Iterator[Path]:
+    """The graph to open, whose weights no other program can change from then on.
+
+    ONNX Runtime maps files of weights and reads them while it runs: a bundle that is copied over
+    the one in use would judge with half of each, or end the process. It takes them from memory
+    where it knows how (1.32 does, 1.23 does not), else from a copy that loses its name.
+    """
+    graph = path.read_bytes()
+    files = [f for f in path.parent.iterdir() if f.name.encode() in graph and f.is_file()]
+    if not files:
+        yield path
+    elif hasattr(options, "add_external_initializers_from_files_in_memory"):
+        weights = [file.read_bytes() for file in files]
+        names, sizes = [file.name for file in files], list(map(len, weights))
+        options.add_external_initializers_from_files_in_memory(names, weights, sizes)
+        yield path
+    else:
+        with TemporaryDirectory() as place:
+            for file in (path, *files):
+                shutil.copyfile(file, Path(place, file.name))
+            yield Path(place, path.name)
 
 
 def _load_cuda_libraries(ort: Any) -> None:

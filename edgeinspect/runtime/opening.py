@@ -194,5 +194,5 @@ def _prove_first(bundle: Bundle, engine: Engine, plan: bytes, gpu: Gpu, tensorrt
         )
     try:
         record_proof(bundle.path, engine, proof_of(report, gpu, str(tensorrt)))
-    except OutputError as error:
+    except (BundleError, OutputError) as error:  # it is being calibrated, or on a read-only disk
         _log.warning("the engine passed its check, but that cannot be noted: %s", error)

@@ -11,6 +11,7 @@ each stops in a pass of its own on graphs like these.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -116,9 +117,13 @@ class OpenVinoSession:
         return self._calling("run", run)
 
     def _read(self) -> Any:
-        """The graph, by the ONNX reader alone: the others would print what they do not like."""
+        """The graph, by the ONNX reader alone: the others would print what they do not like.
+
+        Weights are read and not mapped: they stay when a bundle is copied over the one in use.
+        """
         frontend = self._openvino.frontend.FrontEndManager().load_by_framework("onnx")
-        return self._calling("open", lambda: frontend.convert(frontend.load(str(self._path))))
+        read = functools.partial(frontend.load, str(self._path), enable_mmap=False)
+        return self._calling("open", lambda: frontend.convert(read()))
 
     def _compile(self, n_images: int) -> Any:
         """A request for batches of one size, with the constants bound."""

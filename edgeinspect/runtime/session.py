@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
-from edgeinspect.errors import EngineError
+from edgeinspect.errors import ConfigError, EngineError
 
 __all__ = [
+    "MOST_IMAGES",
     "ON_CPU",
     "OUTPUTS",
     "RUNTIMES",
@@ -31,6 +32,7 @@ __all__ = [
     "Scores",
     "Session",
     "TimedSession",
+    "check_batch",
     "check_images",
     "check_name",
     "check_thread",
@@ -44,6 +46,7 @@ __all__ = [
 OUTPUTS = ("score", "local_score", "global_score", "scale", "anomaly_map", "statistics")
 RUNTIMES = ("auto", "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "tensorrt-rtx")
 ON_CPU = ("onnxruntime", "openvino")  # of them, those that run on a CPU
+MOST_IMAGES = 1024  # in one call: queues of pictures are as long as a batch or two
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -190,13 +193,14 @@ def open_session(
         batch: images that one call will have, for which an engine must have been built.
         threads: of the CPU for one call; None leaves it to the runtime.
         constants: instead of the bundle's calibration, such as `RuleConstants.neutral`.
-    Raises: NotCalibratedError, BundleError if it has no such graph, ParityError if an engine
-        that is new here fails its proof, EngineError if the runtime is unknown or missing, no
-        engine fits, or the constants do not fit the graph.
+    Raises: ConfigError if no call can have so many images; NotCalibratedError, BundleError if it
+        has no such graph, ParityError if an engine that is new here fails its proof, EngineError
+        if the runtime is unknown or missing, no engine fits, or the constants do not fit the graph.
     """
     from edgeinspect.runtime.opening import open_named, pick_runtime
 
     check_name(runtime)
+    check_batch(batch)
     if constants is None:
         constants = bundle.require_calibration().constants
     if runtime == "auto":
@@ -209,6 +213,12 @@ def check_name(runtime: str) -> None:
     if runtime not in RUNTIMES:
         names = ", ".join(RUNTIMES)
         raise EngineError(f"there is no runtime {runtime!r}", hint=f"use one of {names}")
+
+
+def check_batch(batch: int) -> None:
+    """Raise ConfigError unless one call can have so many images."""
+    if not 1 <= batch <= MOST_IMAGES:
+        raise ConfigError(f"batch is {batch}: it must lie in 1 to {MOST_IMAGES}")
 
 
 def open_maps(bundle: Bundle, *, threads: int | None = None) -> MapSession:

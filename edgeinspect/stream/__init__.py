@@ -7,7 +7,8 @@
     intake.py      where frames wait, and what happens when they come too fast
     pipeline.py    the stages, on threads, with channels.py between them
     inspectors.py  the inspector in use, its restart, and its successor; opening.py opens them
-    records.py     one JSON line a frame, and the folder of a run; record_file.py keeps the file
+    records.py     one JSON line a frame, and the folder of a run; record_file.py keeps the file,
+                   resuming.py repairs it and reads it back
     pictures.py    overlays, maps and crops, within a share of the disk
     notices.py     outages, swaps and the like
     run.py         all of it as one run; summary.py counts

@@ -14,7 +14,6 @@ frequent: the same part before the camera over and over is no sample.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,11 +25,9 @@ from edgeinspect.constants import Calibration
 from edgeinspect.data.appearance import Appearance, Trait
 from edgeinspect.data.shift import Gap, chance_of_gap, largest_gap
 from edgeinspect.numbers import percent
-from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.notices import Notice, NoticeKind, tell
 
 __all__ = ["FALSE_ALARMS", "FEWEST_GOOD", "STEP", "WINDOW", "Drift", "DriftMonitor", "DriftWindow"]
-
-_log = logging.getLogger(__name__)
 
 WINDOW, STEP = 256, 64  # parts
 FALSE_ALARMS = 1e-6  # expected, for each part that is looked at
@@ -113,8 +110,7 @@ class DriftMonitor:
     def say_unwatched(self) -> None:
         """Tell what cannot be watched with this calibration, if there is anything."""
         if self._unwatched is not None:
-            _log.warning("%s", self._unwatched)
-            self._note(Notice.now(NoticeKind.UNWATCHED, self._unwatched))
+            tell(self._note, Notice.now(NoticeKind.UNWATCHED, self._unwatched))
 
     @property
     def watches_pictures(self) -> bool:
@@ -138,8 +134,6 @@ class DriftMonitor:
         if drift is None:
             return
         del self._windows[name]  # it is told once
-        text = _tell(name, drift.gap)
-        _log.warning("%s", text)
         values = {
             "trait": NAMES[name],
             "limit": drift.gap.limit,
@@ -148,7 +142,7 @@ class DriftMonitor:
             "reference_share": drift.gap.reference_share,
             "chance": drift.chance,
         }
-        self._note(Notice.now(NoticeKind.DRIFT, text, values=values))
+        tell(self._note, Notice.now(NoticeKind.DRIFT, _words(name, drift.gap), values=values))
 
 
 def _references(calibration: Calibration) -> Iterator[tuple[str, NDArray[np.float64]]]:
@@ -178,7 +172,7 @@ def _why_unwatched(calibration: Calibration) -> str | None:
     return f"drift of {what} is not watched: {why}"
 
 
-def _tell(name: str, gap: Gap) -> str:
+def _words(name: str, gap: Gap) -> str:
     what, one, advice = WORDS[name]
     return (
         f"drift: {what} from calibration: {percent(gap.share)} of the last {WINDOW} have"

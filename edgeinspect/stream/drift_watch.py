@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.constants import Calibration
 from edgeinspect.stream.drift import DriftMonitor
-from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.notices import Notice, NoticeKind, tell
 from edgeinspect.stream.records import Record
 
 __all__ = ["DriftWatch"]
@@ -110,9 +110,8 @@ class DriftWatch:
                 self.look()
         except Exception as error:  # of a third party's picture, say: it must not end the run
             text = f"drift is not watched any more: {type(error).__name__}: {error}"
-            _log.error("%s", text)
             _log.debug("drift is not watched any more", exc_info=True)
-            self._note(Notice.now(NoticeKind.UNWATCHED, text))
+            tell(self._note, Notice.now(NoticeKind.UNWATCHED, text), level=logging.ERROR)
 
     def _await_part(self) -> bool:
         """Wait until something came; False at the end, once all was looked at."""

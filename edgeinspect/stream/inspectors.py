@@ -1,8 +1,8 @@
 """The inspector in use, and the one that follows it: swapped between two parts.
 
-A bundle that changed on disk (calibrated again, or another one put in its place) is read, held to
-its golden images and opened beside the one in use, on a thread of its own; a bad one is refused
-and the old one stays. A session that failed is opened once more.
+A bundle that changed on disk (calibrated again, or another one put in its place) is read once its
+files stand still, held to its golden images and opened beside the one in use, on a thread of its
+own; a bad one is refused and the old one stays. A session that failed is opened once more.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edgeinspect.bundle import CARD, MANIFEST, Manifest, read_bundle, read_manifest
-from edgeinspect.errors import EdgeInspectError
+from edgeinspect.bundle import CARD, Manifest, read_bundle, read_manifest
+from edgeinspect.errors import EdgeInspectError, EngineError
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.stream.judge import Judge
-from edgeinspect.stream.notices import Notice, NoticeKind
+from edgeinspect.stream.notices import Notice, NoticeKind, tell
 
 __all__ = ["Inspectors"]
 
 _log = logging.getLogger(__name__)
 
 GOOD_BATCHES = 1000  # after so many a session that failed may be opened again once more
+LOOK_S = 1.0  # between two looks at the bundle; files that are copied differ from one to the next
 
 
 class Inspectors:
@@ -43,7 +45,8 @@ class Inspectors:
         self._reopen = reopen
         self.note: Callable[[Notice], None] = lambda notice: None
         self._path = first.bundle.path
-        self._stamp = _stamp(self._path)
+        self._stamp = self._seen = _stamp(self._path)  # when it was last loaded, or looked at
+        self._next_look_s = 0.0
         self._loading: threading.Thread | None = None
         self._is_asked = False
         self._may_restart = True
@@ -59,13 +62,18 @@ class Inspectors:
         self._is_asked = True
 
     def check(self) -> None:
-        """Begin to load the bundle if it changed on disk or was asked for."""
+        """Begin to load the bundle if it was asked for, or changed on disk and now stands still."""
         if self._reopen is None or (self._loading is not None and self._loading.is_alive()):
             return
-        stamp = _stamp(self._path)
-        if stamp is None or (stamp == self._stamp and not self._is_asked):
+        now_s = time.monotonic()
+        if now_s < self._next_look_s and not self._is_asked:
             return
-        self._stamp = stamp
+        self._next_look_s = now_s + LOOK_S
+        before, self._seen = self._seen, _stamp(self._path)
+        has_changed = self._seen != self._stamp and self._seen == before
+        if not self._seen or not (has_changed or self._is_asked):
+            return
+        self._stamp = self._seen
         is_asked, self._is_asked = self._is_asked, False
         self._loading = threading.Thread(
             target=self._load, args=(is_asked,), name="bundle", daemon=True
@@ -78,7 +86,10 @@ class Inspectors:
             return
         self._in_use = inspector
         while self._opened[0] is not inspector:
-            self._opened.pop(0).close()
+            try:
+                self._opened.pop(0).close()
+            except EngineError as error:  # the one that follows judges all the same
+                _log.warning("the session before cannot be closed: %s", error)
 
     def succeeded(self) -> None:
         """A batch went well."""
@@ -108,7 +119,7 @@ class Inspectors:
                     _log.info("%s is the bundle in use: nothing changes", self._path)
                 return
             new = self._reopen()
-        except EdgeInspectError as error:
+        except (EdgeInspectError, OSError, MemoryError) as error:
             self._say(
                 NoticeKind.BUNDLE, f"the changed bundle is refused, the old one stays: {error}"
             )
@@ -126,9 +137,8 @@ class Inspectors:
 
     def _say(self, kind: NoticeKind, text: str, *, judge: Inspector | None = None) -> None:
         """`judge` is what judges from now on, where that changed."""
-        _log.warning("%s", text)
         values = {} if judge is None else Judge.of(judge).to_plain()
-        self.note(Notice.now(kind, text, values=values))
+        tell(self.note, Notice.now(kind, text, values=values))
 
     def __enter__(self) -> Inspectors:
         return self
@@ -140,13 +150,13 @@ class Inspectors:
             inspector.close()
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What differs once a bundle was changed; None while there is none."""
+def _stamp(path: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """What differs once a file of a bundle was changed; empty while there is none."""
     try:
-        found = (path / MANIFEST).stat()
+        found = sorted((file.name, file.stat()) for file in path.iterdir() if file.is_file())
     except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+        return ()
+    return tuple((name, of.st_mtime_ns, of.st_size, of.st_ino) for name, of in found)
 
 
 def _what_judges(manifest: Manifest) -> Manifest:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import enum
 import json
+import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 from edgeinspect.stream.plain import is_time, json_type, printable
 
-__all__ = ["OF_PARTS", "Notice", "NoticeKind"]
+__all__ = ["OF_PARTS", "Notice", "NoticeKind", "tell"]
+
+_log = logging.getLogger(__name__)
 
 
 class NoticeKind(str, enum.Enum):
@@ -72,12 +75,12 @@ class Notice:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        is_length = self.seconds is not None and math.isfinite(self.seconds) and self.seconds >= 0
+        seconds = math.nan if self.seconds is None else float(self.seconds)
         sound = {
             "kind": NoticeKind(self.kind),
             "text": printable(str(self.text)),
-            "time_s": self.time_s if is_time(self.time_s) else time.time(),
-            "seconds": self.seconds if is_length else None,
+            "time_s": float(self.time_s) if is_time(self.time_s) else time.time(),
+            "seconds": seconds if 0 <= seconds < math.inf else None,
             "values": json_type(self.values),
         }
         for name, value in sound.items():
@@ -103,3 +106,9 @@ class Notice:
     def to_line(self) -> str:
         """One JSON object and a line feed."""
         return json.dumps(self.to_plain(), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def tell(note: Callable[[Notice], None], notice: Notice, *, level: int = logging.WARNING) -> None:
+    """Say a notice in the log, and hand it to `note`."""
+    _log.log(level, "%s", notice.text)
+    note(notice)

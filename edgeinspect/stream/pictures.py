@@ -83,11 +83,12 @@ class PictureStore:
         return record.with_map(path.relative_to(self._folder.path).as_posix())
 
     def _write(self, path: Path, data: bytes) -> None:
-        while self._kept and self.n_bytes + len(data) > self._keep_bytes:
-            oldest, size = self._kept.popleft()
-            oldest.unlink(missing_ok=True)
-            self.n_bytes -= size
         with output_errors(path):
+            while self._kept and self.n_bytes + len(data) > self._keep_bytes:
+                oldest, size = self._kept[0]
+                oldest.unlink(missing_ok=True)
+                self._kept.popleft()
+                self.n_bytes -= size
             path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data, is_synced=False)
         self._kept.append((path, len(data)))

@@ -11,12 +11,13 @@ goes through unjudged.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from edgeinspect.errors import EdgeInspectError, ImageError
+from edgeinspect.errors import ConfigError, EdgeInspectError, ImageError
 from edgeinspect.runtime.inspector import Inspection, Inspector, Prepared, Reason, Timing
 from edgeinspect.runtime.session import Scores
 from edgeinspect.stream.channels import Aborted, Channel, Ended
@@ -30,6 +31,7 @@ __all__ = ["Pipeline", "PipelineSettings"]
 _log = logging.getLogger(__name__)
 
 MOST_PARTS = 256  # in one batch, of which most have no tiles
+LONGEST_WAIT_MS = 3_600_000.0
 DETAILS = {
     Reason.OVERLOAD: "it came faster than parts are judged",
     Reason.FROZEN: "the source delivers the same picture over and over",
@@ -47,6 +49,14 @@ class PipelineSettings:
 
     max_wait_ms: float = 10.0
     deadline_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_wait_ms <= LONGEST_WAIT_MS:
+            raise ConfigError(
+                f"max-wait-ms is {self.max_wait_ms}: it must lie in 0 to {LONGEST_WAIT_MS:g}"
+            )
+        if self.deadline_ms is not None and not 0 <= self.deadline_ms < math.inf:
+            raise ConfigError(f"deadline-ms is {self.deadline_ms}: it must be a number from 0 on")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

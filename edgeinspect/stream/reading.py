@@ -37,6 +37,12 @@ class Selection:
     rate_per_s: float | None = None
     roi: tuple[int, int, int, int] | None = None
 
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ConfigError(f"every is {self.every}: it must be at least 1")
+        if self.rate_per_s is not None and not 0 < self.rate_per_s < math.inf:
+            raise ConfigError(f"fps is {self.rate_per_s}: it must be a number above 0")
+
     def crop(self, frame: Frame) -> Frame:
         """The frame with its roi alone; one that does not hold it is a frame with an error."""
         if self.roi is None or frame.picture is None:
@@ -71,7 +77,6 @@ class Reader:
         intake: Intake,
         selection: Selection,
         *,
-        stop: threading.Event,
         note: Callable[[Notice], None],
     ) -> None:
         self.error: Exception | None = None
@@ -79,7 +84,6 @@ class Reader:
         self._lane = lane
         self._intake = intake
         self._selection = selection
-        self._run_stop = stop
         self._stop = threading.Event()
         self._note = note
         self._next_s: float | None = None
@@ -88,9 +92,12 @@ class Reader:
     def start(self) -> None:
         self._thread.start()
 
-    def end(self, *, within_s: float) -> bool:
-        """Tell the source to stop and wait for it; False if it does not come back."""
+    def stop(self) -> None:
+        """Tell the source to end; does not wait for it."""
         self._stop.set()
+
+    def join(self, *, within_s: float) -> bool:
+        """Wait for the end; False if the source does not come back."""
         self._thread.join(within_s)
         return not self._thread.is_alive()
 

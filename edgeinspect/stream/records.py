@@ -8,7 +8,7 @@
     OUT/maps/SEQ_NAME.png      the anomaly map, 16-bit grey: z = value / 256, from 0 to 255.99
 
 The file is valid after every line: a line that does not fit on the disk is taken back, and one
-that a kill tore is cut off at the next start (`record_file.py`).
+that a kill tore is cut off at the next start (`resuming.py`).
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Record:
                 for r in found.regions
             ],
             "latency_ms": {
-                name: round(getattr(self.latency, name), 3) for name in Latency.__slots__
+                name: round(float(getattr(self.latency, name)), 3) for name in Latency.__slots__
             },
             "runtime": self.runtime,
             "bundle": self.bundle,

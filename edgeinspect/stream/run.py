@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,29 +18,28 @@ from typing import Protocol
 
 import edgeinspect
 from edgeinspect.constants import Calibration
-from edgeinspect.errors import OutputError
+from edgeinspect.errors import ConfigError, OutputError
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.stream.frames import Recorded, Source
 from edgeinspect.stream.inspectors import Inspectors
 from edgeinspect.stream.intake import Intake, Lane, Overload
 from edgeinspect.stream.judge import Judge
-from edgeinspect.stream.notices import OF_PARTS, Notice, NoticeKind
+from edgeinspect.stream.notices import OF_PARTS, Notice, NoticeKind, tell
 from edgeinspect.stream.pictures import KEEP_GIB, PictureStore
 from edgeinspect.stream.pipeline import Pipeline, PipelineSettings
 from edgeinspect.stream.reading import Reader, Selection
-from edgeinspect.stream.record_file import HOLD_S, Fsync, RecordWriter, last_bundle, read_back
+from edgeinspect.stream.record_file import HOLD_S, Fsync, RecordWriter
 from edgeinspect.stream.records import Record, prepare_record_folder
+from edgeinspect.stream.resuming import last_bundle, read_back, read_last
 from edgeinspect.stream.sinks.sink import RunInfo
 from edgeinspect.stream.summary import RunSummary, Tally
 from edgeinspect.writing import alone_in
 
 __all__ = ["Outlet", "Run", "RunSettings", "RunSummary", "Save", "run_stream"]
 
-_log = logging.getLogger(__name__)
-
 TICK_S = 0.05  # how soon a stop or a changed bundle is noticed
 LAST_RECORDS_S = 5.0  # at the end, for records that the disk did not take
-LEAVE_S = 2.0  # how long a source may take to notice that it should stop
+LEAVE_S = 2.0  # how long sources may take to notice that they should stop
 
 
 class Save(str, enum.Enum):
@@ -88,6 +87,10 @@ class RunSettings:
     selection: Selection = field(default_factory=Selection)
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.keep_gib < math.inf:
+            raise ConfigError(f"keep-gib is {self.keep_gib}: it must be a number from 0 on")
+
 
 class Run:
     """One run under way: what its threads share.
@@ -125,13 +128,13 @@ class Run:
         self._names = tuple(sources)
         self._outlet: Outlet | None = None
         self._on_record = on_record
-        self._recorded = self._read_back(sources)
+        self._first_seq = self._read_back(sources)
         self._bundle_before = last_bundle(self.folder.records) if settings.resume else None
         lanes = [self._lane(name, source) for name, source in sources.items()]
         depth = max(4, 2 * inspectors.current.batch)
         self.intake = Intake(lanes, depth=depth, stop=stop)
         self._readers = [
-            Reader(source, lane, self.intake, settings.selection, stop=stop, note=self.note)
+            Reader(source, lane, self.intake, settings.selection, note=self.note)
             for lane, source in zip(lanes, sources.values(), strict=True)
         ]
         self.pipeline = Pipeline(inspectors, self.intake, self._write, settings.pipeline)
@@ -200,8 +203,8 @@ class Run:
         text = (
             f"parts are judged by the bundle {inspector.bundle.short_id}, those before by {before}"
         )
-        _log.warning("%s", text)
-        self.note(Notice.now(NoticeKind.BUNDLE, text, values=Judge.of(inspector).to_plain()))
+        values = Judge.of(inspector).to_plain()
+        tell(self.note, Notice.now(NoticeKind.BUNDLE, text, values=values))
 
     def _flow(self, on_tick: Callable[[Run], None]) -> None:
         """Until all that was delivered has its record. Raises: as `work`."""
@@ -221,8 +224,7 @@ class Run:
         """The error that ended the run, with the frames that it leaves without a record."""
         without = []
         for lane in self.intake.lanes:
-            before = self._recorded.get(lane.name, Recorded()).next_seq
-            first = self._writer.next_seq.get(lane.name, before)
+            first = self._writer.next_seq.get(lane.name, self._first_seq.get(lane.name, 0))
             if first < lane.next_seq:
                 of = "" if lane.name is None else f" of {lane.name}"
                 without.append(f"{first} to {lane.next_seq - 1}{of}")
@@ -245,7 +247,10 @@ class Run:
             self.pipeline.abort()
         self.intake.close()
         for reader in self._readers:
-            reader.end(within_s=LEAVE_S)
+            reader.stop()
+        end_s = time.monotonic() + LEAVE_S
+        for reader in self._readers:
+            reader.join(within_s=max(0.0, end_s - time.monotonic()))
 
     def _raise_errors(self) -> None:
         errors = [self.pipeline.engine_error, *(reader.error for reader in self._readers)]
@@ -253,15 +258,19 @@ class Run:
             if error is not None:
                 raise error
 
-    def _read_back(self, sources: Mapping[str | None, Source]) -> dict[str | None, Recorded]:
+    def _read_back(self, sources: Mapping[str | None, Source]) -> dict[str | None, int]:
+        """Have the sources leave out what has records; the number each stream goes on with."""
         if not self._settings.resume:
             return {}
+        path = self.folder.records
         files = [name for name, source in sources.items() if source.is_lossless]
-        recorded = read_back(self.folder.records, with_sources=files)
+        recorded = (
+            read_back(path, with_sources=files) if files else read_last(path, streams=sources)
+        )
         for name, source in sources.items():
             of_it = recorded.get(name, Recorded())
             source.skip(dataclasses.replace(of_it, every=self._settings.selection.every))
-        return recorded
+        return {name: of_it.next_seq for name, of_it in recorded.items()}
 
     def _lane(self, name: str | None, source: Source) -> Lane:
         overload = self._settings.overload or Overload.LATEST
@@ -269,7 +278,7 @@ class Run:
             name=name,
             is_live=source.is_live,
             overload=Overload.BLOCK if source.is_lossless else overload,
-            next_seq=self._recorded.get(name, Recorded()).next_seq,
+            next_seq=self._first_seq.get(name, 0),
         )
 
     def _write(self, records: Sequence[Record]) -> None:
@@ -298,7 +307,7 @@ class Run:
             threshold=inspector.threshold,
             n_frames=self.intake.n_delivered,
             n_records=self._writer.n_written,
-            n_before=sum(recorded.next_seq for recorded in self._recorded.values()),
+            n_before=sum(self._first_seq.values()),
             n_by_verdict=self.tally.verdicts,
             n_by_reason=self.tally.reasons,
             n_overlays=self._pictures.n_overlays,

@@ -51,8 +51,8 @@ class RunSummary:
     @property
     def is_all_ok(self) -> bool:
         """Whether no part of this start is anything else; a first one on files must have parts."""
-        may_be_empty = self.is_endless or self.n_before > 0
-        return self.n_by_verdict[Verdict.OK] == self.n_records > (-1 if may_be_empty else 0)
+        has_parts = self.n_records > 0 or self.n_before > 0 or self.is_endless
+        return has_parts and self.n_by_verdict[Verdict.OK] == self.n_records
 
     @property
     def rate_per_s(self) -> float:

@@ -11,18 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeinspect.bench import baseline, bundle_bench, row
+from edgeinspect.bench import baseline, bundle_bench, row, variants
 from edgeinspect.bench.bundle_bench import BenchSettings, bench_bundle
 from edgeinspect.bench.machine import read_hardware
 from edgeinspect.bench.measuring import Case, Rounds, WarmUp
 from edgeinspect.bench.pictures import open_pictures
 from edgeinspect.bench.results import BenchReport
 from edgeinspect.bench.stages import measure_stages
-from edgeinspect.bench.variants import Variant, VariantKey
+from edgeinspect.bench.variants import LeftOut, Variant, VariantKey, variant_keys
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Precision, ResizeRule
 from edgeinspect.data.images import save_picture
-from edgeinspect.errors import ConfigError, DataError, EngineError, MissingPackageError
+from edgeinspect.errors import (
+    BundleError,
+    ConfigError,
+    DataError,
+    EngineError,
+    MissingPackageError,
+)
 from edgeinspect.runtime.session import DeviceTimes, Images, Ints, Scores, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle
 
@@ -236,6 +242,25 @@ def test_a_part_of_several_tiles_has_the_device_s_time_of_all_of_them(
         variant = Variant(key, OnDevice(session), found, n_tiles=1, map_above=np.inf)
         stages = measure_stages(bundle, variant, found, n_calls=2)
     assert stages.compute == pytest.approx(0.02 * 3 / batch)
+
+
+def test_a_runtime_that_the_bundle_has_no_graph_for_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variants, "check_runtime", lambda name: None)
+    bundle = read_bundle(make_bundle(tmp_path))  # of before there were graphs in FP16
+
+    def search(runtimes: tuple[str, ...] | None) -> tuple[list[VariantKey], list[LeftOut]]:
+        return variant_keys(
+            bundle, runtimes=runtimes, precisions=None, batches=(1,), threads=(None,)
+        )
+
+    keys, left_out = search(None)
+    assert [key.runtime for key in keys] == ["onnxruntime", "onnxruntime-cuda", "openvino"]
+    assert [one.name for one in left_out] == ["tensorrt", "tensorrt-rtx"]
+    assert "holds no graph_fp16.onnx" in left_out[0].why
+    with pytest.raises(BundleError, match=r"holds no graph_fp16.onnx"):
+        search(("tensorrt",))
 
 
 def test_a_batch_beyond_all_memory_is_refused(bundle: Bundle) -> None:

@@ -88,7 +88,7 @@ def test_compare_refuses_another_box(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--batch", "0"], "batch is 0; write numbers from 1 on"),
+        (["--batch", "0"], "batch is 0; write numbers from 1 to 1024"),
         (["--batch", "one"], "--batch is 'one'"),
         (["--rounds", "5"], "rounds is 5: it must lie in 6"),
         (["--runtimes", "tensorrt"], "tensorrt"),
@@ -114,7 +114,7 @@ def test_bad_input_of_bench_gets_one_line_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--batch", "0"], "batch is 0; write numbers from 1 on"),
+        (["--batch", "0"], "batch is 0; write numbers from 1 to 1024"),
         (["--merge", "-1"], "merge is -1; write numbers from 0 on"),
         (["--runtimes", "auto"], "'auto' is none"),
         (["--runtimes", "tensorrt"], "tensorrt"),

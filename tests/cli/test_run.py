@@ -404,12 +404,27 @@ def _read_terminal(leader: int) -> str:
         return ""
 
 
-@pytest.mark.parametrize("words", [["--sink", "foo://x"], ["--view", "nowhere"]])
-def test_an_outlet_that_is_refused_leaves_the_earlier_run_as_it_was(tmp_path, bundle, words):
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--sink", "foo://x"],
+        ["--view", "nowhere"],
+        ["--keep-gib", "nan"],
+        ["--keep-gib", "inf"],
+        ["--max-wait-ms", "nan"],
+        ["--max-wait-ms", "1e18"],
+        ["--deadline-ms", "nan"],
+        ["--fps", "nan"],
+        ["--batch", "1000000"],
+    ],
+)
+def test_what_is_refused_leaves_the_earlier_run_as_it_was(tmp_path, bundle, capsys, words):
     pictures, out = make_pictures(tmp_path / "in", ["good"]), tmp_path / "out"
     run(bundle, pictures, out)
     before = (out / "records.jsonl").read_bytes()
+    capsys.readouterr()
     assert run(bundle, pictures, out, "--force", *words) == 2
+    assert words[0].removeprefix("--") in one_error_line(capsys.readouterr().err)
     assert (out / "records.jsonl").read_bytes() == before
 
 

@@ -27,8 +27,6 @@ class FakeDriver:
     """`CudaDriver` on the CPU; `calls` lists what allocates or waits, in order."""
 
     name: str = "fake"
-    device_name: str = "Fake GPU"
-    compute_capability: str = "8.6"
     refuses_capture: bool = False
     has_graphs: bool = True
     memory: dict[int, Bytes] = field(default_factory=dict)

@@ -334,6 +334,7 @@ def test_files_of_16_bits_are_read_by_the_white_level_of_the_bundle(tmp_path):
         assert inspector.white_level_16bit == 4095
 
 
-def test_a_batch_of_nothing_is_refused(squashing):
-    with pytest.raises(ConfigError, match="batch is 0: it must be at least 1"):
-        edgeinspect.open(squashing, batch=0)
+@pytest.mark.parametrize("batch", [0, 1_000_000])
+def test_a_batch_that_no_call_has_is_refused(squashing, batch):
+    with pytest.raises(ConfigError, match=f"batch is {batch}: it must lie in 1 to 1024"):
+        edgeinspect.open(squashing, batch=batch)

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Rule, ScoringConfig
 from edgeinspect.constants import RuleConstants, one_hot
 from edgeinspect.errors import EngineError, NotCalibratedError
+from edgeinspect.report.demo import PACKAGED_BUNDLE
 from edgeinspect.runtime import onnxruntime_session
 from edgeinspect.runtime.onnxruntime_graph import OnnxGraph
 from edgeinspect.runtime.session import Scores, open_maps, open_session
@@ -178,3 +181,19 @@ def test_a_call_without_memory_asks_for_a_smaller_batch(bundle):
     graph._session = Full()
     with pytest.raises(EngineError, match=r"finds no memory .*; use a smaller --batch"):
         graph.run(None)
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+def test_a_bundle_copied_over_the_one_in_use_does_not_change_what_runs(
+    tmp_path, monkeypatch, is_older
+):
+    if is_older:  # ONNX Runtime 1.23
+        by_memory = "add_external_initializers_from_files_in_memory"
+        monkeypatch.delattr(onnxruntime.SessionOptions, by_memory)
+    bundle = read_bundle(Path(shutil.copytree(PACKAGED_BUNDLE, tmp_path / "part.bundle")))
+    images = np.stack([good_picture(0, (256, 256))])
+    with open_session(bundle, threads=1) as session:
+        before = session.infer(images, TILE[:1]).score
+        weights = bundle.path / "weights_fp32.bin"
+        weights.write_bytes(bytes(weights.stat().st_size))
+        assert np.array_equal(session.infer(images, TILE[:1]).score, before)

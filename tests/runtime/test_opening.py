@@ -26,9 +26,10 @@ from edgeinspect.engines import (
     host_system,
     install_engine,
     list_engines,
+    store,
     trust_engines,
 )
-from edgeinspect.errors import EngineError, MissingPackageError, ParityError
+from edgeinspect.errors import BundleError, EngineError, MissingPackageError, ParityError
 from edgeinspect.gpu import Gpu
 from edgeinspect.runtime import opening, tensorrt
 from edgeinspect.runtime.opening import check_runtime, pick_runtime
@@ -207,6 +208,18 @@ def test_an_engine_built_ahead_of_time_proves_itself_once(bundle: Bundle, machin
     assert receipt.is_verified
     assert receipt.proof is not None
     assert (receipt.proof.gpu, receipt.proof.n_images) == ("Orin", 3)
+
+
+def test_an_engine_that_proves_itself_while_its_bundle_is_calibrated_is_used(
+    bundle: Bundle, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_use(path: Path) -> None:
+        raise BundleError(f"{path} is being changed by another process")
+
+    install(bundle, proof=None)
+    monkeypatch.setattr(store, "bundle_lock", in_use)
+    open_session(bundle, runtime="tensorrt").close()
+    assert not list_engines(bundle.path)[0].receipt.is_verified
 
 
 def test_an_engine_proven_on_another_gpu_proves_itself_here(

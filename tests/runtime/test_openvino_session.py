@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError, MissingPackageError
 from edgeinspect.parity import FP32_BUDGET, Golden
+from edgeinspect.report.demo import PACKAGED_BUNDLE
 from edgeinspect.runtime.opening import check_runtime, pick_precision
 from edgeinspect.runtime.openvino_session import OpenVinoSession
 from edgeinspect.runtime.proof import prove
@@ -95,6 +97,16 @@ def test_its_precision_is_fp32_unless_asked_for(bundle: Bundle) -> None:
 def test_python_handles_signals_on_a_stack_that_is_large_enough(bundle: Bundle) -> None:
     with open_session(bundle, runtime="openvino", constants=neutral_constants(bundle.config)):
         assert alternate_stack_bytes() == 0
+
+
+def test_a_bundle_copied_over_the_one_in_use_does_not_change_what_runs(tmp_path: Path) -> None:
+    bundle = read_bundle(Path(shutil.copytree(PACKAGED_BUNDLE, tmp_path / "part.bundle")))
+    images = np.stack([good_picture(0, (256, 256))])
+    with open_session(bundle, runtime="openvino", threads=1) as session:
+        before = session.infer(images, TILE[:1]).score
+        weights = bundle.path / "weights_fp32.bin"
+        weights.write_bytes(bytes(weights.stat().st_size))
+        assert np.array_equal(session.infer(images, TILE[:1]).score, before)
 
 
 def test_auto_does_not_pick_it(bundle: Bundle) -> None:

@@ -77,12 +77,12 @@ def make_pictures(folder: Path, kinds: Sequence[str]) -> Path:
     return folder
 
 
-def make_video(path: Path, n_frames: int) -> Path:
-    """Frames of 64 x 48 px, each redder than the one before."""
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+def make_video(path: Path, n_frames: int, codec: str = "MJPG") -> Path:
+    """Frames of 64 x 48 px at 10 a second, each redder than the one before."""
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 10, (64, 48))
     for i in range(n_frames):
         bgr = np.zeros((48, 64, 3), np.uint8)
-        bgr[..., 2] = 60 * i
+        bgr[..., 2] = min(255, 60 * i)
         video.write(bgr)
     video.release()
     return path

@@ -7,12 +7,14 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from edgeinspect.bundle import install_calibration, read_bundle
 from edgeinspect.constants import Calibration, Threshold
-from edgeinspect.errors import ParityError
+from edgeinspect.errors import BundleError, EngineError, ParityError
 from edgeinspect.runtime.inspector import Inspector
+from edgeinspect.stream import inspectors as inspectors_module
 from edgeinspect.stream.inspectors import Inspectors
 from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.notices import Notice
@@ -47,8 +49,14 @@ def recalibrate(path: Path, value: float) -> None:
     install_calibration(read_bundle(path), dataclasses.replace(calibration, threshold=threshold))
 
 
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspectors_module, "LOOK_S", 0.0)
+
+
 def settle(inspectors: Inspectors) -> None:
-    """Look, and wait for what is loaded."""
+    """Look twice, since a bundle must stand still, and wait for what is loaded."""
+    inspectors.check()
     inspectors.check()
     if inspectors._loading is not None:
         inspectors._loading.join()
@@ -102,6 +110,33 @@ def test_a_damaged_bundle_is_refused_and_the_old_one_stays(how):
     assert "graph_fp32.onnx is damaged" in notices[0].text
 
 
+def test_a_bundle_that_is_copied_in_place_is_taken_once_all_of_it_has_come(how, tmp_path):
+    other = make_bundle(tmp_path / "other", has_golden=True)
+    recalibrate(other, 99.0)
+    notices: list[Notice] = []
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        inspectors.note = notices.append
+        for file in sorted(other.iterdir(), key=lambda file: file.name != "manifest.json"):
+            shutil.copy(file, how.path)
+            inspectors.check()  # it has changed since the look before
+        assert inspectors.current is first
+        settle(inspectors)
+        assert inspectors.current.threshold == 99.0
+    assert len(notices) == 1
+
+
+def test_a_bundle_that_was_refused_half_copied_is_looked_at_when_the_rest_comes(how, tmp_path):
+    other = make_bundle(tmp_path / "other", has_golden=True)
+    recalibrate(other, 99.0)
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        shutil.copy(other / "manifest.json", how.path)
+        settle(inspectors)
+        assert inspectors.current is first
+        shutil.copytree(other, how.path, dirs_exist_ok=True)
+        settle(inspectors)
+        assert inspectors.current.threshold == 99.0
+
+
 def test_a_bundle_that_does_not_compute_what_was_trained_is_refused(how, monkeypatch):
     from edgeinspect.parity import Golden
 
@@ -148,6 +183,22 @@ def test_who_asks_is_told_of_a_damaged_file_that_the_manifest_does_not_know_of(h
         assert inspectors.current is first
     assert "the old one stays" in notices[0].text
     assert "graph_fp32.onnx is damaged" in notices[0].text
+
+
+def test_a_session_is_not_opened_again_from_the_graph_of_another_bundle(how):
+    graph = onnx.load(how.path / "graph_fp32.onnx")
+    graph.doc_string = "of another training"
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        onnx.save(graph, how.path / "graph_fp32.onnx")
+        error = inspectors.restart(first, EngineError("the GPU fell off the bus"))
+    assert isinstance(error, BundleError)
+    assert "graph_fp32.onnx is damaged" in str(error)
+
+
+def test_a_session_is_opened_again_while_its_bundle_is_calibrated(how):
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        recalibrate(how.path, 99.0)
+        assert inspectors.restart(first, EngineError("the GPU fell off the bus")) is None
 
 
 def test_while_the_bundle_is_being_replaced_nothing_happens(how):

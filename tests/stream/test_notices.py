@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 
 from edgeinspect.stream.notices import Notice, NoticeKind
@@ -22,6 +23,10 @@ def test_figures_that_are_not_finite_are_null_in_the_line():
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0])
 def test_a_length_that_is_none_is_null(seconds):
     assert line_of(seconds=seconds)["seconds"] is None
+
+
+def test_figures_in_types_of_numpy_are_numbers():
+    assert line_of(time_s=np.float64(1.7e9), seconds=np.float32(1.5))["seconds"] == 1.5
 
 
 @pytest.mark.parametrize("time_s", [math.nan, math.inf, 1e30])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 from pathlib import Path
 
@@ -84,6 +85,21 @@ def test_a_disk_that_is_full_is_said_once_and_stops_nothing(folder, monkeypatch,
         patch.setattr(pictures_module, "write_atomically", full)
         assert [store.save(ng_record(seq)).map for seq in (0, 1)] == [None, None]
     assert caplog.text.count("pictures are not saved") == 1
+    assert store.save(ng_record(2)).map is not None
+
+
+def test_an_old_picture_that_cannot_be_removed_stops_nothing(folder, monkeypatch, caplog):
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    store = PictureStore(folder, keep_gib=0.0)
+    store.save(ng_record(0))
+    n_bytes = store.n_bytes
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        assert store.save(ng_record(1)).map is None
+    assert "pictures are not saved" in caplog.text
+    assert store.n_bytes == n_bytes
     assert store.save(ng_record(2)).map is not None
 
 

@@ -17,12 +17,12 @@ from tests.stream.made_records import HANGS_S
 def read(source: MadeSource, selection: Selection) -> list[Frame]:
     lane = Lane(is_live=source.is_live)
     intake = Intake([lane], depth=100)
-    reader = Reader(source, lane, intake, selection, stop=threading.Event(), note=lambda n: None)
+    reader = Reader(source, lane, intake, selection, note=lambda n: None)
     reader.start()
     frames = []
     while (frame := intake.take()) is not None:
         frames.append(frame)
-    assert reader.end(within_s=HANGS_S)
+    assert reader.join(within_s=HANGS_S)
     return frames
 
 
@@ -79,8 +79,7 @@ def test_notices_of_a_source_have_its_name():
     told: list[Notice] = []
     lane = Lane(name="left")
     intake = Intake([lane])
-    stop = threading.Event()
-    reader = Reader(Losing([]), lane, intake, Selection(), stop=stop, note=told.append)
+    reader = Reader(Losing([]), lane, intake, Selection(), note=told.append)
     reader.start()
     assert intake.take() is None
     assert [(notice.source, notice.text) for notice in told] == [("left", "lost")]

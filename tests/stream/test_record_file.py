@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgeinspect.errors import OutputError
 from edgeinspect.stream import record_file
 from edgeinspect.stream.notices import Notice, NoticeKind
-from edgeinspect.stream.record_file import Fsync, RecordWriter, read_back
+from edgeinspect.stream.record_file import Fsync, RecordWriter
 from edgeinspect.writing import LineFile
 from tests.stream.made_frames import read_records
 from tests.stream.made_records import made_record
@@ -161,6 +159,32 @@ def test_the_end_tries_once_more_what_waits(tmp_path, disk, held_by):
     assert seqs(tmp_path) == [0]
 
 
+def test_no_record_goes_into_a_file_that_was_removed(tmp_path):
+    path, notices = tmp_path / "out" / "records.jsonl", list[Notice]()
+    path.parent.mkdir()
+    with RecordWriter(path, note=notices.append) as writer:
+        writer.write(made_record(0))
+        shutil.rmtree(path.parent)
+        writer.write(made_record(1))
+    assert seqs(path.parent) == [1]
+    assert "records go on in a new file" in notices[0].text
+
+
+def test_records_wait_while_a_file_stands_in_the_place_of_their_folder(tmp_path, disk):
+    path = tmp_path / "out" / "records.jsonl"
+    path.parent.mkdir()
+    with RecordWriter(path, clock=lambda: disk.now_s) as writer:
+        writer.write(made_record(0))
+        path.parent.rename(tmp_path / "aside")
+        path.parent.touch()
+        writer.write(made_record(1))
+        writer.retry()
+        path.parent.unlink()
+        disk.now_s = 1.0
+        writer.retry()
+    assert (seqs(tmp_path / "aside"), seqs(path.parent)) == ([0], [1])
+
+
 def test_a_second_writer_appends(tmp_path):
     path = tmp_path / "records.jsonl"
     write(path, range(2))
@@ -176,37 +200,3 @@ def test_records_are_brought_to_the_disk_as_often_as_asked(tmp_path, monkeypatch
     monkeypatch.setattr(os, "fsync", calls.append)
     write(tmp_path / "records.jsonl", range(3), fsync)
     assert len(calls) == n_syncs
-
-
-def test_where_nothing_was_written_nothing_is_recorded(tmp_path):
-    assert read_back(tmp_path / "records.jsonl") == {}
-
-
-@given(data=st.data(), nuls=st.integers(0, 20))
-def test_a_file_cut_at_any_byte_is_repaired_to_its_whole_records(tmp_path_factory, data, nuls):
-    path = tmp_path_factory.mktemp("run") / "records.jsonl"
-    write(path, range(3))
-    whole = path.read_bytes()
-    cut = data.draw(st.integers(0, len(whole)))
-    path.write_bytes(whole[:cut] + b"\0" * nuls)
-    n_whole = whole[:cut].count(b"\n")
-    recorded = read_back(path)
-    assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[:n_whole])
-    assert (recorded[None].next_seq if n_whole else len(recorded)) == n_whole
-
-
-def test_a_damaged_line_between_whole_ones_costs_no_later_record(tmp_path):
-    path = tmp_path / "records.jsonl"
-    lines = [made_record(seq).to_line() for seq in range(3)]
-    path.write_text(lines[0] + "{damaged\n" + lines[2])
-    assert read_back(path)[None].next_seq == 3
-    assert path.read_text().endswith(lines[2])
-
-
-def test_the_names_of_frames_are_told_for_the_streams_asked_for(tmp_path):
-    path = tmp_path / "records.jsonl"
-    write(path, range(2))
-    assert not read_back(path)[None].sources
-    recorded = read_back(path, with_sources=[None])[None]
-    names = [json.loads(line)["source"] for line in path.read_text().splitlines()]
-    assert list(recorded.without([*names, names[0], "new.png"])) == [names[0], "new.png"]

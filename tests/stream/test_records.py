@@ -153,3 +153,10 @@ def test_a_place_below_a_file_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("a file")
     with pytest.raises(OutputError, match="cannot write"):
         prepare_record_folder(tmp_path / "file" / "out", force=False, saves_pictures=True)
+
+
+def test_a_decoding_time_in_a_type_of_numpy_is_a_number_in_the_line():
+    record = made_record()
+    latency = dataclasses.replace(record.latency, decode=np.float32(1.5))  # a third party's frame
+    plain = json.loads(dataclasses.replace(record, latency=latency).to_line())
+    assert plain["latency_ms"]["decode"] == 1.5

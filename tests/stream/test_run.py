@@ -20,13 +20,14 @@ from edgeinspect.errors import DataError, EngineError
 from edgeinspect.report.overlays import MAP_STEPS
 from edgeinspect.runtime.inspector import Inspector, Reason
 from edgeinspect.runtime.session import Session, open_session
+from edgeinspect.stream import run as run_module
 from edgeinspect.stream.frames import Delivery, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.outlets import open_outlets
 from edgeinspect.stream.pipeline import PipelineSettings
 from edgeinspect.stream.reading import Selection
 from edgeinspect.stream.records import Record
-from edgeinspect.stream.run import Run, RunSettings, RunSummary, Save, run_stream
+from edgeinspect.stream.run import RunSettings, RunSummary, Save, run_stream
 from edgeinspect.stream.sources import PictureSource
 from tests.bundles import make_bundle
 from tests.stream.made_frames import KINDS, MadeSource, make_pictures, read_records
@@ -269,24 +270,19 @@ def test_records_and_notices_go_on_in_new_files_when_somebody_removes_the_folder
     tmp_path, bundle, session, caplog
 ):
     out = tmp_path / "out"
-    removed, told = threading.Event(), threading.Event()
+    removed = threading.Event()
 
     class Waiting(MadeSource):
         def frames(self, stop: threading.Event | None = None) -> Delivery:
             for frame in super().frames(stop):
                 if frame.seq == 2:
-                    removed.wait(HANGS_S)
-                    assert told.wait(HANGS_S)
+                    assert removed.wait(HANGS_S)
                 yield frame
 
     def on_record(record: Record) -> None:
         if record.frame.seq == 1:
             out.rename(tmp_path / "gone")
             removed.set()
-
-    def on_tick(run: Run) -> None:
-        if (out / "records.jsonl").exists() and removed.is_set():
-            told.set()
 
     source = Waiting(["good", "good", "bad"])
     run_stream(
@@ -297,7 +293,6 @@ def test_records_and_notices_go_on_in_new_files_when_somebody_removes_the_folder
             run.folder.path, run.about(), run.calibration, note=run.note
         ),
         on_record=on_record,
-        on_tick=on_tick,
     )
     assert [record["seq"] for record in read_records(out)] == [2]
     assert len(list((out / "overlays").iterdir())) == 1
@@ -305,3 +300,33 @@ def test_records_and_notices_go_on_in_new_files_when_somebody_removes_the_folder
     kinds = [json.loads(line)["kind"] for line in lines]
     assert kinds == ["disk", "ended"]
     assert "was moved or removed; records go on in a new file" in caplog.text
+
+
+def test_all_sources_are_told_to_stop_before_one_of_them_is_waited_for(
+    tmp_path, bundle, session, monkeypatch
+):
+    class Hanging(MadeSource):
+        """Comes back once the other was told to stop."""
+
+        other: Hanging
+        is_told: threading.Event
+
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            assert stop is not None
+            self.is_told = stop
+            have_begun.wait(HANGS_S)
+            yield from super().frames(stop)
+            assert self.other.is_told.wait(HANGS_S / 10)
+
+    monkeypatch.setattr(run_module, "LEAVE_S", HANGS_S)
+    have_begun, stop = threading.Barrier(2), threading.Event()
+    left, right = Hanging(["good"]), Hanging(["good"])
+    left.other, right.other = right, left
+    run_stream(
+        Inspector(bundle, session),
+        {"left": left, "right": right},
+        tmp_path,
+        stop=stop,
+        on_record=lambda record: stop.set(),
+    )
+    assert left.is_told.is_set()

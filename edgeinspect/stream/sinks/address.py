@@ -112,7 +112,7 @@ def read_address(text: str) -> Address:
     """
     is_secret = text.startswith("@")
     if is_secret:
-        text = _first_line(Path(text[1:]))
+        text = _lines(Path(text[1:]), "a sink's address")[0].strip()
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
@@ -142,19 +142,19 @@ def read_address(text: str) -> Address:
     )
 
 
-def _first_line(path: Path) -> str:
+def _lines(path: Path, what: str) -> list[str]:
+    """Of a file, at least one; what it holds is never told."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        return path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read a sink's address from {path}") from error
-    return lines[0].strip()
+        raise ConfigError(f"cannot read {what} from {path}", hint="it is text in UTF-8") from error
 
 
 def _read_credentials(path: Path) -> Credentials:
     """Lines of `username=...`, `password=...`, `token=...`."""
     known = {f.name for f in dataclasses.fields(Credentials)}
     found: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_lines(path, "credentials"), start=1):
         name, equals, value = line.partition("=")
         if not line.strip() or line.startswith("#"):
             continue

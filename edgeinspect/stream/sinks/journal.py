@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ class Journal:
         self._records = records
         self._place = place
         self._is_saved = True
+        self._inode = 0  # of the file that was read last
         with output_errors(place):
             place.parent.mkdir(exist_ok=True)
         self._offset = self._read_place()
@@ -52,15 +54,23 @@ class Journal:
         self.n_delivered = 0
 
     def read(self, n_lines: int) -> list[Line]:
-        """The next whole lines, at most `n_lines`; the place stays."""
-        size = self._size()
+        """The next whole lines, at most `n_lines`, none while the file cannot be read."""
+        try:
+            return self._read(n_lines)
+        except OSError as error:  # somebody moves it, or its drive is away for a moment
+            _log.debug("%s cannot be read: %s", self._records, error)
+            return []
+
+    def _read(self, n_lines: int) -> list[Line]:
+        size, _ = self._state()
         if size < self._offset:  # another file has taken its place
             self._begin_anew()
-        if size <= self._offset:
-            return []
         lines: list[Line] = []
+        if size <= self._offset:
+            return lines
         end = self._offset
         with self._records.open("rb") as file:
+            self._inode = os.fstat(file.fileno()).st_ino
             file.seek(self._offset)
             while len(lines) < n_lines and (text := file.readline()).endswith(b"\n"):
                 end += len(text)
@@ -71,10 +81,9 @@ class Journal:
         """These were delivered: go on behind them, now and after a restart."""
         self._offset = lines[-1].end
         self.n_delivered += len(lines)
+        place = {"bytes": self._offset, "inode": self._inode}
         try:
-            write_atomically(
-                self._place, json.dumps({"bytes": self._offset}).encode(), is_synced=False
-            )
+            write_atomically(self._place, json.dumps(place).encode(), is_synced=False)
         except OutputError as error:  # the records matter more; at worst they arrive twice
             if self._is_saved:
                 _log.warning("%s; after a restart records are sent again", error)
@@ -83,13 +92,19 @@ class Journal:
             self._is_saved = True
 
     def _read_place(self) -> int:
-        """Where the last run stopped; a place behind the file's end belongs to another file."""
+        """Where the last run stopped.
+
+        A place behind the end is of another file, or of this one, of which a power cut took what
+        was delivered.
+        """
         try:
-            offset = int(json.loads(self._place.read_text())["bytes"])
+            place = json.loads(self._place.read_text())
+            offset = int(place["bytes"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0
-        if offset <= self._size():
-            return offset
+        size, inode = self._state()
+        if offset <= size or (size and place.get("inode") == inode):
+            return min(offset, size)
         self._begin_anew()
         return 0
 
@@ -99,14 +114,16 @@ class Journal:
         with contextlib.suppress(OSError):
             self._place.unlink(missing_ok=True)
 
-    def _size(self) -> int:
+    def _state(self) -> tuple[int, int]:
+        """Size and inode of the file of records; zeros while there is none."""
         try:
-            return self._records.stat().st_size
+            found = self._records.stat()
         except FileNotFoundError:
-            return 0
+            return 0, 0
+        return found.st_size, found.st_ino
 
     def _count_lines(self) -> int:
-        if self._size() <= self._offset:
+        if self._state()[0] <= self._offset:
             return 0
         n_lines = 0
         with self._records.open("rb") as file:

@@ -73,36 +73,47 @@ class WatchedFolder:
         self._tell_of_folders(found)
         paths = sorted(filter(is_picture, found), key=natural_key)
         left = [Path(name) for name in self._recorded.without(map(str, paths))]
+        self._recorded = Recorded()  # which may be long
         for path in set(paths) - set(left):
             self._mark(path)
         return left
 
     def _appearing(self, stop: threading.Event) -> Iterator[list[Path]]:
         """Files that appeared or changed, a group at a time, while the folder stays the same."""
-        from watchfiles import Change, watch
-
         folder = _number(self._folder)
         if folder is None:
             return
         self._next_look_s = 0.0
-        for changes in watch(
-            self._folder,
-            stop_event=stop,
-            recursive=False,
-            debounce=50,
-            step=10,
-            rust_timeout=200,
-            yield_on_timeout=True,
-            raise_interrupt=False,
-        ):
+        for names in self._events(stop):
             if _number(self._folder) != folder:
                 return
-            # Events name files by the folder's real place; a file has one name here.
-            there = (Path(name).name for change, name in changes if change is not Change.deleted)
-            named = {self._folder / name for name in there}
+            named = {self._folder / name for name in names}
             if time.perf_counter() >= self._next_look_s:
                 named |= self._overlooked()
             yield sorted(filter(is_picture, named), key=_appeared)
+
+    def _events(self, stop: threading.Event) -> Iterator[set[str]]:
+        """Names of files that were written, a group at a time, and often none; a gone folder ends.
+
+        Events name files by the folder's real place; a file has one name here.
+        """
+        from watchfiles import Change, watch
+
+        try:
+            for changes in watch(
+                self._folder,
+                stop_event=stop,
+                recursive=False,
+                debounce=50,
+                step=10,
+                rust_timeout=200,
+                yield_on_timeout=True,
+                raise_interrupt=False,
+            ):
+                yield {Path(name).name for change, name in changes if change is not Change.deleted}
+        except OSError:
+            if _number(self._folder) is not None:
+                raise
 
     def _await_folder(self, stop: threading.Event) -> Iterator[Notice]:
         """The outage, if the folder is gone, until it is back or the run ends."""

@@ -235,6 +235,30 @@ def test_a_durable_sink_gets_what_comes_after_the_records_were_removed(opened, t
     assert sink.seqs == list(range(7))
 
 
+def test_records_that_were_delivered_and_then_lost_in_a_power_cut_send_none_again(tmp_path):
+    records, place = tmp_path / "records.jsonl", tmp_path / "sinks" / "mqtt.json"
+    written(tmp_path, 3)
+    journal = Journal(records, place)
+    journal.commit(journal.read(3))
+    os.truncate(records, records.read_bytes().index(b"\n") + 1)
+    again = Journal(records, place)
+    assert again.read(9) == []
+    written(tmp_path, 1, start=1)
+    assert [line.record["seq"] for line in again.read(9)] == [1]
+
+
+def test_records_that_cannot_be_read_for_a_moment_are_read_later(tmp_path):
+    written(tmp_path, 2)
+    records, aside = tmp_path / "records.jsonl", tmp_path / "aside"
+    journal = Journal(records, tmp_path / "sinks" / "mqtt.json")
+    records.rename(aside)
+    records.mkdir()
+    assert journal.read(9) == []
+    records.rmdir()
+    aside.rename(records)
+    assert [line.record["seq"] for line in journal.read(9)] == [0, 1]
+
+
 def test_a_place_in_a_file_that_is_gone_is_not_taken_for_one_in_the_next(tmp_path):
     records, place = tmp_path / "records.jsonl", tmp_path / "sinks" / "mqtt.json"
     written(tmp_path, 3)

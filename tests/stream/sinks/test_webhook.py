@@ -115,6 +115,12 @@ def test_credentials_come_from_a_file_and_appear_nowhere(opened, server, tmp_pat
     assert "hidden" not in caplog.text + kept
 
 
+def test_credentials_that_are_no_text_are_refused_without_a_word_of_them(tmp_path):
+    (tmp_path / "secret").write_bytes(b"password=\xff\n")
+    with pytest.raises(ConfigError, match=r"cannot read credentials from .*secret"):
+        open_sink(f"http://host/#credentials={tmp_path / 'secret'}")
+
+
 def test_a_token_comes_from_the_environment(opened, server, tmp_path, monkeypatch):
     monkeypatch.setenv("EDGEINSPECT_SINK_TOKEN", "t0ken")
     with opened() as sinks:

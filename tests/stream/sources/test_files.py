@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -86,6 +88,23 @@ def test_a_video_of_which_each_nth_frame_is_taken_goes_on_with_the_next_of_these
     clip = make_video(tmp_path / "clip.avi", 5)
     recorded = Recorded(next_seq=1, sources=Counter([f"{clip}#0"]), every=2)
     assert left_of(clip, recorded) == (3, [f"clip.avi#{i}" for i in (2, 3, 4)])
+
+
+def test_a_video_that_breaks_off_is_an_error_after_its_last_frame(tmp_path):
+    clip = make_video(tmp_path / "clip.avi", 60)
+    os.truncate(clip, clip.stat().st_size // 2)
+    delivery = VideoSource(clip).frames()
+    assert sum(1 for _ in itertools.islice(delivery, 10)) == 10
+    with pytest.raises(DataError, match=r"promises 60 frames, \d+ could be read: it breaks off"):
+        list(delivery)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.avi", "MJPG"), ("a.mp4", "mp4v"), ("a.mkv", "mp4v"), ("a.webm", "VP80")]
+)
+def test_a_whole_video_in_any_container_is_none_that_breaks_off(tmp_path, name, codec):
+    clip = make_video(tmp_path / name, 20, codec)
+    assert len(list(VideoSource(clip).frames())) == 20
 
 
 def test_a_file_that_only_claims_to_be_a_video_is_refused(tmp_path, capfd):

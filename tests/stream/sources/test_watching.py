@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
+import watchfiles
 
 from edgeinspect.errors import DataError
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
@@ -215,6 +217,21 @@ def test_a_folder_that_goes_away_is_an_outage_that_ends_when_it_is_back(tmp_path
         assert items_until(delivery, "001_good.png") == [
             *("recovered", "000_good.png", "001_good.png")
         ]
+
+
+def test_a_folder_that_goes_away_as_the_watch_begins_is_an_outage(tmp_path, monkeypatch):
+    folder, watch = make_pictures(tmp_path / "in", ["good"]), watchfiles.watch
+
+    def watch_late(*paths: Path, **keys: Any) -> Any:
+        folder.rename(tmp_path / "aside")
+        return watch(*paths, **keys)
+
+    monkeypatch.setattr(watchfiles, "watch", watch_late)
+    with watching(folder) as delivery:
+        assert following(delivery) == "000_good.png"
+        lost = next(delivery)
+        assert isinstance(lost, Notice)
+        assert lost.kind is NoticeKind.OUTAGE
 
 
 def test_a_folder_that_is_replaced_is_watched_on(tmp_path):
