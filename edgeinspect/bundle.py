@@ -24,7 +24,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,11 @@ class Bundle:
         """Whether it holds a scoring graph of that precision; older ones have FP32 alone."""
         return f"graph_{precision.value}.onnx" in self.manifest.files
 
+    def check_graphs(self) -> None:
+        """Whether its scoring graphs are still those that were read. Raises: BundleError."""
+        files = self.manifest.files
+        _check_files(self.path, {n: sha for n, sha in files.items() if n.startswith("graph_")})
+
     def _file(self, name: str) -> Path:
         if name not in self.manifest.files:
             raise BundleError(
@@ -178,7 +183,7 @@ def read_bundle(path: Path) -> Bundle:
 
 
 def _read_files(path: Path, manifest: Manifest) -> Bundle:
-    _check_files(path, manifest)
+    _check_files(path, manifest.files)
     config = _config(path, manifest)
     name = manifest.calibration
     calibration = None if name is None else Calibration.load(path / name)
@@ -239,8 +244,8 @@ def _is_sound(manifest: Manifest) -> bool:
     return has_calibration and all(name == Path(name).name for name in manifest.files)
 
 
-def _check_files(path: Path, manifest: Manifest) -> None:
-    for name, expected in manifest.files.items():
+def _check_files(path: Path, files: Mapping[str, str]) -> None:
+    for name, expected in files.items():
         try:
             found = _sha256(path / name)
         except FileNotFoundError as error:

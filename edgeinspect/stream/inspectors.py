@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from edgeinspect.bundle import CARD, MANIFEST, Manifest, read_bundle, read_manifest
 from edgeinspect.errors import EdgeInspectError
@@ -22,6 +24,8 @@ from edgeinspect.stream.notices import Notice, NoticeKind
 __all__ = ["Inspectors"]
 
 _log = logging.getLogger(__name__)
+
+_Stamp: TypeAlias = dict[str, tuple[int, int, int]]  # mtime in ns, size, inode of each file
 
 GOOD_BATCHES = 1000  # after so many a session that failed may be opened again once more
 
@@ -43,7 +47,9 @@ class Inspectors:
         self._reopen = reopen
         self.note: Callable[[Notice], None] = lambda notice: None
         self._path = first.bundle.path
-        self._stamp = _stamp(self._path)
+        self._stamp: _Stamp | None = None  # of what was looked at last
+        self._seen: _Stamp | None = None  # at the last check
+        self._refusal = ""  # what spoke against it, if it was refused
         self._loading: threading.Thread | None = None
         self._is_asked = False
         self._may_restart = True
@@ -59,13 +65,19 @@ class Inspectors:
         self._is_asked = True
 
     def check(self) -> None:
-        """Begin to load the bundle if it changed on disk or was asked for."""
+        """Begin to load the bundle if it changed on disk or was asked for.
+
+        One that was refused may be half of one that is being copied: it is looked at again once
+        it has changed and stands still.
+        """
         if self._reopen is None or (self._loading is not None and self._loading.is_alive()):
             return
-        stamp = _stamp(self._path)
-        if stamp is None or (stamp == self._stamp and not self._is_asked):
+        before, self._seen = self._seen, _stamp(self._path)
+        if self._seen is None or (self._seen == self._stamp and not self._is_asked):
             return
-        self._stamp = stamp
+        if self._refusal and self._seen != before:
+            return
+        self._stamp = self._seen
         is_asked, self._is_asked = self._is_asked, False
         self._loading = threading.Thread(
             target=self._load, args=(is_asked,), name="bundle", daemon=True
@@ -87,8 +99,13 @@ class Inspectors:
             self._may_restart = True
 
     def restart(self, inspector: Inspector, error: EdgeInspectError) -> EdgeInspectError | None:
-        """Open the session of an inspector again; what speaks against it, or None."""
+        """Open the session of an inspector again; what speaks against it, or None.
+
+        One that is not for the next part any more is left as it is: its last parts go unjudged.
+        """
         self._say(NoticeKind.ENGINE, f"a batch failed: {error}")
+        if inspector is not self._current:
+            return None  # the parts that follow have another one
         if not self._may_restart or not inspector.can_restart:
             return error
         self._may_restart, self._n_good = False, 0
@@ -106,13 +123,13 @@ class Inspectors:
                 if is_asked:
                     read_bundle(self._path)
                     _log.info("%s is the bundle in use: nothing changes", self._path)
+                self._refusal = ""
                 return
             new = self._reopen()
         except EdgeInspectError as error:
-            self._say(
-                NoticeKind.BUNDLE, f"the changed bundle is refused, the old one stays: {error}"
-            )
+            self._refuse(str(error), is_asked=is_asked)
             return
+        self._refusal = ""
         self._opened.append(new)
         self._current = new
         self._say(
@@ -120,6 +137,12 @@ class Inspectors:
             f"parts are judged by the changed bundle, threshold {new.threshold:.4g}",
             judge=new,
         )
+
+    def _refuse(self, why: str, *, is_asked: bool) -> None:
+        """The old one stays; said once of a bundle that is still being copied."""
+        if is_asked or why != self._refusal:
+            self._say(NoticeKind.BUNDLE, f"the changed bundle is refused, the old one stays: {why}")
+        self._refusal = why
 
     def _is_the_same(self, manifest: Manifest) -> bool:
         return _what_judges(manifest) == _what_judges(self._current.bundle.manifest)
@@ -140,13 +163,16 @@ class Inspectors:
             inspector.close()
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What differs once a bundle was changed; None while there is none."""
+def _stamp(path: Path) -> _Stamp | None:
+    """What differs once a file of a bundle was changed; None while there is no whole one."""
     try:
-        found = (path / MANIFEST).stat()
+        with os.scandir(path) as files:
+            found = {file.name: file.stat() for file in files if file.is_file()}
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    if MANIFEST not in found:
+        return None
+    return {name: (f.st_mtime_ns, f.st_size, f.st_ino) for name, f in found.items()}
 
 
 def _what_judges(manifest: Manifest) -> Manifest:
