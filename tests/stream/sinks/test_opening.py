@@ -16,7 +16,7 @@ import pytest
 from edgeinspect.errors import ConfigError, MissingPackageError, SinkError
 from edgeinspect.stream.sinks import Notice, NoticeKind, PlainRecord, Sink, Sinks, open_sinks
 from edgeinspect.stream.sinks import opening as opening_module
-from edgeinspect.stream.sinks.journal import Journal
+from edgeinspect.stream.sinks.journal import Journal, Line
 from edgeinspect.stream.sinks.opening import open_sink
 from edgeinspect.stream.sinks.runners import Patience
 from edgeinspect.writing import LineFile
@@ -161,8 +161,12 @@ def test_a_sink_with_a_bug_ends_and_the_run_does_not(opened, tmp_path, kind, cap
     with opened(sink) as sinks:
         put(sinks, tmp_path, 3)
         wait_until(lambda: "has ended" in caplog.text)
+        wait_until(lambda: sinks.states()[0].is_away)
     assert "has ended: ZeroDivisionError: a bug" in caplog.text
     assert sink.is_closed
+    notices = [json.loads(line) for line in (tmp_path / "notices.jsonl").read_text().splitlines()]
+    texts = [notice["text"] for notice in notices if notice["kind"] == "sink"]
+    assert texts == ["the sink kept://there has ended: ZeroDivisionError: a bug"]
 
 
 def test_notices_reach_the_sink_and_the_file(opened, tmp_path):
@@ -235,6 +239,10 @@ def test_a_durable_sink_gets_what_comes_after_the_records_were_removed(opened, t
     assert sink.seqs == list(range(7))
 
 
+def seqs(lines: list[Line]) -> list[int]:
+    return [line.record["seq"] for line in lines if line.record is not None]
+
+
 def test_a_place_in_a_file_that_is_gone_is_not_taken_for_one_in_the_next(tmp_path):
     records, place = tmp_path / "records.jsonl", tmp_path / "sinks" / "mqtt.json"
     written(tmp_path, 3)
@@ -242,8 +250,8 @@ def test_a_place_in_a_file_that_is_gone_is_not_taken_for_one_in_the_next(tmp_pat
     journal.commit(journal.read(2))
     records.unlink()
     assert Journal(records, place).read(1) == []  # and its sink is away all the time
-    written(tmp_path, 3)
-    assert [line.record["seq"] for line in Journal(records, place).read(9)] == [0, 1, 2]
+    written(tmp_path, 3, start=5)
+    assert seqs(Journal(records, place).read(9)) == [5, 6, 7]
 
 
 @pytest.mark.parametrize(
@@ -260,3 +268,40 @@ def test_a_place_in_a_file_that_is_gone_is_not_taken_for_one_in_the_next(tmp_pat
 def test_a_number_that_makes_no_sense_is_refused(url):
     with pytest.raises(ConfigError, match=r"the option \S+ of the sink \S+ is "):
         open_sink(url)
+
+
+def test_a_place_behind_the_end_that_a_power_cut_left_is_at_the_end(tmp_path):
+    records, place = tmp_path / "records.jsonl", tmp_path / "sinks" / "mqtt.json"
+    written(tmp_path, 3)
+    journal = Journal(records, place)
+    journal.commit(journal.read(3))
+    first, second, _ = records.read_bytes().splitlines(keepends=True)
+    records.write_bytes(first + second)
+    after = Journal(records, place)
+    assert after.read(9) == []
+    written(tmp_path, 1, start=2)
+    assert seqs(after.read(9)) == [2]
+
+
+def test_records_that_took_the_place_of_others_while_the_sink_was_away_arrive(opened, tmp_path):
+    sink, is_away = DurableKept(), threading.Event()
+    sink.fails = is_away.is_set
+    with opened(sink) as sinks:
+        put(sinks, tmp_path, 1)
+        wait_until(lambda: sink.seqs == [0])
+        is_away.set()
+        (tmp_path / "records.jsonl").rename(tmp_path / "records.1.jsonl")
+        put(sinks, tmp_path, 5, start=1)
+        is_away.clear()
+    assert sink.seqs == list(range(6))
+
+
+def test_a_damaged_line_is_left_out_and_does_not_end_a_durable_sink(opened, tmp_path):
+    sink = DurableKept()
+    written(tmp_path, 1)
+    with (tmp_path / "records.jsonl").open("ab") as file:
+        file.write(bytes(100) + b"\n")
+    written(tmp_path, 1, start=1)
+    with opened(sink) as sinks:
+        wait_until(lambda: sinks.states()[0].n_waiting == 0)
+    assert sink.seqs == [0, 1]
