@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import importlib.metadata
 import re
@@ -44,15 +45,27 @@ def open_sources(
             name = str(place)
         if name in named:
             raise ConfigError(f"two sources are called {name}", hint="give each a name of its own")
+        if text == "-" and any(isinstance(one, PathsSource) for one in named.values()):
+            raise ConfigError("two sources read standard input", hint="name - once")
         named[name] = open_source(text, white_level_16bit=white_level_16bit)
     return named
 
 
 def _split_name(word: str) -> tuple[str | None, str]:
     match = re.match(r"([A-Za-z0-9][\w-]*)=(.+)", word)
-    if match is None or Path(word).exists():
+    if match is None or _is_there(Path(word)):
         return None, word
     return match[1], match[2]
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a word is a path; one that is longer than any name of a file is an address, say."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
@@ -64,7 +77,7 @@ def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
     from edgeinspect.stream.sources.captures import SCHEMES, is_capture, open_capture
 
     path = Path(text)
-    if path.is_dir() or (path.is_file() and not text.startswith("/dev/")):
+    if _is_there(path) and (path.is_dir() or (path.is_file() and not text.startswith("/dev/"))):
         return _open_path(path, white_level_16bit)
     if text == "-":
         if sys.stdin is None:

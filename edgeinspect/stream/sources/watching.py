@@ -14,14 +14,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeinspect.data.images import existing_folder, is_picture, natural_key
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.plain import printable
 from edgeinspect.stream.sources.files import read_frame
+
+if TYPE_CHECKING:
+    from watchfiles.main import FileChange
 
 __all__ = ["WatchedFolder"]
 
@@ -79,22 +83,13 @@ class WatchedFolder:
 
     def _appearing(self, stop: threading.Event) -> Iterator[list[Path]]:
         """Files that appeared or changed, a group at a time, while the folder stays the same."""
-        from watchfiles import Change, watch
+        from watchfiles import Change
 
         folder = _number(self._folder)
         if folder is None:
             return
         self._next_look_s = 0.0
-        for changes in watch(
-            self._folder,
-            stop_event=stop,
-            recursive=False,
-            debounce=50,
-            step=10,
-            rust_timeout=200,
-            yield_on_timeout=True,
-            raise_interrupt=False,
-        ):
+        for changes in self._changes(stop):
             if _number(self._folder) != folder:
                 return
             # Events name files by the folder's real place; a file has one name here.
@@ -102,7 +97,25 @@ class WatchedFolder:
             named = {self._folder / name for name in there}
             if time.perf_counter() >= self._next_look_s:
                 named |= self._overlooked()
-            yield sorted(filter(is_picture, named), key=_appeared)
+            yield sorted((p for p in named if _is_so(is_picture, p)), key=_appeared)
+
+    def _changes(self, stop: threading.Event) -> Iterator[set[FileChange]]:
+        """What events tell, none of them now and then; ends at once if the folder has just gone."""
+        from watchfiles import watch
+
+        try:
+            yield from watch(
+                self._folder,
+                stop_event=stop,
+                recursive=False,
+                debounce=50,
+                step=10,
+                rust_timeout=200,
+                yield_on_timeout=True,
+                raise_interrupt=False,
+            )
+        except FileNotFoundError as error:
+            _log.debug("%s cannot be watched: %s", self._folder, error)
 
     def _await_folder(self, stop: threading.Event) -> Iterator[Notice]:
         """The outage, if the folder is gone, until it is back or the run ends."""
@@ -136,7 +149,7 @@ class WatchedFolder:
 
     def _tell_of_folders(self, paths: set[Path]) -> None:
         for path in sorted(paths - self._inner):
-            if path.is_dir() and not path.name.startswith("."):
+            if not path.name.startswith(".") and _is_so(Path.is_dir, path):
                 self._inner.add(path)
                 _log.warning(
                     "%s is a folder inside the watched one: pictures in it are not inspected", path
@@ -218,6 +231,15 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size
+
+
+def _is_so(ask: Callable[[Path], bool], path: Path) -> bool:
+    """False as well while a drive does not answer; what lies there is looked for again."""
+    try:
+        return ask(path)
+    except OSError as error:
+        _log.debug("%s cannot be looked at: %s", path, error)
+        return False
 
 
 def _number(folder: Path) -> int | None:
