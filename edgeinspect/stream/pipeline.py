@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from edgeinspect.errors import EdgeInspectError, ImageError
+from edgeinspect.errors import ConfigError, EdgeInspectError, ImageError
 from edgeinspect.runtime.inspector import Inspection, Inspector, Prepared, Reason, Timing
 from edgeinspect.runtime.session import Scores
 from edgeinspect.stream.channels import Aborted, Channel, Ended
@@ -30,6 +30,7 @@ __all__ = ["Pipeline", "PipelineSettings"]
 _log = logging.getLogger(__name__)
 
 MOST_PARTS = 256  # in one batch, of which most have no tiles
+LONGEST_MS = 3.6e6
 DETAILS = {
     Reason.OVERLOAD: "it came faster than parts are judged",
     Reason.FROZEN: "the source delivers the same picture over and over",
@@ -47,6 +48,13 @@ class PipelineSettings:
 
     max_wait_ms: float = 10.0
     deadline_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: ConfigError."""
+        if not 0 <= self.max_wait_ms <= LONGEST_MS:
+            raise ConfigError(f"max_wait_ms is {self.max_wait_ms:g}: it may be from 0 to an hour")
+        if self.deadline_ms is not None and not self.deadline_ms >= 0:
+            raise ConfigError(f"deadline_ms is {self.deadline_ms:g}: it must be at least 0")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -37,6 +37,11 @@ class Selection:
     rate_per_s: float | None = None
     roi: tuple[int, int, int, int] | None = None
 
+    def __post_init__(self) -> None:
+        """Raises: ConfigError."""
+        if self.rate_per_s is not None and not self.rate_per_s > 0:
+            raise ConfigError(f"the rate is {self.rate_per_s:g} a second: it must be above 0")
+
     def crop(self, frame: Frame) -> Frame:
         """The frame with its roi alone; one that does not hold it is a frame with an error."""
         if self.roi is None or frame.picture is None:

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import edgeinspect
 from edgeinspect.constants import Calibration
-from edgeinspect.errors import OutputError
+from edgeinspect.errors import ConfigError, OutputError
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.stream.frames import Recorded, Source
 from edgeinspect.stream.inspectors import Inspectors
@@ -87,6 +87,11 @@ class RunSettings:
     hold_s: float = HOLD_S
     selection: Selection = field(default_factory=Selection)
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
+
+    def __post_init__(self) -> None:
+        """Raises: ConfigError."""
+        if not self.keep_gib >= 0:
+            raise ConfigError(f"keep_gib is {self.keep_gib:g}: it must be at least 0")
 
 
 class Run:

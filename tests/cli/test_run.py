@@ -404,6 +404,25 @@ def _read_terminal(leader: int) -> str:
         return ""
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--keep-gib", "nan"),
+        ("--max-wait-ms", "nan"),
+        ("--max-wait-ms", "inf"),
+        ("--deadline-ms", "nan"),
+        ("--fps", "nan"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused_in_one_line(
+    tmp_path, bundle, capsys, option, value
+):
+    pictures = make_pictures(tmp_path / "in", ["good"])
+    assert run(bundle, pictures, tmp_path / "out", option, value) == 2
+    assert f" is {value}" in one_error_line(capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("words", [["--sink", "foo://x"], ["--view", "nowhere"]])
 def test_an_outlet_that_is_refused_leaves_the_earlier_run_as_it_was(tmp_path, bundle, words):
     pictures, out = make_pictures(tmp_path / "in", ["good"]), tmp_path / "out"
