@@ -174,7 +174,7 @@ def prepare_record_folder(
     folder = RecordFolder(path)
     refuse_foreign(
         path,
-        marker=RECORDS,
+        marker=RECORDS if folder.records.exists() else NOTICES,  # somebody may archive records
         foreign="was not written by edgeinspect run",
         force=force or resume,
         hint="add --resume to go on with it, or --force to replace it",

@@ -162,6 +162,14 @@ def interrupted(*words: object, **keys: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_a_folder_whose_records_were_archived_is_still_ours(tmp_path):
+    folder = prepare_record_folder(tmp_path, force=False, saves_pictures=True)
+    (tmp_path / "notices.jsonl").write_text("")
+    folder.records.rename(tmp_path.with_name("archive.jsonl"))
+    prepare_record_folder(tmp_path, force=False, saves_pictures=True, resume=True)
+    assert folder.records.read_text() == ""
+
+
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match="out is a file"):

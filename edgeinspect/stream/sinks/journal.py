@@ -55,17 +55,19 @@ class Journal:
         self.n_delivered = 0
 
     def read(self, n_lines: int) -> list[Line]:
-        """The next whole lines, at most `n_lines`; the place stays."""
-        try:
-            file = self._records.open("rb")
-        except FileNotFoundError:
-            return []
+        """The next whole lines, at most `n_lines`; the place stays.
+
+        None while the file is not there, or its disk does not answer.
+        """
         lines: list[Line] = []
-        with file:
-            end = self._go_to_place(file)
-            while len(lines) < n_lines and (text := file.readline()).endswith(b"\n"):
-                end += len(text)
-                lines.append(Line(record=_read_line(text), end=end))
+        try:
+            with self._records.open("rb") as file:
+                end = self._go_to_place(file)
+                while len(lines) < n_lines and (text := file.readline()).endswith(b"\n"):
+                    end += len(text)
+                    lines.append(Line(record=_read_line(text), end=end))
+        except OSError as error:
+            _log.debug("%s cannot be read: %s", self._records, error)
         return lines
 
     def commit(self, lines: Sequence[Line]) -> None:
@@ -74,6 +76,8 @@ class Journal:
         self.n_delivered += len(lines)
         place = {"bytes": self._offset, "first": self._first}
         try:
+            with output_errors(self._place):
+                self._place.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self._place, json.dumps(place).encode(), is_synced=False)
         except OutputError as error:  # the records matter more; at worst they arrive twice
             if self._is_saved:

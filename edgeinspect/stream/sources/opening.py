@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import importlib.metadata
 import re
@@ -53,19 +52,9 @@ def open_sources(
 
 def _split_name(word: str) -> tuple[str | None, str]:
     match = re.match(r"([A-Za-z0-9][\w-]*)=(.+)", word)
-    if match is None or _is_there(Path(word)):
+    if match is None or Path(word).exists():
         return None, word
     return match[1], match[2]
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a word is a path; one that is longer than any name of a file is an address, say."""
-    try:
-        return path.exists()
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return False
-        raise
 
 
 def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
@@ -77,7 +66,7 @@ def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
     from edgeinspect.stream.sources.captures import SCHEMES, is_capture, open_capture
 
     path = Path(text)
-    if _is_there(path) and (path.is_dir() or (path.is_file() and not text.startswith("/dev/"))):
+    if path.is_dir() or (path.is_file() and not text.startswith("/dev/")):
         return _open_path(path, white_level_16bit)
     if text == "-":
         if sys.stdin is None:

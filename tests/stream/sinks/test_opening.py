@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -305,3 +308,32 @@ def test_a_damaged_line_is_left_out_and_does_not_end_a_durable_sink(opened, tmp_
     with opened(sink) as sinks:
         wait_until(lambda: sinks.states()[0].n_waiting == 0)
     assert sink.seqs == [0, 1]
+
+
+def test_a_disk_that_does_not_answer_for_a_moment_ends_no_durable_sink(
+    opened, tmp_path, monkeypatch
+):
+    sink, opening, n_tries = DurableKept(), Path.open, itertools.count()
+
+    def open_later(path: Path, *words: Any, **keys: Any) -> Any:
+        if path.name == "records.jsonl" and words == ("rb",) and 0 < next(n_tries) < 3:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return opening(path, *words, **keys)
+
+    written(tmp_path, 3)
+    monkeypatch.setattr(Path, "open", open_later)
+    with opened(sink) as sinks:
+        wait_until(lambda: sinks.states()[0].n_waiting == 0)
+    assert sink.seqs == [0, 1, 2]
+    assert next(n_tries) > 3
+
+
+def test_a_place_is_kept_after_the_folder_was_removed(tmp_path):
+    records, place = tmp_path / "out" / "records.jsonl", tmp_path / "out" / "sinks" / "mqtt.json"
+    records.parent.mkdir()
+    journal = Journal(records, place)
+    shutil.rmtree(records.parent)
+    records.parent.mkdir()
+    written(records.parent, 2)
+    journal.commit(journal.read(1))
+    assert seqs(Journal(records, place).read(9)) == [1]
