@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeinspect.errors import ConfigError, DataError, EdgeInspectError, ImageError
-from edgeinspect.runtime.inspector import Reason
+from edgeinspect.runtime.inspector import Reason, check_picture
 from edgeinspect.stream.frames import Frame, Source
 from edgeinspect.stream.intake import Intake, Lane
 from edgeinspect.stream.notices import Notice
@@ -121,7 +121,9 @@ class Reader:
             self._intake.end(self._lane)
 
     def _deliver(self, frame: Frame) -> bool:
-        return self._intake.put(self._lane, self._selection.crop(_with_sound_times(frame)))
+        return self._intake.put(
+            self._lane, self._selection.crop(_with_sound_picture(_with_sound_times(frame)))
+        )
 
     def _is_time(self) -> bool:
         """Whether the rate allows another frame now; files wait until it does."""
@@ -136,6 +138,19 @@ class Reader:
             self._stop.wait(self._next_s - now_s)
         self._next_s = max(self._next_s + step_s, now_s)
         return True
+
+
+def _with_sound_picture(frame: Frame) -> Frame:
+    """The frame; one whose picture, of a third party, is none is a frame with an error."""
+    if frame.picture is None:
+        return frame
+    try:
+        check_picture(frame.picture)
+        if not frame.picture.size:
+            raise ImageError("a picture has no pixels")
+    except ImageError as error:
+        return dataclasses.replace(frame, picture=None, error=error, reason=Reason.SIZE)
+    return frame
 
 
 def _with_sound_times(frame: Frame) -> Frame:

@@ -243,6 +243,28 @@ def test_figures_of_a_third_partys_source_that_are_not_finite_do_not_end_the_run
     assert math.isfinite(first["latency_ms"]["total"])
 
 
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((64, 64, 4), np.uint8),
+        np.zeros((64, 64, 1), np.uint8),
+        np.zeros((64, 64, 3), np.float32),
+        np.zeros((0, 0, 3), np.uint8),
+        [[0, 0], [0, 0]],
+    ],
+)
+def test_what_is_no_picture_of_a_third_partys_source_does_not_end_the_run(
+    tmp_path, bundle, session, picture
+):
+    class Odd(MadeSource):
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            for frame in super().frames(stop):
+                yield frame if frame.seq else dataclasses.replace(frame, picture=picture)
+
+    run_stream(Inspector(bundle, session), Odd(["good"] * 2), tmp_path, RunSettings(save=Save.ALL))
+    assert [record["reason"] for record in read_records(tmp_path)] == ["size", None]
+
+
 def test_latencies_are_of_parts_that_were_judged(tmp_path, bundle, session):
     inspector = Inspector(bundle, session)
     assert run(inspector, ["broken", "small"], tmp_path / "a").latency_ms == {}
