@@ -123,7 +123,10 @@ class Drawn:
             if place == self._fail:
                 raise DataError("the camera is gone")
             seq, kind = name.removeprefix("line/").removesuffix(".png").split("_")
-            yield made_frame(int(seq), kind)
+            frame = made_frame(int(seq), kind)
+            if self.is_live and frame.picture is not None:  # a grey camera
+                frame = replace(frame, picture=frame.picture[..., 0])
+            yield frame
 
 
 @dataclass

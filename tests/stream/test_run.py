@@ -265,6 +265,19 @@ def test_what_is_no_picture_of_a_third_partys_source_does_not_end_the_run(
     assert [record["reason"] for record in read_records(tmp_path)] == ["size", None]
 
 
+def test_grey_pictures_are_judged_and_saved_as_others(tmp_path, bundle, session):
+    class Grey(MadeSource):
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            for frame in super().frames(stop):
+                assert frame.picture is not None
+                yield dataclasses.replace(frame, picture=frame.picture[..., 0])
+
+    source, all_of_them = Grey(["good", "bad", "wide"]), RunSettings(save=Save.ALL)
+    run_stream(Inspector(bundle, session), source, tmp_path, all_of_them)
+    assert [record["verdict"] for record in read_records(tmp_path)] == ["OK", "NG", "OK"]
+    assert len(list(tmp_path.glob("overlays/*.jpg"))) == 3
+
+
 def test_latencies_are_of_parts_that_were_judged(tmp_path, bundle, session):
     inspector = Inspector(bundle, session)
     assert run(inspector, ["broken", "small"], tmp_path / "a").latency_ms == {}
