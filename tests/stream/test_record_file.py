@@ -210,3 +210,13 @@ def test_the_names_of_frames_are_told_for_the_streams_asked_for(tmp_path):
     recorded = read_back(path, with_sources=[None])[None]
     names = [json.loads(line)["source"] for line in path.read_text().splitlines()]
     assert list(recorded.without([*names, names[0], "new.png"])) == [names[0], "new.png"]
+
+
+def test_a_folder_that_goes_before_the_end_has_a_file_of_records_again(tmp_path):
+    path = tmp_path / "out" / "records.jsonl"
+    path.parent.mkdir()
+    with RecordWriter(path) as writer:
+        writer.write(made_record(0))
+        path.parent.rename(tmp_path / "gone")
+        writer.finish(within_s=0)
+    assert read_records(tmp_path / "out") == []

@@ -77,7 +77,7 @@ class Journal:
         place = {"bytes": self._offset, "first": self._first}
         try:
             with output_errors(self._place):
-                self._place.parent.mkdir(parents=True, exist_ok=True)
+                self._place.parent.mkdir(exist_ok=True)
             write_atomically(self._place, json.dumps(place).encode(), is_synced=False)
         except OutputError as error:  # the records matter more; at worst they arrive twice
             if self._is_saved:
