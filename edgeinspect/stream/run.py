@@ -128,6 +128,7 @@ class Run:
         self._settings = settings
         self._stop = stop
         self._names = tuple(sources)
+        self._is_endless = any(source.is_live for source in sources.values())
         self._outlet: Outlet | None = None
         self._on_record = on_record
         self._recorded = self._read_back(sources)
@@ -310,7 +311,7 @@ class Run:
             latency_ms=self.tally.quantiles_ms(),
             duration_s=time.perf_counter() - self.tally.started_s,
             is_interrupted=self._stop.is_set(),
-            is_endless=self.n_expected is None,
+            is_endless=self._is_endless,
         )
 
 
