@@ -117,11 +117,17 @@ class LineFile:
 
     @property
     def is_there(self) -> bool:
-        """Whether the path still leads to it: nobody has moved or removed it."""
+        """Whether the path still leads to it: nobody has moved or removed it.
+
+        True where nobody can tell, such as on a network drive that does not answer.
+        """
         try:
             return os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
         except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            _log.debug("%s cannot be looked at: %s", self._path, error)
+            return True
 
     def append(self, line: bytes, *, is_synced: bool = False) -> None:
         """Append all of it, or leave the file as it was."""

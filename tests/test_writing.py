@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -146,6 +147,16 @@ def test_a_line_that_the_disk_cannot_hold_is_taken_back(tmp_path, monkeypatch, s
     lines.append(b"second\n")
     assert path.read_bytes() == b"first\nsecond\n"
     lines.close()
+
+
+def test_a_file_that_cannot_be_looked_at_for_a_while_is_taken_to_be_there(tmp_path, monkeypatch):
+    def stale(*words: object, **keys: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    path = tmp_path / "lines"
+    with contextlib.closing(LineFile(path)) as lines, monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", stale)
+        assert lines.is_there
 
 
 def test_a_folder_is_made_and_held_alone(tmp_path):

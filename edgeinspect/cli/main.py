@@ -13,10 +13,12 @@ import functools
 import importlib
 import io
 import logging
+import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Annotated, Any, NoReturn
 
@@ -67,16 +69,34 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = sys.argv[1:] if arguments is None else list(arguments)
     command = next((word for word in words if not word.startswith("-")), None)
     _print_any_text()
+    code: int | str | None
     try:
         with trouble_as_one_line(command), termination_interrupts():
             _refuse_empty(words)
             app = build_app(command)
-            code = app(args=words or ["--help"], prog_name="edgeinspect", standalone_mode=False)
-            sys.exit(code if isinstance(code, int) else 0)
+            answer = app(args=words or ["--help"], prog_name="edgeinspect", standalone_mode=False)
+            code = answer if isinstance(answer, int) else 0
+    except SystemExit as left:
+        code = left.code
     except Exception:  # a bug of ours; 1 would be an answer of `run`
         traceback.print_exc()
-        sys.exit(EXIT_TROUBLE)
-    raise AssertionError("the command line was left without a code")
+        code = EXIT_TROUBLE
+    if command == "run" and arguments is None:
+        _leave_threads_behind(code)
+    sys.exit(code)
+
+
+def _leave_threads_behind(code: int | str | None) -> None:
+    """Leave the process at once if it has threads that did not come back, such as a camera's.
+
+    A thread inside FFmpeg that comes back while Python ends aborts the process, and its exit code.
+    """
+    if not any(thread.daemon for thread in threading.enumerate()):
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or there is none
+            stream.flush()
+    os._exit(code if isinstance(code, int) else EXIT_TROUBLE)
 
 
 def _print_any_text() -> None:

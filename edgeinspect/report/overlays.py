@@ -78,7 +78,7 @@ def blend_heat(picture: Picture, anomaly_map: NDArray[np.float32], *, level: flo
 def draw_overlay(picture: Picture, inspection: Inspection, *, title: str = "") -> Picture:
     """A part as people look at it: heat, boxes and a caption below, (H', W', 3) RGB.
 
-    The picture is enlarged or shrunk to a size that can be read.
+    The picture, (H, W, 3) RGB or (H, W) grey, is enlarged or shrunk to a size that can be read.
     """
     part = draw_part(picture, inspection)
     return np.concatenate([part, _caption(part.shape[1], inspection, title)])
@@ -88,6 +88,8 @@ def draw_part(picture: Picture, inspection: Inspection) -> Picture:
     """The same without a caption."""
     import cv2
 
+    if picture.ndim == 2:
+        picture = np.repeat(picture[..., None], 3, axis=-1)
     factor = _zoom(picture.shape[:2])
     height, width = (max(1, round(side * factor)) for side in picture.shape[:2])
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
@@ -109,13 +111,12 @@ def encode_map(anomaly_map: NDArray[np.float32]) -> bytes:
 
 
 def encode_jpeg(picture: Picture) -> bytes:
-    """An overlay (H, W, 3) RGB as the bytes of a JPEG file."""
+    """A picture (H, W, 3) RGB or (H, W) grey as the bytes of a JPEG file."""
     import cv2
 
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    return bytes(
-        cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), quality)[1].tobytes()
-    )
+    pixels = np.ascontiguousarray(picture if picture.ndim == 2 else picture[..., ::-1])
+    return bytes(cv2.imencode(".jpg", pixels, quality)[1].tobytes())
 
 
 @functools.lru_cache(maxsize=1)

@@ -39,7 +39,7 @@ N_BINS = 60
 PAUSE = 10  # times as long as between parts usually: curves have a gap there
 SHORTEST_PAUSE_S = 5.0
 MOMENT = 0.1  # of a bin: parts that come within it come together
-TAIL_QUANTILE, LONGEST_TAIL = 0.999, 2.5  # of the histogram; the rest is in its last bar
+TAIL_QUANTILE, LONGEST_TAIL = 0.999, 2.5  # of the histogram; the rest is in its outer bars
 
 EPOCH = datetime(1970, 1, 1)
 
@@ -158,7 +158,7 @@ def score_histogram(sample: Sample) -> str:
     if not share.size:
         return svg(420, 60, [text(16, 34, f"{title}: no scores", colour=MUTED)], title)
     high = max(1.2, min(LONGEST_TAIL, float(np.quantile(share, TAIL_QUANTILE))))
-    low = min(0.0, float(share.min()))
+    low = min(0.0, max(-LONGEST_TAIL, float(share.min())))
     step = 1.0 / math.ceil(N_BINS / (high - low))  # the threshold is an edge
     edges = np.arange(math.floor(low / step), math.ceil(high / step) + 1) * step
     places = np.ceil(np.round((share - edges[0]) / step, 9)).astype(int) - 1
@@ -184,6 +184,8 @@ def score_histogram(sample: Sample) -> str:
     note = "score / threshold"
     if share.max() > edges[-1]:
         note += f" (above {edges[-1]:.3g}: in the last bar)"
+    if share.min() < edges[0]:
+        note += f" (below {edges[0]:.3g}: in the first bar)"
     parts.append(text(LEFT + WIDTH / 2, panel.bottom + 36, note, anchor="middle"))
     return svg(LEFT + WIDTH + 24, panel.bottom + 48, parts, title)
 

@@ -226,9 +226,13 @@ def _overlay(folder: Path, map_path: object) -> str | None:
     if not isinstance(map_path, str):
         return None
     path = folder / "overlays" / f"{Path(map_path).stem}.jpg"
-    if not path.is_file():
+    try:
+        data = path.read_bytes()
+    except OSError:
         return None
-    bgr = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    if not data:  # after a power cut
+        return None
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         return None
     factor = min(1.0, GALLERY_PX / max(bgr.shape[:2]))

@@ -34,6 +34,7 @@ __all__ = [
     "Region",
     "Timing",
     "Verdict",
+    "check_picture",
     "open_inspector",
 ]
 
@@ -204,7 +205,7 @@ class Inspector:
         if isinstance(pictures, np.ndarray):
             return self._inspect([pictures])[0]
         if isinstance(pictures, str | bytes | PathLike):
-            _check_array(pictures)
+            check_picture(pictures)
         return self._inspect(list(pictures))
 
     def plan(self, picture: Picture) -> TileGrid:
@@ -229,7 +230,7 @@ class Inspector:
 
     def prepare(self, picture: Picture) -> Prepared:
         """Resize and cut a picture. Raises: ImageError if it cannot be judged."""
-        _check_array(picture)
+        check_picture(picture)
         grid = self.plan(picture)
         positions = np.arange(grid.n_tiles, dtype=np.int32)
         if self._calibration.constants.n_tiles == 1:
@@ -322,7 +323,7 @@ class Inspector:
         ]
 
     def _prepared_or_error(self, picture: Picture) -> Prepared | ImageError:
-        _check_array(picture)
+        check_picture(picture)
         try:
             return self.prepare(picture)
         except ImageError as error:
@@ -373,7 +374,8 @@ def _verdict(score: NDArray[np.float32], threshold: float) -> tuple[Verdict, Rea
     return (Verdict.OK if float(score.max()) <= threshold else Verdict.NG), None
 
 
-def _check_array(picture: object) -> None:
+def check_picture(picture: object) -> None:
+    """Raise ImageError unless it is an array uint8 (H, W, 3) or (H, W), of any size."""
     if not isinstance(picture, np.ndarray):
         raise ImageError(
             f"a picture is of type {type(picture).__name__}, not an array",

@@ -24,6 +24,8 @@ __all__ = ["Inspectors"]
 
 _log = logging.getLogger(__name__)
 
+_Stamp = tuple[tuple[str, int, int, int], ...]  # name, mtime in ns, size, inode of each file
+
 GOOD_BATCHES = 1000  # after so many a session that failed may be opened again once more
 LOOK_S = 1.0  # between two looks at the bundle; files that are copied differ from one to the next
 
@@ -45,8 +47,10 @@ class Inspectors:
         self._reopen = reopen
         self.note: Callable[[Notice], None] = lambda notice: None
         self._path = first.bundle.path
-        self._stamp = self._seen = _stamp(self._path)  # when it was last loaded, or looked at
+        # When it was last loaded, or looked at: not yet, for it may have changed since it was read.
+        self._stamp = self._seen = _Stamp()
         self._next_look_s = 0.0
+        self._refusal = ""  # what was said last of a bundle that stays as it is
         self._loading: threading.Thread | None = None
         self._is_asked = False
         self._may_restart = True
@@ -98,8 +102,13 @@ class Inspectors:
             self._may_restart = True
 
     def restart(self, inspector: Inspector, error: EdgeInspectError) -> EdgeInspectError | None:
-        """Open the session of an inspector again; what speaks against it, or None."""
+        """Open the session of an inspector again; what speaks against it, or None.
+
+        One that is not for the next part any more is left as it is: its last parts go unjudged.
+        """
         self._say(NoticeKind.ENGINE, f"a batch failed: {error}")
+        if inspector is not self._current:
+            return None  # the parts that follow have another one
         if not self._may_restart or not inspector.can_restart:
             return error
         self._may_restart, self._n_good = False, 0
@@ -120,10 +129,12 @@ class Inspectors:
                 return
             new = self._reopen()
         except (EdgeInspectError, OSError, MemoryError) as error:
-            self._say(
-                NoticeKind.BUNDLE, f"the changed bundle is refused, the old one stays: {error}"
-            )
+            text = f"the changed bundle is refused, the old one stays: {error}"
+            if is_asked or text != self._refusal:
+                self._say(NoticeKind.BUNDLE, text)
+            self._refusal = text
             return
+        self._refusal = ""
         self._opened.append(new)
         self._current = new
         self._say(
@@ -150,7 +161,7 @@ class Inspectors:
             inspector.close()
 
 
-def _stamp(path: Path) -> tuple[tuple[str, int, int, int], ...]:
+def _stamp(path: Path) -> _Stamp:
     """What differs once a file of a bundle was changed; empty while there is none."""
     try:
         found = sorted((file.name, file.stat()) for file in path.iterdir() if file.is_file())

@@ -88,6 +88,7 @@ def open_inspector_for_stream(settings: InspectorSettings, bundle: Bundle) -> In
     bundle.require_calibration()
 
     def open_inner() -> Session:
+        bundle.check_graphs()  # another bundle may have taken its place since it was read
         return open_session(
             bundle,
             runtime=settings.runtime,

@@ -10,8 +10,9 @@ records are what counts.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections import deque
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,15 +45,15 @@ class PictureStore:
     def __init__(self, folder: RecordFolder, *, keep_gib: float = KEEP_GIB) -> None:
         """What an earlier run left in the folder counts as well, by its age."""
         self._folder = folder
-        self._keep_bytes = int(keep_gib * 2**30)
-        self._kept: deque[tuple[Path, int]] = deque(_pictures_by_age(folder.path))
+        self._keep_bytes = keep_gib * 2**30
+        self._kept = dict(_pictures_by_age(folder.path))
         self._can_write = True
-        self.n_bytes = sum(size for _, size in self._kept)
+        self.n_bytes = sum(self._kept.values())
 
     @property
     def n_overlays(self) -> int:
         """Overlays that are kept now."""
-        return sum(path.parent.name == OVERLAYS for path, _ in self._kept)
+        return sum(path.parent.name == OVERLAYS for path in self._kept)
 
     def save(self, record: Record) -> Record:
         """Save overlay and map of a record, crops if it is NG; gives it with the map's path."""
@@ -83,16 +84,22 @@ class PictureStore:
         return record.with_map(path.relative_to(self._folder.path).as_posix())
 
     def _write(self, path: Path, data: bytes) -> None:
+        self._make_room(len(data))
         with output_errors(path):
-            while self._kept and self.n_bytes + len(data) > self._keep_bytes:
-                oldest, size = self._kept[0]
-                oldest.unlink(missing_ok=True)
-                self._kept.popleft()
-                self.n_bytes -= size
             path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data, is_synced=False)
-        self._kept.append((path, len(data)))
-        self.n_bytes += len(data)
+        self.n_bytes += len(data) - self._kept.pop(path, 0)  # a part that is judged anew has one
+        self._kept[path] = len(data)
+
+    def _make_room(self, n_bytes: int) -> None:
+        """Remove the oldest until so many more may be kept. Raises: OutputError."""
+        while self._kept and self.n_bytes + n_bytes > self._keep_bytes:
+            oldest = next(iter(self._kept))
+            with output_errors(oldest):
+                oldest.unlink(missing_ok=True)
+            self.n_bytes -= self._kept.pop(oldest)
+        if n_bytes > self._keep_bytes:
+            raise OutputError("one alone takes more than is to be kept", hint="raise --keep-gib")
 
 
 def _crop(picture: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
@@ -106,6 +113,10 @@ def _crop(picture: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
 
 def _pictures_by_age(folder: Path) -> Iterator[tuple[Path, int]]:
     """(path, bytes) of the pictures in a run's folder, the oldest first."""
-    found = [(path, path.stat()) for name in FOLDERS for path in (folder / name).glob("*")]
+    found = []
+    for path in (path for name in FOLDERS for path in (folder / name).glob("*")):
+        with contextlib.suppress(FileNotFoundError):  # somebody tidies up
+            found.append((path, path.lstat()))
     for path, state in sorted(found, key=lambda pair: pair[1].st_mtime_ns):
-        yield path, state.st_size
+        if stat.S_ISREG(state.st_mode):
+            yield path, state.st_size

@@ -11,7 +11,6 @@ goes through unjudged.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +30,7 @@ __all__ = ["Pipeline", "PipelineSettings"]
 _log = logging.getLogger(__name__)
 
 MOST_PARTS = 256  # in one batch, of which most have no tiles
-LONGEST_WAIT_MS = 3_600_000.0
+LONGEST_MS = 3.6e6
 DETAILS = {
     Reason.OVERLOAD: "it came faster than parts are judged",
     Reason.FROZEN: "the source delivers the same picture over and over",
@@ -51,12 +50,11 @@ class PipelineSettings:
     deadline_ms: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_wait_ms <= LONGEST_WAIT_MS:
-            raise ConfigError(
-                f"max-wait-ms is {self.max_wait_ms}: it must lie in 0 to {LONGEST_WAIT_MS:g}"
-            )
-        if self.deadline_ms is not None and not 0 <= self.deadline_ms < math.inf:
-            raise ConfigError(f"deadline-ms is {self.deadline_ms}: it must be a number from 0 on")
+        """Raises: ConfigError."""
+        if not 0 <= self.max_wait_ms <= LONGEST_MS:
+            raise ConfigError(f"max-wait-ms is {self.max_wait_ms:g}: it may be from 0 to an hour")
+        if self.deadline_ms is not None and not self.deadline_ms >= 0:
+            raise ConfigError(f"deadline-ms is {self.deadline_ms:g}: it must be at least 0")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

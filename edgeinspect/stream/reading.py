@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeinspect.errors import ConfigError, DataError, EdgeInspectError, ImageError
-from edgeinspect.runtime.inspector import Reason
+from edgeinspect.runtime.inspector import Reason, check_picture
 from edgeinspect.stream.frames import Frame, Source
 from edgeinspect.stream.intake import Intake, Lane
 from edgeinspect.stream.notices import Notice
@@ -38,10 +38,11 @@ class Selection:
     roi: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
+        """Raises: ConfigError."""
         if self.every < 1:
             raise ConfigError(f"every is {self.every}: it must be at least 1")
-        if self.rate_per_s is not None and not 0 < self.rate_per_s < math.inf:
-            raise ConfigError(f"fps is {self.rate_per_s}: it must be a number above 0")
+        if self.rate_per_s is not None and not self.rate_per_s > 0:
+            raise ConfigError(f"fps is {self.rate_per_s:g}: it must be above 0")
 
     def crop(self, frame: Frame) -> Frame:
         """The frame with its roi alone; one that does not hold it is a frame with an error."""
@@ -123,7 +124,9 @@ class Reader:
             self._intake.end(self._lane)
 
     def _deliver(self, frame: Frame) -> bool:
-        return self._intake.put(self._lane, self._selection.crop(_with_sound_times(frame)))
+        return self._intake.put(
+            self._lane, self._selection.crop(_with_sound_picture(_with_sound_times(frame)))
+        )
 
     def _is_time(self) -> bool:
         """Whether the rate allows another frame now; files wait until it does."""
@@ -138,6 +141,19 @@ class Reader:
             self._stop.wait(self._next_s - now_s)
         self._next_s = max(self._next_s + step_s, now_s)
         return True
+
+
+def _with_sound_picture(frame: Frame) -> Frame:
+    """The frame; one whose picture, of a third party, is none is a frame with an error."""
+    if frame.picture is None:
+        return frame
+    try:
+        check_picture(frame.picture)
+        if not frame.picture.size:
+            raise ImageError("a picture has no pixels")
+    except ImageError as error:
+        return dataclasses.replace(frame, picture=None, error=error, reason=Reason.SIZE)
+    return frame
 
 
 def _with_sound_times(frame: Frame) -> Frame:

@@ -174,7 +174,7 @@ def prepare_record_folder(
     folder = RecordFolder(path)
     refuse_foreign(
         path,
-        marker=RECORDS,
+        marker=RECORDS if folder.records.exists() else NOTICES,  # somebody may archive records
         foreign="was not written by edgeinspect run",
         force=force or resume,
         hint="add --resume to go on with it, or --force to replace it",
@@ -183,16 +183,18 @@ def prepare_record_folder(
         if path.exists() and not resume:
             _empty(folder)
         path.mkdir(parents=True, exist_ok=True)
+        folder.records.touch()  # first, so that a start that fails leaves a folder known as ours
         for name in FOLDERS if saves_pictures else ():
             (path / name).mkdir(exist_ok=True)
     return folder
 
 
 def _empty(folder: RecordFolder) -> None:
-    for name in (RECORDS, NOTICES):
-        (folder.path / name).unlink(missing_ok=True)
+    """Remove what a run left; the file of records, by which it is known as ours, stays."""
     for name in (*FOLDERS, PLACES):
         shutil.rmtree(folder.path / name, ignore_errors=True)
+    (folder.path / NOTICES).unlink(missing_ok=True)
+    folder.records.write_bytes(b"")
 
 
 def _file_stem(frame: Frame) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -88,8 +87,9 @@ class RunSettings:
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.keep_gib < math.inf:
-            raise ConfigError(f"keep-gib is {self.keep_gib}: it must be a number from 0 on")
+        """Raises: ConfigError."""
+        if not self.keep_gib >= 0:
+            raise ConfigError(f"keep-gib is {self.keep_gib:g}: it must be at least 0")
 
 
 class Run:
@@ -126,6 +126,7 @@ class Run:
         self._settings = settings
         self._stop = stop
         self._names = tuple(sources)
+        self._is_endless = any(source.is_live for source in sources.values())
         self._outlet: Outlet | None = None
         self._on_record = on_record
         self._first_seq = self._read_back(sources)
@@ -314,7 +315,7 @@ class Run:
             latency_ms=self.tally.quantiles_ms(),
             duration_s=time.perf_counter() - self.tally.started_s,
             is_interrupted=self._stop.is_set(),
-            is_endless=self.n_expected is None,
+            is_endless=self._is_endless,
         )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import importlib
 import logging
+import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from typer.testing import CliRunner
@@ -212,3 +214,16 @@ def test_a_bug_has_its_traceback_and_the_code_of_trouble(
     with pytest.raises(SystemExit, match="2"):
         main(["doctor"])
     assert "AssertionError: a bug" in capsys.readouterr().err
+
+
+def test_run_leaves_at_once_with_its_code_where_a_camera_does_not_come_back(monkeypatch) -> None:
+    left: list[int] = []
+    monkeypatch.setattr(sys, "argv", ["edgeinspect", "run"])
+    monkeypatch.setattr(front, "build_app", lambda command: lambda **keys: 1)
+    monkeypatch.setattr(os, "_exit", left.append)
+    hangs = threading.Event()
+    threading.Thread(target=hangs.wait, daemon=True).start()
+    with pytest.raises(SystemExit):
+        main()
+    hangs.set()
+    assert left == [1]

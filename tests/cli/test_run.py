@@ -255,6 +255,18 @@ def test_sigterm_is_how_a_run_on_an_endless_source_ends(tmp_path, bundle, kinds,
     assert "interrupted" not in talk
 
 
+def test_paths_on_standard_input_that_were_not_reached_are_missing(tmp_path, bundle):
+    (picture,) = make_pictures(tmp_path / "in", ["good"]).iterdir()
+    out = tmp_path / "out"
+    process = start(words_for(bundle, "-", out), stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    print(picture, file=process.stdin, flush=True)
+    wait_until(lambda: (out / "records.jsonl").exists() and len(whole_records(out)) == 1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=HANGS_S)
+    assert process.returncode == 130
+
+
 def test_a_run_that_was_killed_is_resumed_with_the_first_part_without_record(tmp_path, bundle):
     folder = make_pictures(tmp_path / "in", ["broken", *["good"] * 40])
     out = tmp_path / "out"
@@ -410,9 +422,8 @@ def _read_terminal(leader: int) -> str:
         ["--sink", "foo://x"],
         ["--view", "nowhere"],
         ["--keep-gib", "nan"],
-        ["--keep-gib", "inf"],
         ["--max-wait-ms", "nan"],
-        ["--max-wait-ms", "1e18"],
+        ["--max-wait-ms", "inf"],
         ["--deadline-ms", "nan"],
         ["--fps", "nan"],
         ["--batch", "1000000"],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -148,3 +150,21 @@ def test_a_jpeg_keeps_red_red():
     decoded = cv2.imdecode(np.frombuffer(encode_jpeg(red), np.uint8), cv2.IMREAD_COLOR)
     assert decoded[16, 16, 2] > 180  # OpenCV decodes to BGR
     assert decoded[16, 16, 0] < 30
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_grey_picture_is_drawn_as_the_same_one_in_colour(verdict):
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120), dtype=np.uint8)
+    in_colour = np.repeat(noise[..., None], 3, axis=-1)
+    for inspection in (inspected(verdict), replace(inspected(verdict), anomaly_map=None)):
+        overlay = draw_overlay(in_colour, inspection)
+        assert np.array_equal(draw_overlay(noise, inspection), overlay)
+
+
+def test_a_grey_picture_is_not_mirrored_in_its_file():
+    left_is_white = np.zeros((16, 32), np.uint8)
+    left_is_white[:, :16] = 255
+    data = np.frombuffer(encode_jpeg(left_is_white), np.uint8)
+    decoded = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+    assert decoded[:, :8].min() > 200
+    assert decoded[:, 24:].max() < 50

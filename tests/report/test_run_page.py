@@ -220,6 +220,23 @@ def test_the_gallery_does_without_pictures_that_went(folder):
     assert [part.picture for part in parts] == [None] * 3
 
 
+def test_the_gallery_does_without_pictures_that_a_power_cut_emptied(folder):
+    write(folder, MIXED)
+    for path in folder.path.glob("overlays/*"):
+        path.write_bytes(b"")
+    parts = make_run_report(folder.path).gallery
+    assert [part.picture for part in parts] == [None] * 3
+
+
+def test_a_score_far_below_the_threshold_does_not_make_an_endless_histogram(folder):
+    scores = (-1e6, 0.5, 1.0)
+    lines = [made_record(seq, score=2.0 * score).to_line() for seq, score in enumerate(scores)]
+    folder.records.write_text("".join(lines))
+    histogram = make_run_report(folder.path).charts[2]
+    assert "in the first bar" in histogram
+    assert len(histogram) < 20_000
+
+
 def test_half_a_line_and_broken_ones_do_no_harm(folder, tmp_path):
     write(folder, [Verdict.OK] * 3)
     with folder.records.open("a") as file:

@@ -279,3 +279,55 @@ def test_another_way_to_cut_than_was_calibrated_is_warned_of(how, caplog):
     with opened(other) as inspector:
         assert inspector.bundle.config.preprocess.resize.value == "tile"
     assert "calibrated with resize=squash" in caplog.text
+
+
+def test_a_bundle_that_was_half_copied_is_taken_once_it_is_whole(how):
+    notices: list[Notice] = []
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        inspectors.note = notices.append
+        whole = (how.path / "maps_fp32.onnx").read_bytes()
+        recalibrate(how.path, 99.0)
+        (how.path / "maps_fp32.onnx").write_bytes(whole[:100])
+        settle(inspectors)
+        assert inspectors.current is first
+        (how.path / "maps_fp32.onnx").write_bytes(whole)
+        settle(inspectors)
+        settle(inspectors)  # it stands still
+        assert inspectors.current.threshold == 99.0
+    assert ["refused" in notice.text for notice in notices] == [True, False]
+
+
+def test_a_bundle_that_stays_bad_is_refused_once(how):
+    notices: list[Notice] = []
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        inspectors.note = notices.append
+        recalibrate(how.path, 99.0)
+        (how.path / "graph_fp32.onnx").write_bytes(b"damaged")
+        for i in range(6):
+            (how.path / "other").write_bytes(bytes(i // 2))
+            settle(inspectors)
+    assert len(notices) == 1
+
+
+def test_a_bundle_that_changed_while_its_session_was_opened_is_taken(how):
+    with opened(how) as first:
+        recalibrate(how.path, 99.0)
+        with Inspectors(first, how.reopen) as inspectors:
+            settle(inspectors)
+            assert inspectors.current.threshold == 99.0
+
+
+def test_a_session_is_not_opened_again_on_the_graph_of_another_bundle(how):
+    with opened(how) as first:
+        shutil.copy(how.path / "maps_fp32.onnx", how.path / "graph_fp32.onnx")
+        with pytest.raises(BundleError, match=r"graph_fp32.onnx is damaged or incomplete"):
+            first.restart()
+
+
+def test_a_session_that_fails_when_another_has_the_next_part_ends_no_run(how):
+    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
+        recalibrate(how.path, 99.0)
+        settle(inspectors)
+        (how.path / "graph_fp32.onnx").unlink()
+        assert inspectors.restart(first, EngineError("the GPU fell off the bus")) is None
+        assert inspectors.restart(inspectors.current, EngineError("again")) is not None

@@ -88,23 +88,45 @@ def test_a_disk_that_is_full_is_said_once_and_stops_nothing(folder, monkeypatch,
     assert store.save(ng_record(2)).map is not None
 
 
-def test_an_old_picture_that_cannot_be_removed_stops_nothing(folder, monkeypatch, caplog):
-    def refuse(path: Path, missing_ok: bool = False) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    store = PictureStore(folder, keep_gib=0.0)
-    store.save(ng_record(0))
-    n_bytes = store.n_bytes
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", refuse)
-        assert store.save(ng_record(1)).map is None
-    assert "pictures are not saved" in caplog.text
-    assert store.n_bytes == n_bytes
-    assert store.save(ng_record(2)).map is not None
-
-
 def test_a_frame_without_a_picture_has_nothing_to_save(folder):
     record = made_record(0)
     frame = dataclasses.replace(record.frame, picture=None)
     PictureStore(folder).save(dataclasses.replace(record, frame=frame))
     assert names(folder) == []
+
+
+def test_a_disk_from_which_nothing_can_be_removed_stops_nothing(folder, monkeypatch, caplog):
+    def sick(*words: object, **keys: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    first = PictureStore(folder)
+    first.save(ng_record(0))
+    store = PictureStore(folder, keep_gib=first.n_bytes / 2**30)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", sick)
+        assert [store.save(ng_record(seq)).map for seq in (1, 2)] == [None, None]
+    assert caplog.text.count("pictures are not saved") == 1
+    assert store.save(ng_record(3)).map is not None
+    assert "overlays/000000_0_bad.jpg" not in names(folder)
+
+
+def test_no_picture_is_kept_where_one_alone_is_too_much(folder, caplog):
+    store = PictureStore(folder, keep_gib=0)
+    assert store.save(ng_record(0)).map is None
+    assert (names(folder), store.n_bytes) == ([], 0)
+    assert "raise --keep-gib" in caplog.text
+
+
+def test_a_part_that_is_judged_anew_has_its_pictures_once(folder):
+    first = PictureStore(folder)
+    first.save(ng_record(0))
+    store = PictureStore(folder)
+    store.save(ng_record(0))
+    assert (store.n_bytes, store.n_overlays) == (first.n_bytes, 1)
+
+
+def test_what_somebody_put_beside_the_pictures_is_left_alone(folder):
+    (folder.path / "overlays" / "kept").mkdir()
+    store = PictureStore(folder, keep_gib=0)
+    store.save(ng_record(0))
+    assert names(folder) == ["overlays/kept"]

@@ -200,3 +200,13 @@ def test_records_are_brought_to_the_disk_as_often_as_asked(tmp_path, monkeypatch
     monkeypatch.setattr(os, "fsync", calls.append)
     write(tmp_path / "records.jsonl", range(3), fsync)
     assert len(calls) == n_syncs
+
+
+def test_a_folder_that_goes_before_the_end_has_a_file_of_records_again(tmp_path):
+    path = tmp_path / "out" / "records.jsonl"
+    path.parent.mkdir()
+    with RecordWriter(path) as writer:
+        writer.write(made_record(0))
+        path.parent.rename(tmp_path / "gone")
+        writer.finish(within_s=0)
+    assert read_records(tmp_path / "out") == []

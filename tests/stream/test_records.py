@@ -133,7 +133,7 @@ def test_an_earlier_run_is_replaced_only_when_forced(tmp_path):
     with pytest.raises(OutputError, match="--force"):
         prepare_record_folder(tmp_path, force=False, saves_pictures=True)
     prepare_record_folder(tmp_path, force=True, saves_pictures=True)
-    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [folder.records]
 
 
 def test_a_run_that_is_resumed_keeps_what_is_there(tmp_path):
@@ -141,6 +141,33 @@ def test_a_run_that_is_resumed_keeps_what_is_there(tmp_path):
     folder.records.write_text("kept")
     prepare_record_folder(tmp_path, force=False, saves_pictures=True, resume=True)
     assert folder.records.read_text() == "kept"
+
+
+def test_a_start_that_failed_before_its_first_record_does_not_lock_its_folder(tmp_path):
+    prepare_record_folder(tmp_path, force=False, saves_pictures=True)
+    prepare_record_folder(tmp_path, force=False, saves_pictures=True, resume=True)
+
+
+def test_a_folder_that_was_half_emptied_is_still_ours(tmp_path, monkeypatch):
+    folder = prepare_record_folder(tmp_path, force=False, saves_pictures=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_record_folder(tmp_path, force=True, saves_pictures=True)
+    assert folder.records.is_file()
+    prepare_record_folder(tmp_path, force=True, saves_pictures=True)
+
+
+def interrupted(*words: object, **keys: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_folder_whose_records_were_archived_is_still_ours(tmp_path):
+    folder = prepare_record_folder(tmp_path, force=False, saves_pictures=True)
+    (tmp_path / "notices.jsonl").write_text("")
+    folder.records.rename(tmp_path.with_name("archive.jsonl"))
+    prepare_record_folder(tmp_path, force=False, saves_pictures=True, resume=True)
+    assert folder.records.read_text() == ""
 
 
 def test_a_file_in_the_way_is_named(tmp_path):

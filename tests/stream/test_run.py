@@ -244,6 +244,41 @@ def test_figures_of_a_third_partys_source_that_are_not_finite_do_not_end_the_run
     assert math.isfinite(first["latency_ms"]["total"])
 
 
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((64, 64, 4), np.uint8),
+        np.zeros((64, 64, 1), np.uint8),
+        np.zeros((64, 64, 3), np.float32),
+        np.zeros((0, 0, 3), np.uint8),
+        [[0, 0], [0, 0]],
+    ],
+)
+def test_what_is_no_picture_of_a_third_partys_source_does_not_end_the_run(
+    tmp_path, bundle, session, picture
+):
+    class Odd(MadeSource):
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            for frame in super().frames(stop):
+                yield frame if frame.seq else dataclasses.replace(frame, picture=picture)
+
+    run_stream(Inspector(bundle, session), Odd(["good"] * 2), tmp_path, RunSettings(save=Save.ALL))
+    assert [record["reason"] for record in read_records(tmp_path)] == ["size", None]
+
+
+def test_grey_pictures_are_judged_and_saved_as_others(tmp_path, bundle, session):
+    class Grey(MadeSource):
+        def frames(self, stop: threading.Event | None = None) -> Delivery:
+            for frame in super().frames(stop):
+                assert frame.picture is not None
+                yield dataclasses.replace(frame, picture=frame.picture[..., 0])
+
+    source, all_of_them = Grey(["good", "bad", "wide"]), RunSettings(save=Save.ALL)
+    run_stream(Inspector(bundle, session), source, tmp_path, all_of_them)
+    assert [record["verdict"] for record in read_records(tmp_path)] == ["OK", "NG", "OK"]
+    assert len(list(tmp_path.glob("overlays/*.jpg"))) == 3
+
+
 def test_latencies_are_of_parts_that_were_judged(tmp_path, bundle, session):
     inspector = Inspector(bundle, session)
     assert run(inspector, ["broken", "small"], tmp_path / "a").latency_ms == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -19,7 +20,7 @@ from edgeinspect.runtime.inspector import Verdict
 from edgeinspect.stream.pictures import PictureStore
 from edgeinspect.stream.records import RecordFolder, prepare_record_folder
 from edgeinspect.stream.sinks import Notice, NoticeKind, Sinks, open_sinks
-from edgeinspect.stream.view import View, open_view
+from edgeinspect.stream.view import View, open_view, server
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until
 
 N_VIEWERS, N_PARTS = 100, 2000
@@ -143,8 +144,7 @@ def test_a_new_viewer_gets_the_newest_state_at_once(served):
 
 def test_a_hundred_viewers_that_do_not_read_slow_nobody(served):
     view, sinks = served
-    port = int(view.url.rsplit(":", 1)[1].strip("/"))
-    viewers = [_deaf_viewer(port) for _ in range(N_VIEWERS)]
+    viewers = [_deaf_viewer(_port(view)) for _ in range(N_VIEWERS)]
     slowest_s = 0.0
     for seq in range(N_PARTS):
         record = made_record(seq)
@@ -159,12 +159,35 @@ def test_a_hundred_viewers_that_do_not_read_slow_nobody(served):
         viewer.close()
 
 
+def _port(view: View) -> int:
+    return int(view.url.rsplit(":", 1)[1].strip("/"))
+
+
 def _deaf_viewer(port: int) -> socket.socket:
     viewer = socket.socket()
     viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     viewer.connect(("127.0.0.1", port))
     viewer.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     return viewer
+
+
+def _asks_nothing(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=HANGS_S)
+
+
+def test_who_asks_nothing_is_let_go(folder, monkeypatch):
+    monkeypatch.setattr(server, "IDLE_S", 0)
+    with open_view("127.0.0.1:0", folder) as view, _asks_nothing(_port(view)) as silent:
+        assert silent.recv(1) == b""
+
+
+def test_one_connection_too_many_is_closed_before_it_asks(folder, monkeypatch):
+    monkeypatch.setattr(server, "N_CONNECTIONS", 3)
+    monkeypatch.setattr(server, "IDLE_S", 10 * HANGS_S)
+    with open_view("127.0.0.1:0", folder) as view, contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(_asks_nothing(_port(view)))
+        assert stack.enter_context(_asks_nothing(_port(view))).recv(1) == b""
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])

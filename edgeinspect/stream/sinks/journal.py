@@ -1,19 +1,21 @@
 """A sink's place in `records.jsonl`: what it has delivered survives the end of the run.
 
 The file of records is the buffer: while the other side is away it grows as it does anyway, and
-nothing is written twice. The place is a small file beside it, replaced after each delivery.
+nothing is written twice. The place is a small file beside it, replaced after each delivery. It
+tells the first record as well, so that a place in one file is never taken for one in another that
+somebody put there.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edgeinspect.errors import OutputError
 from edgeinspect.writing import output_errors, write_atomically
@@ -27,9 +29,9 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One record, and the byte after it in the file."""
+    """One line, and the byte after it in the file; None for a damaged one, which is no record."""
 
-    record: dict[str, Any]
+    record: dict[str, Any] | None
     end: int
 
 
@@ -46,43 +48,36 @@ class Journal:
         self._records = records
         self._place = place
         self._is_saved = True
-        self._inode = 0  # of the file that was read last
         with output_errors(place):
             place.parent.mkdir(exist_ok=True)
-        self._offset = self._read_place()
+        self._offset, self._first = self._read_place()
         self.n_appended = self._count_lines()
         self.n_delivered = 0
 
     def read(self, n_lines: int) -> list[Line]:
-        """The next whole lines, at most `n_lines`, none while the file cannot be read."""
-        try:
-            return self._read(n_lines)
-        except OSError as error:  # somebody moves it, or its drive is away for a moment
-            _log.debug("%s cannot be read: %s", self._records, error)
-            return []
+        """The next whole lines, at most `n_lines`; the place stays.
 
-    def _read(self, n_lines: int) -> list[Line]:
-        size, _ = self._state()
-        if size < self._offset:  # another file has taken its place
-            self._begin_anew()
+        None while the file is not there, or its disk does not answer.
+        """
         lines: list[Line] = []
-        if size <= self._offset:
-            return lines
-        end = self._offset
-        with self._records.open("rb") as file:
-            self._inode = os.fstat(file.fileno()).st_ino
-            file.seek(self._offset)
-            while len(lines) < n_lines and (text := file.readline()).endswith(b"\n"):
-                end += len(text)
-                lines.append(Line(record=json.loads(text), end=end))
+        try:
+            with self._records.open("rb") as file:
+                end = self._go_to_place(file)
+                while len(lines) < n_lines and (text := file.readline()).endswith(b"\n"):
+                    end += len(text)
+                    lines.append(Line(record=_read_line(text), end=end))
+        except OSError as error:
+            _log.debug("%s cannot be read: %s", self._records, error)
         return lines
 
     def commit(self, lines: Sequence[Line]) -> None:
         """These were delivered: go on behind them, now and after a restart."""
         self._offset = lines[-1].end
         self.n_delivered += len(lines)
-        place = {"bytes": self._offset, "inode": self._inode}
+        place = {"bytes": self._offset, "first": self._first}
         try:
+            with output_errors(self._place):
+                self._place.parent.mkdir(exist_ok=True)
             write_atomically(self._place, json.dumps(place).encode(), is_synced=False)
         except OutputError as error:  # the records matter more; at worst they arrive twice
             if self._is_saved:
@@ -91,39 +86,30 @@ class Journal:
         else:
             self._is_saved = True
 
-    def _read_place(self) -> int:
-        """Where the last run stopped.
+    def _go_to_place(self, file: IO[bytes]) -> int:
+        """Seek what comes next: the beginning, if the place was in another file."""
+        first = _first_of(file)
+        if first not in ("", self._first):
+            self._offset, self._first = 0, first
+        return file.seek(self._offset)
 
-        A place behind the end is of another file, or of this one, of which a power cut took what
-        was delivered.
+    def _read_place(self) -> tuple[int, str]:
+        """Where the last run stopped, and in which file: 0 if that file is gone.
+
+        Behind the end of the file, which a power cut has made shorter, all of it was delivered.
         """
         try:
             place = json.loads(self._place.read_text())
             offset = int(place["bytes"])
+            with self._records.open("rb") as file:
+                first, size = _first_of(file), file.seek(0, os.SEEK_END)
         except (OSError, ValueError, KeyError, TypeError):
-            return 0
-        size, inode = self._state()
-        if offset <= size or (size and place.get("inode") == inode):
-            return min(offset, size)
-        self._begin_anew()
-        return 0
-
-    def _begin_anew(self) -> None:
-        """Forget the place: the file may outgrow it before anything is delivered."""
-        self._offset = 0
-        with contextlib.suppress(OSError):
-            self._place.unlink(missing_ok=True)
-
-    def _state(self) -> tuple[int, int]:
-        """Size and inode of the file of records; zeros while there is none."""
-        try:
-            found = self._records.stat()
-        except FileNotFoundError:
-            return 0, 0
-        return found.st_size, found.st_ino
+            return 0, ""
+        is_same = place.get("first", first) == first  # places of before do not tell
+        return (min(offset, size), first) if is_same else (0, "")
 
     def _count_lines(self) -> int:
-        if self._state()[0] <= self._offset:
+        if not self._records.exists():
             return 0
         n_lines = 0
         with self._records.open("rb") as file:
@@ -131,3 +117,18 @@ class Journal:
             while chunk := file.read(CHUNK):
                 n_lines += chunk.count(b"\n")
         return n_lines
+
+
+def _first_of(file: IO[bytes]) -> str:
+    """By which a file of records is known: a digest of its first line; "" while it has none."""
+    file.seek(0)
+    line = file.readline()
+    return hashlib.sha256(line).hexdigest()[:16] if line.endswith(b"\n") else ""
+
+
+def _read_line(text: bytes) -> dict[str, Any] | None:
+    try:
+        plain = json.loads(text)
+    except ValueError:
+        return None
+    return plain if isinstance(plain, dict) else None

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from edgeinspect.errors import SinkError
 from edgeinspect.stream.records import was_judged
 from edgeinspect.stream.sinks.address import LOOPBACK, Address
+from edgeinspect.stream.sinks.scrape_server import ScrapeServer
 from edgeinspect.stream.sinks.sink import Notice, NoticeKind, PlainRecord, RunInfo, Sink
 
 if TYPE_CHECKING:
@@ -59,16 +60,17 @@ class PrometheusSink(Sink):
         self._info = Info("edgeinspect_run", "What judges parts.", registry=self._registry)
         self._version = ""
         self._judge: Set[str] = frozenset()  # the names of what judges
-        self._server: tuple[object, ...] | None = None
+        self._server: ScrapeServer | None = None
 
     def open(self, about: RunInfo) -> None:
         if self._server is not None:
             return
         try:
-            self._server = start_http_server(self._port, self._host, self._registry)
+            self._server = ScrapeServer(self._host, self._port, make_wsgi_app(self._registry))
         except OSError as error:
             where = f"{self._host}:{self._port}"
             raise SinkError(f"cannot listen on {where} ({error.strerror})") from error
+        self._server.start()
         self._registry.register(_RunState(about))
         self._threshold.set(about.threshold)
         self._sources.begin(about.sources)
@@ -101,10 +103,7 @@ class PrometheusSink(Sink):
 
     def close(self) -> None:
         if self._server is not None:
-            server, thread = self._server
-            server.shutdown()  # type: ignore[attr-defined]
-            server.server_close()  # type: ignore[attr-defined]
-            thread.join()  # type: ignore[attr-defined]
+            self._server.stop()
 
     def _name_judge(self, judge: Mapping[str, str]) -> None:
         self._info.info({**judge, "version": self._version})

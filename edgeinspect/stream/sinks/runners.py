@@ -101,9 +101,11 @@ class Runner(abc.ABC):
                 if self._persist(lambda: self._sink.open(self._about)):
                     self._deliver()
         except Exception as error:  # of any sink, also a third party's: it must not end the run
-            self.has_ended = True
-            _log.error("the sink %s has ended: %s: %s", self.name, type(error).__name__, error)
+            self.has_ended = self.is_away = True
+            text = f"the sink {self.name} has ended: {type(error).__name__}: {error}"
+            _log.error("%s", text)
             _log.debug("the sink %s has ended", self.name, exc_info=True)
+            self._tell(text)
 
     def _deliver(self) -> None:
         while self._wait() and self._step() and not self._is_over:
@@ -278,7 +280,8 @@ class Follower(Runner):
 
     def _send(self, lines: list[Line]) -> None:
         for line in lines:
-            self._sink.put(line.record)
+            if line.record is not None:
+                self._sink.put(line.record)
         self._sink.flush()
 
     def _await_rest_of_line(self) -> bool:

@@ -44,6 +44,8 @@ def open_sources(
             name = str(place)
         if name in named:
             raise ConfigError(f"two sources are called {name}", hint="give each a name of its own")
+        if text == "-" and any(isinstance(one, PathsSource) for one in named.values()):
+            raise ConfigError("two sources read standard input", hint="name - once")
         named[name] = open_source(text, white_level_16bit=white_level_16bit)
     return named
 

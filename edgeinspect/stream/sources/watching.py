@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edgeinspect.data.images import existing_folder, is_picture, natural_key
@@ -90,7 +90,7 @@ class WatchedFolder:
             named = {self._folder / name for name in names}
             if time.perf_counter() >= self._next_look_s:
                 named |= self._overlooked()
-            yield sorted(filter(is_picture, named), key=_appeared)
+            yield sorted((p for p in named if _is_so(is_picture, p)), key=_appeared)
 
     def _events(self, stop: threading.Event) -> Iterator[set[str]]:
         """Names of files that were written, a group at a time, and often none; a gone folder ends.
@@ -111,8 +111,8 @@ class WatchedFolder:
                 raise_interrupt=False,
             ):
                 yield {Path(name).name for change, name in changes if change is not Change.deleted}
-        except OSError:
-            if _number(self._folder) is not None:
+        except OSError as error:  # it may be back already
+            if not isinstance(error, FileNotFoundError) and _number(self._folder) is not None:
                 raise
 
     def _await_folder(self, stop: threading.Event) -> Iterator[Notice]:
@@ -147,7 +147,7 @@ class WatchedFolder:
 
     def _tell_of_folders(self, paths: set[Path]) -> None:
         for path in sorted(paths - self._inner):
-            if path.is_dir() and not path.name.startswith("."):
+            if not path.name.startswith(".") and _is_so(Path.is_dir, path):
                 self._inner.add(path)
                 _log.warning(
                     "%s is a folder inside the watched one: pictures in it are not inspected", path
@@ -229,6 +229,15 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size
+
+
+def _is_so(ask: Callable[[Path], bool], path: Path) -> bool:
+    """False as well while a drive does not answer; what lies there is looked for again."""
+    try:
+        return ask(path)
+    except OSError as error:
+        _log.debug("%s cannot be looked at: %s", path, error)
+        return False
 
 
 def _number(folder: Path) -> int | None:

@@ -29,6 +29,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edgeinspect.errors import ConfigError
 from edgeinspect.stream.view.state import PartPictures, ViewState
@@ -42,6 +43,8 @@ TOKEN_VARIABLE = "EDGEINSPECT_VIEW_TOKEN"
 TOKEN_FILE = "view.token"
 COOKIE = "edgeinspect_view"
 N_CONNECTIONS = 256  # at most; others are turned away
+BACKLOG = 128  # taken at once, before one too many is closed
+IDLE_S = 5  # a connection that asks nothing
 SEND_S = 0.25  # between two states; the page says so when none has come for seconds
 STOP_S = 2.0
 DEAD_MS = 20_000
@@ -85,7 +88,10 @@ def open_view(address: str, folder: Path) -> Iterator[View]:
         log_config=None,
         access_log=False,
         log_level=logging.CRITICAL,  # a viewer's trouble is not the run's
+        http=_Connection,
+        backlog=BACKLOG,
         limit_concurrency=N_CONNECTIONS,
+        timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
@@ -205,6 +211,22 @@ def _sender(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Re
         return Response(content, media_type=media_type)
 
     return send
+
+
+class _Connection(H11Protocol):
+    """Of a viewer: one too many, or one that asks nothing, is closed.
+
+    Each takes one of the files that the run may have open, and needs for pictures.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > N_CONNECTIONS:
+            transport.close()
+            return
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
 
 class _Guard:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +20,7 @@ from edgeinspect.errors import ConfigError, MissingPackageError, SinkError
 from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sinks import Notice, NoticeKind, PlainRecord, Sink, Sinks, open_sinks
 from edgeinspect.stream.sinks import opening as opening_module
-from edgeinspect.stream.sinks.journal import Journal
+from edgeinspect.stream.sinks.journal import Journal, Line
 from edgeinspect.stream.sinks.opening import open_sink
 from edgeinspect.writing import LineFile
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until, written
@@ -161,8 +164,12 @@ def test_a_sink_with_a_bug_ends_and_the_run_does_not(opened, tmp_path, kind, cap
     with opened(sink) as sinks:
         put(sinks, tmp_path, 3)
         wait_until(lambda: "has ended" in caplog.text)
+        wait_until(lambda: sinks.states()[0].is_away)
     assert "has ended: ZeroDivisionError: a bug" in caplog.text
     assert sink.is_closed
+    notices = [json.loads(line) for line in (tmp_path / "notices.jsonl").read_text().splitlines()]
+    texts = [notice["text"] for notice in notices if notice["kind"] == "sink"]
+    assert texts == ["the sink kept://there has ended: ZeroDivisionError: a bug"]
 
 
 def test_notices_reach_the_sink_and_the_file(opened, tmp_path):
@@ -235,28 +242,8 @@ def test_a_durable_sink_gets_what_comes_after_the_records_were_removed(opened, t
     assert sink.seqs == list(range(7))
 
 
-def test_records_that_were_delivered_and_then_lost_in_a_power_cut_send_none_again(tmp_path):
-    records, place = tmp_path / "records.jsonl", tmp_path / "sinks" / "mqtt.json"
-    written(tmp_path, 3)
-    journal = Journal(records, place)
-    journal.commit(journal.read(3))
-    os.truncate(records, records.read_bytes().index(b"\n") + 1)
-    again = Journal(records, place)
-    assert again.read(9) == []
-    written(tmp_path, 1, start=1)
-    assert [line.record["seq"] for line in again.read(9)] == [1]
-
-
-def test_records_that_cannot_be_read_for_a_moment_are_read_later(tmp_path):
-    written(tmp_path, 2)
-    records, aside = tmp_path / "records.jsonl", tmp_path / "aside"
-    journal = Journal(records, tmp_path / "sinks" / "mqtt.json")
-    records.rename(aside)
-    records.mkdir()
-    assert journal.read(9) == []
-    records.rmdir()
-    aside.rename(records)
-    assert [line.record["seq"] for line in journal.read(9)] == [0, 1]
+def seqs(lines: list[Line]) -> list[int]:
+    return [line.record["seq"] for line in lines if line.record is not None]
 
 
 def test_a_place_in_a_file_that_is_gone_is_not_taken_for_one_in_the_next(tmp_path):
@@ -266,8 +253,8 @@ def test_a_place_in_a_file_that_is_gone_is_not_taken_for_one_in_the_next(tmp_pat
     journal.commit(journal.read(2))
     records.unlink()
     assert Journal(records, place).read(1) == []  # and its sink is away all the time
-    written(tmp_path, 3)
-    assert [line.record["seq"] for line in Journal(records, place).read(9)] == [0, 1, 2]
+    written(tmp_path, 3, start=5)
+    assert seqs(Journal(records, place).read(9)) == [5, 6, 7]
 
 
 @pytest.mark.parametrize(
@@ -284,3 +271,69 @@ def test_a_place_in_a_file_that_is_gone_is_not_taken_for_one_in_the_next(tmp_pat
 def test_a_number_that_makes_no_sense_is_refused(url):
     with pytest.raises(ConfigError, match=r"the option \S+ of the sink \S+ is "):
         open_sink(url)
+
+
+def test_a_place_behind_the_end_that_a_power_cut_left_is_at_the_end(tmp_path):
+    records, place = tmp_path / "records.jsonl", tmp_path / "sinks" / "mqtt.json"
+    written(tmp_path, 3)
+    journal = Journal(records, place)
+    journal.commit(journal.read(3))
+    first, second, _ = records.read_bytes().splitlines(keepends=True)
+    records.write_bytes(first + second)
+    after = Journal(records, place)
+    assert after.read(9) == []
+    written(tmp_path, 1, start=2)
+    assert seqs(after.read(9)) == [2]
+
+
+def test_records_that_took_the_place_of_others_while_the_sink_was_away_arrive(opened, tmp_path):
+    sink, is_away = DurableKept(), threading.Event()
+    sink.fails = is_away.is_set
+    with opened(sink) as sinks:
+        put(sinks, tmp_path, 1)
+        wait_until(lambda: sink.seqs == [0])
+        is_away.set()
+        (tmp_path / "records.jsonl").rename(tmp_path / "records.1.jsonl")
+        put(sinks, tmp_path, 5, start=1)
+        is_away.clear()
+    assert sink.seqs == list(range(6))
+
+
+def test_a_damaged_line_is_left_out_and_does_not_end_a_durable_sink(opened, tmp_path):
+    sink = DurableKept()
+    written(tmp_path, 1)
+    with (tmp_path / "records.jsonl").open("ab") as file:
+        file.write(bytes(100) + b"\n")
+    written(tmp_path, 1, start=1)
+    with opened(sink) as sinks:
+        wait_until(lambda: sinks.states()[0].n_waiting == 0)
+    assert sink.seqs == [0, 1]
+
+
+def test_a_disk_that_does_not_answer_for_a_moment_ends_no_durable_sink(
+    opened, tmp_path, monkeypatch
+):
+    sink, opening, n_tries = DurableKept(), Path.open, itertools.count()
+
+    def open_later(path: Path, *words: Any, **keys: Any) -> Any:
+        if path.name == "records.jsonl" and words == ("rb",) and 0 < next(n_tries) < 3:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return opening(path, *words, **keys)
+
+    written(tmp_path, 3)
+    monkeypatch.setattr(Path, "open", open_later)
+    with opened(sink) as sinks:
+        wait_until(lambda: sinks.states()[0].n_waiting == 0)
+    assert sink.seqs == [0, 1, 2]
+    assert next(n_tries) > 3
+
+
+def test_a_place_is_kept_after_the_folder_was_removed(tmp_path):
+    records, place = tmp_path / "out" / "records.jsonl", tmp_path / "out" / "sinks" / "mqtt.json"
+    records.parent.mkdir()
+    journal = Journal(records, place)
+    shutil.rmtree(records.parent)
+    records.parent.mkdir()
+    written(records.parent, 2)
+    journal.commit(journal.read(1))
+    assert seqs(Journal(records, place).read(9)) == [1]

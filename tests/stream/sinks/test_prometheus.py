@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import socket
+import struct
+import threading
 
 import httpx
 import pytest
@@ -11,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from edgeinspect.runtime.inspector import Verdict
 from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.patience import Patience
-from edgeinspect.stream.sinks import Notice, NoticeKind, open_sinks
+from edgeinspect.stream.sinks import Notice, NoticeKind, open_sinks, scrape_server
 from tests.stream.made_records import ABOUT, HANGS_S, JUDGE, made_record, wait_until
-from tests.stream.ports import free_port
+from tests.stream.ports import free_port, is_listening
 
 QUICK = Patience(first_s=0.01, most_s=0.05)
 
@@ -170,3 +173,41 @@ def test_notices_of_a_third_partys_source_leave_the_figures_sound(tmp_path):
         found = metrics(port)
     assert found["edgeinspect_outage_seconds_total", ""] == 0
     assert info(JUDGE) in found
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=HANGS_S)
+
+
+def test_who_leaves_in_the_middle_is_no_matter_for_the_log(tmp_path, capfd):
+    port = free_port()
+    with opened(port, tmp_path):
+        wait_until(lambda: metrics(port))
+        with connected(port) as rude:
+            rude.sendall(b"GET /met")
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wait_until(lambda: not any("request" in t.name for t in threading.enumerate()))
+    assert capfd.readouterr().err == ""
+
+
+def test_who_asks_nothing_is_let_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(scrape_server._Request, "timeout", 0.01)
+    port = free_port()
+    with opened(port, tmp_path):
+        wait_until(lambda: is_listening(port))
+        with connected(port) as silent:
+            assert silent.recv(1) == b""
+
+
+def test_one_connection_too_many_is_closed_and_those_who_ask_later_are_answered(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(scrape_server, "N_CONNECTIONS", 3)
+    port = free_port()
+    with opened(port, tmp_path):
+        wait_until(lambda: metrics(port))
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(connected(port))
+            assert stack.enter_context(connected(port)).recv(1) == b""
+        wait_until(lambda: metrics(port))

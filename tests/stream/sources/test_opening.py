@@ -29,6 +29,13 @@ def test_two_sources_of_one_name_are_refused(tmp_path):
         open_sources([f"left={folder}", f"left={folder}"])
 
 
+def test_standard_input_is_read_by_one_source(monkeypatch):
+    with open(os.devnull) as nothing:
+        monkeypatch.setattr("sys.stdin", nothing)
+        with pytest.raises(ConfigError, match="two sources read standard input"):
+            open_sources(["left=-", "right=-"])
+
+
 def test_a_path_with_an_equals_sign_is_that_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_pictures(tmp_path / "lot=7", ["good"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import shutil
 import threading
@@ -247,3 +249,37 @@ def test_a_folder_that_is_replaced_is_watched_on(tmp_path):
         (folder / "late.png").write_bytes(png(3))
         assert items_until(delivery, "late.png") == ["late.png"]
     assert set(found) <= {"outage", "recovered", "000_good.png"}
+
+
+def test_a_drive_that_does_not_answer_for_a_moment_ends_no_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(watching_module, "LOOK_S", 0.0)
+    is_file, n_asked = Path.is_file, itertools.count()
+
+    def is_file_later(path: Path) -> bool:
+        if path.name == "late.png" and next(n_asked) < 3:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return is_file(path)
+
+    folder = make_pictures(tmp_path / "in", ["good"])
+    monkeypatch.setattr(Path, "is_file", is_file_later)
+    with watching(folder) as delivery:
+        following(delivery)
+        (folder / "late.png").write_bytes(png(3))
+        assert following(delivery) == "late.png"
+    assert next(n_asked) > 3
+
+
+def test_a_folder_that_goes_as_it_begins_to_be_watched_is_waited_for(tmp_path, monkeypatch):
+    watch, n_tries = watchfiles.watch, itertools.count()
+
+    def watch_later(*words: Any, **keys: Any) -> Any:
+        if next(n_tries) == 0:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return watch(*words, **keys)
+
+    folder = make_pictures(tmp_path / "in", ["good"])
+    monkeypatch.setattr(watchfiles, "watch", watch_later)
+    with watching(folder) as delivery:
+        following(delivery)
+        (folder / "late.png").write_bytes(png(3))
+        assert following(delivery) == "late.png"
