@@ -50,8 +50,8 @@ from edgeinspect.data.loading import load_tiles
 from edgeinspect.data.tiling import stitch_tiles
 from edgeinspect.evaluation.collecting import read_mask_at
 from edgeinspect.evaluation.results import PixelMetrics, measure_images
-from edgeinspect.metrics import PixelTally
 from edgeinspect.model.coreset import greedy_coreset
+from edgeinspect.pixel_metrics import PixelTally
 from edgeinspect.training.backbone_weights import read_backbone_weights
 from edgeinspect.writing import write_atomically
 

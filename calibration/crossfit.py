@@ -43,8 +43,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-N_FOLDS = 5
-PICTURES_A_FOLD = 5  # below five folds of five, fewer folds
+N_FOLDS = 5  # of few pictures, too: constants of half of them judge the others by far too hard
 MIN_GOOD = 10
 
 
@@ -131,7 +130,7 @@ def part_scores(scores: Doubles, local: Doubles, global_: Doubles, picture: Ints
 
 
 def folds_of(n: int) -> Ints:
-    """Fold of each of n good pictures, (n,): five, or fewer of at least five pictures.
+    """Fold of each of n good pictures, (n,): five runs of neighbours.
 
     Raises: CalibrationError with fewer than 10 pictures.
     """
@@ -140,7 +139,7 @@ def folds_of(n: int) -> Ints:
             f"{n} good pictures are too few to calibrate with",
             hint=f"give at least {MIN_GOOD}, better 60 or more",
         )
-    return neighbour_folds(n, min(N_FOLDS, n // PICTURES_A_FOLD))
+    return neighbour_folds(n, N_FOLDS)
 
 
 def sum_maps(good: GoodMaps, pictures: Iterable[int], n_tiles: int) -> MapSums:

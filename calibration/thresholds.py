@@ -65,16 +65,6 @@ class Tail:
             return self.start + self.scale * math.log(ratio)
         return self.start + self.scale * math.expm1(self.shape * math.log(ratio)) / self.shape
 
-    def rate(self, score: float) -> float:
-        """The share of good parts above `score` >= start."""
-        if self.scale <= 0:
-            return 0.0 if score >= self.start else self.share
-        excess = max(0.0, score - self.start) / self.scale
-        if abs(self.shape) < 1e-6:
-            return self.share * math.exp(-excess)
-        base = 1 + self.shape * excess
-        return self.share * base ** (-1 / self.shape) if base > 0 else 0.0
-
 
 def smallest_supported_rate(n: int) -> float:
     """The smallest false-reject rate that n good parts can say anything about."""
@@ -178,19 +168,26 @@ def _n_below_cdf(k: int, n: int, rate: float) -> float:
 
 
 def _from_tail(ordered: Doubles, rate: float, rng: np.random.Generator) -> Threshold:
+    n = len(ordered)
     value = fit_tail(ordered).quantile(rate)
-    state = rng.bit_generator.state
     low, high = _bootstrap(ordered, lambda tail: tail.quantile(rate), rng)
-    rng.bit_generator.state = state  # the same resamples for both intervals
-    rates = _bootstrap(ordered, lambda tail: tail.rate(value), rng)
     return Threshold(
         value=value,
         false_reject_rate=rate,
         interval=(min(low, value), max(high, value)),
-        rate_interval=rates,
+        rate_interval=_counted_interval(int((ordered > value).sum()), n),
         method="tail",
-        n_good=len(ordered),
+        n_good=n,
     )
+
+
+def _counted_interval(n_above: int, n: int) -> tuple[float, float]:
+    """Of the rate above a threshold that `n_above` of n scores exceed (Clopper and Pearson, 1934).
+
+    What lies beyond all scores the fitted tail guesses; how wrong it is resampling cannot see.
+    """
+    low = beta_quantile(_LOW, n_above, n + 1 - n_above) if n_above else 0.0
+    return low, beta_quantile(_HIGH, n_above + 1, n - n_above)
 
 
 def fit_tail(ordered: Doubles) -> Tail:

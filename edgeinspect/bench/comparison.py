@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from edgeinspect.bench.latency import Ratio, unpaired_ratio
@@ -96,9 +97,12 @@ def _on_threads(n_threads: int | None) -> str:
 
 
 def _change(name: str, before: list[float], after: list[float]) -> Change:
-    ratio = unpaired_ratio(after, before)
-    after_ms = sorted(after)[len(after) // 2]
-    return Change(name=name, before_ms=after_ms / ratio.value, after_ms=after_ms, ratio=ratio)
+    return Change(
+        name=name,
+        before_ms=median(before),
+        after_ms=median(after),
+        ratio=unpaired_ratio(after, before),
+    )
 
 
 def hardware_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -50,7 +50,8 @@ class Roofline:
     """A call against its limit.
 
     Attributes:
-        share: of the limit that was reached, 0 to 1.
+        share: of the limit that was reached; above 1 where caches keep what the count of bytes lets
+            go through memory.
         limit: "compute" or "memory", whichever takes longer at the box's best.
         flop_per_byte: of the call, which decides that.
     """

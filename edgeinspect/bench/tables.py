@@ -85,9 +85,21 @@ def _speed(report: BenchReport) -> Table:
     ]
     return Table(
         title="Speed",
-        header=("", "min ms", "p50", "p90", "p95", "p99", "max", "images/s", "times as fast"),
+        header=(
+            "",
+            "min ms",
+            "p50",
+            "p90",
+            "p95",
+            "p99",
+            "max",
+            "calls",
+            "images/s",
+            "times as fast",
+        ),
         lines=tuple(lines),
-        note="Milliseconds of a call. " + _baseline_words(report),
+        note="Milliseconds of a call; of fewer than 100 calls p99 is close to the slowest. "
+        + _baseline_words(report),
     )
 
 
@@ -103,7 +115,7 @@ def _baseline_words(report: BenchReport) -> str:
 
 def _percentiles(latency: Latency) -> tuple[str, ...]:
     names = ("min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms")
-    return tuple(milliseconds(getattr(latency, name)) for name in names)
+    return (*(milliseconds(getattr(latency, name)) for name in names), str(latency.n))
 
 
 def _ratio(ratio: Ratio | None) -> str:
@@ -120,14 +132,15 @@ def _stages(report: BenchReport) -> Table:
     ]
     return Table(
         title="Stages of run",
-        header=("", *(STAGE_WORDS.get(n, n) for n in names), "p99 of a batch"),
+        header=("", *(STAGE_WORDS.get(n, n) for n in names), "p99 of a batch (of n)"),
         lines=tuple(lines),
         note="Milliseconds a part, medians, one part after the other from file to record.",
     )
 
 
 def _end(variant: VariantResult) -> str:
-    return milliseconds(None if variant.end_to_end_ms is None else variant.end_to_end_ms.p99_ms)
+    times = variant.end_to_end_ms
+    return "-" if times is None else f"{milliseconds(times.p99_ms)} ({times.n})"
 
 
 def _limits(report: BenchReport) -> Table:

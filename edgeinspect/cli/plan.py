@@ -146,11 +146,13 @@ def _show(found: Plan, out: Path) -> None:
     if choice.late_at_most > found.demand.miss_probability:
         typer.echo(
             f"warning: {choice.end_to_end.n} batches cannot show less than"
-            f" {100 * choice.late_at_most:.2g} % late parts; measure longer with --seconds",
+            f" {100 * choice.late_at_most:.2g} % late ones, and at a high rate each makes others"
+            " late: measure longer with --seconds",
             err=True,
         )
     typer.echo(
         f"choice: {choice.name}, up to {choice.parts_per_minute:.0f} parts a minute with at most"
-        f" {100 * found.demand.miss_probability:g} % later than {found.demand.deadline_ms:g} ms"
+        f" {100 * found.demand.miss_probability:g} % later than {found.demand.deadline_ms:g} ms,"
+        f" as far as {choice.end_to_end.n} batches show"
     )
     typer.echo(f"next: edgeinspect run {out} SOURCE --out results")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.data.appearance import Appearance, Trait
 
-__all__ = ["Gap", "Shift", "chance_of_gap", "find_shifts", "largest_gap"]
+__all__ = ["Gap", "Shift", "chance_of_gap", "find_shifts", "independent_count", "largest_gap"]
 
 LEVEL = 0.001  # how often sets of one population may be called different, for each trait
 SMALLEST_GAP = 0.25  # of thousands of pictures even a gap without consequence is sure
@@ -87,7 +87,7 @@ def largest_gap(tested: NDArray[np.float64], reference: NDArray[np.float64]) -> 
     )
 
 
-def chance_of_gap(gap: float, n: int, m: int) -> float:
+def chance_of_gap(gap: float, n: float, m: float) -> float:
     """How often samples of n and m from one population have a gap of at least this."""
     root = math.sqrt(n * m / (n + m))
     x = (root + 0.12 + 0.11 / root) * gap
@@ -95,3 +95,15 @@ def chance_of_gap(gap: float, n: int, m: int) -> float:
         return 1.0
     terms = [(-1.0) ** (k - 1) * math.exp(-2 * (k * x) ** 2) for k in range(1, N_TERMS)]
     return min(1.0, max(0.0, 2 * sum(terms)))
+
+
+def independent_count(values: NDArray[np.float64]) -> float:
+    """How many independent values say as much about their population as these (n,) in a row.
+
+    n (1 - r) / (1 + r), r the correlation of neighbours where it is above 0 (Bartlett, J. R. Stat.
+    Soc. 98, 1935): that of a figure which forgets by the same share from part to part.
+    """
+    centred = values - values.mean()
+    energy = float(centred @ centred)
+    r = max(0.0, float(centred[1:] @ centred[:-1]) / energy) if energy > 0 else 0.0
+    return len(values) * (1 - r) / (1 + r)

@@ -2,7 +2,7 @@
 
 Each picture is judged as it is and, where there is an equaliser, once more after it. Scores and
 baseline features are kept; a map is counted against its mask and dropped, so memory does not grow
-with the pixels of a test set (`metrics.PixelTally`). Masks are compared at the size that the
+with the pixels of a test set (`pixel_metrics.PixelTally`). Masks are compared at the size that the
 model saw (`mask_at`).
 """
 
@@ -24,7 +24,7 @@ from edgeinspect.errors import ImageError
 from edgeinspect.evaluation.baselines import PictureFeatures
 from edgeinspect.evaluation.peaks import MapPeak, find_map_peak
 from edgeinspect.evaluation.reference import Reference
-from edgeinspect.metrics import PixelTally
+from edgeinspect.pixel_metrics import PixelTally
 from edgeinspect.progress import OnProgress
 from edgeinspect.runtime.inspector import Inspection, Inspector, Verdict
 

@@ -22,6 +22,7 @@ from edgeinspect.data.layout import GOOD
 from edgeinspect.evaluation.baselines import Baseline
 from edgeinspect.evaluation.peaks import MapPeak
 from edgeinspect.numbers import three_decimals
+from edgeinspect.pixel_metrics import FPR_LIMIT
 from edgeinspect.runtime.inspector import Verdict
 
 __all__ = [
@@ -89,8 +90,8 @@ def measure_images(
 ) -> ImageMetrics:
     """Every image metric of scores (n,) with class names (n,).
 
-    Intervals by resampling within the classes, but of a rate that is counted, by its count.
-    Scores that are not finite are left out.
+    Intervals: of the AUROC by its standard error, of a share by its count, of the others by
+    resampling within the classes. Scores that are not finite are left out.
     """
     kept = np.isfinite(scores)
     scores, labels = scores[kept], labels[kept]
@@ -102,14 +103,6 @@ def measure_images(
         "average_precision": metrics.average_precision(scores, defect),
         "f1_max": metrics.f1_max(scores, defect),
     }
-    if threshold is not None:
-        decided = metrics.decision_metrics(scores, defect, threshold)
-        values |= {
-            "f1_at_threshold": decided.f1,
-            "precision_at_threshold": decided.precision,
-            "recall_at_threshold": decided.recall,
-            "false_reject_rate": decided.false_reject_rate,
-        }
     intervals = metrics.bootstrap_intervals(
         scores,
         defect,
@@ -118,24 +111,41 @@ def measure_images(
         rng=np.random.default_rng(seed),
         n_resamples=n_resamples,
     )
+    intervals["auroc"] = metrics.auroc_interval(scores, defect)
     if threshold is not None:
-        for name, is_asked in (("recall_at_threshold", defect), ("false_reject_rate", ~defect)):
-            intervals[name] = _counted_interval(scores[is_asked] > threshold)
+        decided = metrics.decision_metrics(scores, defect, threshold)
+        values |= {
+            "f1_at_threshold": decided.f1,
+            "precision_at_threshold": decided.precision,
+            "recall_at_threshold": decided.recall,
+            "false_reject_rate": decided.false_reject_rate,
+        }
+        intervals |= _counted_intervals(scores > threshold, defect)
     figures = {n: Figure(value=v, ci95=intervals[n]) for n, v in values.items()}
     return ImageMetrics(**figures)
 
 
-def _counted_interval(is_ng: NDArray[np.bool_]) -> tuple[float, float] | None:
-    """95 % interval of the rate at which parts (n,) are NG (Clopper and Pearson, 1934).
+def _counted_intervals(
+    is_ng: NDArray[np.bool_], defect: NDArray[np.bool_]
+) -> dict[str, tuple[float, float] | None]:
+    return {
+        "precision_at_threshold": _counted_interval(defect[is_ng]),
+        "recall_at_threshold": _counted_interval(is_ng[defect]),
+        "false_reject_rate": _counted_interval(is_ng[~defect]),
+    }
+
+
+def _counted_interval(is_hit: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """95 % interval of the share of parts (n,) that are hits (Clopper and Pearson, 1934).
 
     Resampling would call none of three as sure as none of a thousand.
     """
-    n, n_ng = len(is_ng), int(is_ng.sum())
+    n, n_hits = len(is_hit), int(is_hit.sum())
     if not n:
         return None
     tail = (1 - metrics.CONFIDENCE) / 2
-    low = beta_quantile(tail, n_ng, n - n_ng + 1) if n_ng else 0.0
-    high = beta_quantile(1 - tail, n_ng + 1, n - n_ng) if n_ng < n else 1.0
+    low = beta_quantile(tail, n_hits, n - n_hits + 1) if n_hits else 0.0
+    high = beta_quantile(1 - tail, n_hits + 1, n - n_hits) if n_hits < n else 1.0
     return low, high
 
 
@@ -155,7 +165,7 @@ class PixelMetrics:
         return {
             "auroc": self.auroc,
             "aupro": self.aupro,
-            "aupro_fpr_limit": metrics.FPR_LIMIT,
+            "aupro_fpr_limit": FPR_LIMIT,
             "pictures": self.n_pictures,
             "regions": self.n_regions,
         }

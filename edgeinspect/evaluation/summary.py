@@ -24,7 +24,7 @@ from edgeinspect.evaluation.results import (
     Summary,
     measure_images,
 )
-from edgeinspect.metrics import PixelTally
+from edgeinspect.pixel_metrics import PixelTally
 
 __all__ = ["Judged", "summarise"]
 

@@ -22,7 +22,7 @@ from edgeinspect import __version__
 from edgeinspect.data.layout import GOOD
 from edgeinspect.doctor import read_machine
 from edgeinspect.errors import OutputError
-from edgeinspect.metrics import auroc, bootstrap_intervals, roc_curve
+from edgeinspect.metrics import auroc, auroc_interval, roc_curve
 from edgeinspect.numbers import percent
 from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
 from edgeinspect.report.overlays import blend_heat
@@ -150,7 +150,7 @@ def _page(
         parts=tuple(_view(j) for j in judged),
         threshold=inspector.threshold,
         auroc=auroc(scores, is_defect) if scored else None,
-        auroc_interval=_auroc_interval(scores, is_defect),
+        auroc_interval=auroc_interval(scores, is_defect) if scored else None,
         latency=latency,
         charts=_charts(scored, scores, is_defect, inspector.threshold),
         facts=_facts(inspector, seed=seed),
@@ -179,14 +179,6 @@ def _heat(picture: Picture, inspection: Inspection) -> Picture:
     if inspection.anomaly_map is None or inspection.map_level is None:
         return picture
     return blend_heat(picture, inspection.anomaly_map, level=inspection.map_level)
-
-
-def _auroc_interval(
-    scores: NDArray[np.float64], is_defect: NDArray[np.bool_]
-) -> tuple[float, float] | None:
-    if not scores.size:
-        return None
-    return bootstrap_intervals(scores, is_defect, rng=np.random.default_rng(0))["auroc"]
 
 
 def _charts(

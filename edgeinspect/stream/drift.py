@@ -8,8 +8,9 @@ chance makes a gap as large. A drift is told once, until the run is calibrated a
 
 How often it is told without a drift: `FALSE_ALARMS` for each part that is looked at, over all that
 is watched, if parts are independent of each other (the level of one test is that rate times the
-parts of a step, shared among what is watched). Neighbours that are alike make false alarms more
-frequent: the same part before the camera over and over is no sample.
+parts of a step, shared among what is watched). Neighbours that are alike count for fewer parts, by
+their correlation. Where that is high, or the good parts of calibration were neighbours themselves,
+false alarms are more frequent all the same.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.constants import Calibration
 from edgeinspect.data.appearance import Appearance, Trait
-from edgeinspect.data.shift import Gap, chance_of_gap, largest_gap
+from edgeinspect.data.shift import Gap, chance_of_gap, independent_count, largest_gap
 from edgeinspect.numbers import percent
 from edgeinspect.stream.notices import Notice, NoticeKind, tell
 
@@ -33,6 +34,7 @@ WINDOW, STEP = 256, 64  # parts
 FALSE_ALARMS = 1e-6  # expected, for each part that is looked at
 SMALLEST_GAP = 0.25  # of many parts even a gap without consequence is sure
 FEWEST_GOOD = 20  # below, nothing is sure
+FEWEST_SAID = 8.0  # parts that a window is worth: as if of fewer, not even a dark picture were sure
 SCORE = "score"
 WORDS = {
     SCORE: ("the scores of OK parts differ", "a score", "parts or pictures have changed"),
@@ -77,8 +79,10 @@ class DriftWindow:
         if not is_due or len(self._reference) < FEWEST_GOOD:
             return None
         self._n_new = 0
-        gap = largest_gap(np.array(self._values), self._reference)
-        chance = chance_of_gap(gap.size, WINDOW, len(self._reference))
+        values = np.array(self._values)
+        gap = largest_gap(values, self._reference)
+        n_said = max(FEWEST_SAID, independent_count(values))
+        chance = chance_of_gap(gap.size, n_said, len(self._reference))
         is_sure = gap.size >= SMALLEST_GAP and chance < self._level
         return Drift(gap=gap, chance=chance) if is_sure else None
 

@@ -27,7 +27,7 @@ class RunSummary:
         n_frames: what the sources delivered; n_records: lines written, the same number.
         n_before: records of earlier starts that this one went on from.
         n_by_verdict, n_by_reason: counts by verdict and, of NOT-INSPECTED, by reason.
-        latency_ms: p50, p90 and p99 of `total` of the parts that were judged.
+        latency_ms: p50, p90 and p99 of `total`, of the last 10 000 parts that were judged.
         n_overlays: that are kept, with those of earlier starts.
         is_interrupted: it was stopped before its sources ended.
         is_endless: a source never ends, so that stopping is how the run ends.

@@ -55,3 +55,8 @@ def test_variants_of_one_report_alone_are_named() -> None:
     eight = report(variant(STEADY, batch=8)).plain()
     with pytest.raises(ConfigError, match="share no variant"):
         compare_reports(plain(STEADY), eight)
+
+
+def test_times_are_the_medians_of_the_two_reports() -> None:
+    (found,) = compare_reports(plain([1, 2, 3, 4, 5, 9]), plain([2, 3, 4, 9, 9, 9])).changes
+    assert (found.before_ms, found.after_ms) == (3.5, 6.5)

@@ -139,7 +139,7 @@ def test_copies_are_normalised_by_the_constants_of_their_own_fold(selector: Sele
         MapConstants(
             map_mean=np.full(shape, 1000 * k, np.float32), map_inv_std=np.ones(shape, np.float32)
         )
-        for k in range(4)
+        for k in range(5)
     )
     fits = {Normalisation.BLOCK: dataclasses.replace(fit, fold_constants=marked)}
     rows, picture = dataclasses.replace(selector, fits=fits).pasted_statistics(0.5)

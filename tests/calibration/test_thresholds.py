@@ -12,7 +12,6 @@ from scipy import stats
 
 from edgeinspect.calibration.thresholds import (
     N_TAIL,
-    Tail,
     check_rate,
     fit_tail,
     fit_threshold,
@@ -150,13 +149,22 @@ def test_a_tail_is_used_only_beyond_the_empirical_quantile() -> None:
     assert make_threshold(normal_scores(99), 0.01).method == "empirical"
 
 
-@given(shape=st.floats(-0.4, 0.6), share=st.floats(0.05, 0.3), ratio=st.floats(1.1, 100))
-def test_rate_and_quantile_of_a_tail_undo_each_other(
-    shape: float, share: float, ratio: float
-) -> None:
-    tail = Tail(start=2.0, share=share, scale=0.5, shape=shape)
-    rate = share / ratio
-    assert tail.rate(tail.quantile(rate)) == pytest.approx(rate, rel=1e-3)
+@pytest.mark.parametrize(
+    "law", [stats.norm(), stats.gumbel_r(), stats.t(2)], ids=["light", "usual", "heavy"]
+)
+def test_the_rate_of_a_tail_threshold_lies_in_its_interval(law: stats.rv_continuous) -> None:
+    n_held = 0
+    for seed in range(40):
+        threshold = make_threshold(law.rvs(N_TAIL, random_state=seed), 0.005)
+        low, high = threshold.rate_interval
+        assert threshold.method == "tail"
+        n_held += low <= law.sf(threshold.value) <= high
+    assert n_held >= 38  # resampling the tail held 31 of the heavy ones
+
+
+def test_no_score_above_a_threshold_of_sixty_allows_six_percent() -> None:
+    threshold = make_threshold(np.arange(60.0), 0.005)
+    assert threshold.rate_interval == pytest.approx((0, stats.beta.ppf(0.975, 1, 60)))
 
 
 def test_a_tail_follows_the_scale_and_place_of_the_scores() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from edgeinspect.data.appearance import Appearance, Trait
-from edgeinspect.data.shift import chance_of_gap, find_shifts
+from edgeinspect.data.shift import chance_of_gap, find_shifts, independent_count
 
 
 def looks(seed: int, n: int, *, mean: float = 120, gradient: float = 5) -> list[Appearance]:
@@ -64,3 +64,12 @@ def test_the_chance_of_a_gap_is_that_of_scipy(n: int, m: int, gap: float) -> Non
 @given(st.floats(0, 1), st.integers(1, 500), st.integers(1, 500))
 def test_a_chance_lies_between_0_and_1(gap: float, n: int, m: int) -> None:
     assert 0 <= chance_of_gap(gap, n, m) <= 1
+
+
+def test_neighbours_that_are_alike_count_for_fewer() -> None:
+    rng = np.random.default_rng(0)
+    apart = rng.normal(size=4000)
+    alike = np.repeat(apart[:1000], 4)  # r = 0.75
+    assert independent_count(apart) == pytest.approx(4000, rel=0.1)
+    assert independent_count(alike) == pytest.approx(4000 * 0.25 / 1.75, rel=0.1)
+    assert independent_count(np.ones(9)) == 9

@@ -11,7 +11,7 @@ from edgeinspect.constants import Threshold
 from edgeinspect.evaluation.baselines import Baseline
 from edgeinspect.evaluation.results import Figure, PartResult, Summary, measure_images
 from edgeinspect.evaluation.summary import Judged, summarise
-from edgeinspect.metrics import PixelTally
+from edgeinspect.pixel_metrics import PixelTally
 from edgeinspect.runtime.inspector import Verdict
 
 

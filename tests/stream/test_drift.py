@@ -8,7 +8,7 @@ import pytest
 from edgeinspect.bundle import read_bundle
 from edgeinspect.constants import Calibration
 from edgeinspect.data.appearance import Appearance
-from edgeinspect.stream.drift import STEP, WINDOW, DriftMonitor, DriftWindow
+from edgeinspect.stream.drift import FALSE_ALARMS, STEP, WINDOW, DriftMonitor, DriftWindow
 from edgeinspect.stream.notices import Notice, NoticeKind
 from tests.bundles import good_picture, make_bundle
 
@@ -130,3 +130,28 @@ def test_false_alarms_are_as_rare_as_stated():
             n_alarms += window.add(float(rng.normal())) is not None
         n_tests += 5
     assert n_alarms <= 2 * level * n_tests  # the smallest gap that counts makes it rarer still
+
+
+def alike(rng: np.random.Generator, n: int, likeness: float) -> np.ndarray:
+    """n values of mean 0 and spread 1, each like the one before (AR(1))."""
+    values = rng.normal(size=n)
+    for i in range(1, n):
+        values[i] = likeness * values[i - 1] + (1 - likeness**2) ** 0.5 * values[i]
+    return values
+
+
+def is_told(reference: np.ndarray, line: np.ndarray) -> bool:
+    window = DriftWindow(reference, level=FALSE_ALARMS * STEP / 4)
+    return any(window.add(value) is not None for value in line)
+
+
+def test_neighbours_that_are_alike_are_no_drift():
+    rng = np.random.default_rng(0)
+    lines = [is_told(rng.normal(size=100), alike(rng, 12 * WINDOW, 0.9)) for _ in range(20)]
+    assert sum(lines) == 0  # 14 of them, if each part counted for one
+
+
+@pytest.mark.parametrize("likeness", [0.0, 0.9, 0.98])
+def test_a_picture_darker_than_all_is_told_however_alike_neighbours_are(likeness: float):
+    rng = np.random.default_rng(0)
+    assert is_told(rng.normal(size=24), alike(rng, 2 * WINDOW, likeness) - 10)
