@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from edgeinspect.config.settings import RunConfig
+from edgeinspect.config.run import RunConfig
 from edgeinspect.errors import ConfigError
 from edgeinspect.suggestions import suggest
 
