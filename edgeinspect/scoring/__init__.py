@@ -11,34 +11,8 @@ product, so that every ONNX runtime and TensorRT take it as it is.
 
 from __future__ import annotations
 
-from edgeinspect.scoring.maps import box_blur, normalise_maps, pick_map
-from edgeinspect.scoring.measures import error_maps, luminance
+from edgeinspect.scoring.measures import error_maps
 from edgeinspect.scoring.path import RuleInputs, ScoreOutputs, score_maps
-from edgeinspect.scoring.rules import (
-    Decision,
-    decide,
-    global_score,
-    local_score,
-    paper_score,
-    peak_statistic,
-)
-from edgeinspect.scoring.statistics import map_statistics, top_k
+from edgeinspect.scoring.statistics import top_k
 
-__all__ = [
-    "Decision",
-    "RuleInputs",
-    "ScoreOutputs",
-    "box_blur",
-    "decide",
-    "error_maps",
-    "global_score",
-    "local_score",
-    "luminance",
-    "map_statistics",
-    "normalise_maps",
-    "paper_score",
-    "peak_statistic",
-    "pick_map",
-    "score_maps",
-    "top_k",
-]
+__all__ = ["RuleInputs", "ScoreOutputs", "error_maps", "score_maps", "top_k"]
