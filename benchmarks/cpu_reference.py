@@ -53,10 +53,11 @@ from edgeinspect.config import (
     preset,
     to_dict,
 )
+from edgeinspect.constants import neutral_constants
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.export.bundling import graph_io
-from edgeinspect.export.golden import golden_images, make_golden, neutral_constants
+from edgeinspect.export.golden import golden_images, make_golden
 from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph
 from edgeinspect.export.onnx_graph import GraphIO, cut_part, export_graph
 from edgeinspect.scoring import RuleInputs

@@ -32,8 +32,9 @@ from edgeinspect.bench.measuring import Case, measure_rounds
 from edgeinspect.calibration.int8_parts import graph_parts
 from edgeinspect.calibration.quantising import int8_graph
 from edgeinspect.config import GeneratorConfig, PreprocessConfig, RunConfig, Target, preset
+from edgeinspect.constants import neutral_constants
 from edgeinspect.export.bundling import graph_io
-from edgeinspect.export.golden import golden_images, make_golden, neutral_constants
+from edgeinspect.export.golden import golden_images, make_golden
 from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph
 from edgeinspect.export.onnx_graph import cut_part, export_graph
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession

@@ -26,7 +26,8 @@ from edgeinspect.bench.latency import median_ratio
 from edgeinspect.bench.machine import read_hardware, read_versions
 from edgeinspect.bench.measuring import Case, measure_rounds
 from edgeinspect.config import RunConfig, Target, preset
-from edgeinspect.export.golden import golden_images, neutral_constants
+from edgeinspect.constants import neutral_constants
+from edgeinspect.export.golden import golden_images
 from edgeinspect.export.graph import InspectionGraph
 from edgeinspect.model.generator import Generator
 from edgeinspect.scoring import error_maps

@@ -150,8 +150,8 @@ def _validate(
 ) -> dict[Any, float]:
     """AUROC of each kind and severity against all good pictures."""
     scoring, n_scales = bundle.config.scoring, bundle.config.generator.n_scales
-    candidate = default_candidate(Rule.PEAK, fitted.normalisation, scoring)
-    weight = candidate.weight(scoring, n_scales)
+    peak_candidate = default_candidate(Rule.PEAK, Normalisation.BLOCK, scoring)
+    weight = peak_candidate.weight(scoring, n_scales)  # the same under each normalisation
     weight[scoring.statistics.index(Statistic.MEAN) :: len(scoring.statistics)] = weight_of_mean
     peak = one_hot(Rule.PEAK)
     clean = fitted.score_parts(weight, peak, scoring, n_scales).score

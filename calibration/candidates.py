@@ -8,12 +8,13 @@ pictures prefer (`prefer_normalisation`).
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.calibration.crossfit import CrossFit
+from edgeinspect.calibration.crossfit import CrossFit, largest_of_parts
 from edgeinspect.config import Measure, Normalisation, Rule, ScoringConfig, Statistic
 
 __all__ = [
@@ -49,10 +50,21 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """In words for people, such as "peak of l1, ssim (max), block"."""
-        measures = ", ".join(measure.value for measure in self.measures)
-        statistics = ", ".join(statistic.value for statistic in self.statistics)
-        return f"{self.rule.value} of {measures} ({statistics}), {self.normalisation.value}"
+        """In words for people, such as "peak of l1, ssim (max, mean both ways), block"."""
+        if self.rule is Rule.MAHALANOBIS:
+            return f"mahalanobis of every statistic, {self.normalisation.value}"
+        groups = itertools.groupby(self.measures, key=self._statistics_of)
+        read = (f"{', '.join(m.value for m in group)} ({words})" for words, group in groups)
+        return f"{self.rule.value} of {', '.join(read)}, {self.normalisation.value}"
+
+    def _statistics_of(self, measure: Measure) -> str:
+        """What `weight` selects of a measure, in words."""
+        if self.rule is Rule.PAPER:
+            return ", ".join(statistic.value for statistic in self.statistics)
+        if measure.is_of_features:
+            return "all"
+        upwards = [s.value for s in self.statistics if s is not Statistic.MEAN]
+        return ", ".join([*upwards, "mean both ways"])
 
     def weight(self, scoring: ScoringConfig, n_scales: int) -> Floats:
         """`stat_weight` (S,): 1 where a statistic is read, -1 where both ways, else 0."""
@@ -143,7 +155,6 @@ def visible_increment(fit: CrossFit, scoring: ScoringConfig) -> Doubles:
     shape = (len(scoring.measures), -1, len(scoring.statistics))
     peak = fit.statistics.reshape(len(fit.statistics), *shape)
     peak = peak[..., scoring.statistics.index(_most_peaked(scoring))]
-    starts = np.flatnonzero(np.diff(fit.picture, prepend=-1))
-    parts = np.maximum.reduceat(peak, starts)  # (n, K, I)
+    parts = largest_of_parts(peak, fit.picture)  # (n, K, I)
     level = np.quantile(parts, GOOD_SHARE, axis=0)
     return np.asarray(np.maximum(level, 1e-3) * spread)

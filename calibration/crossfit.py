@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +35,15 @@ __all__ = [
     "PartScores",
     "crossfit",
     "folds_of",
+    "largest_of_parts",
     "map_statistics",
-    "part_scores",
     "sum_maps",
 ]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
+NumberT = TypeVar("NumberT", np.float32, np.float64)
 
 N_FOLDS = 5  # of few pictures, too: constants of half of them judge the others by far too hard
 MIN_GOOD = 10
@@ -66,7 +68,6 @@ class CrossFit:
         picture: (N,), each image's picture; fold: (n,), each picture's fold.
     """
 
-    normalisation: Normalisation
     fold_constants: tuple[MapConstants, ...]
     statistics: Floats
     picture: Ints
@@ -103,30 +104,22 @@ class CrossFit:
             picture: (M,), rising; the picture that each image was made from.
         Returns: the scores of the pictures that occur, in their order.
         """
-        parts = []
+        scores = np.empty((3, len(rows)))
         for fold in range(len(self.fold_constants)):
             is_scored = self.fold[picture] == fold
             if is_scored.any():
                 constants = self.constants_without(fold, weight, rule)
                 tiles = score(rows[is_scored], constants, scoring, n_scales)
-                parts.append(
-                    part_scores(tiles.score, tiles.local, tiles.global_, picture[is_scored])
-                )
-        return PartScores(
-            score=np.concatenate([p.score for p in parts]),
-            local=np.concatenate([p.local for p in parts]),
-            global_=np.concatenate([p.global_ for p in parts]),
-        )
+                scores[:, is_scored] = tiles.score, tiles.local, tiles.global_
+        of_rule, local, global_ = (largest_of_parts(each, picture) for each in scores)
+        return PartScores(score=of_rule, local=local, global_=global_)
 
 
-def part_scores(scores: Doubles, local: Doubles, global_: Doubles, picture: Ints) -> PartScores:
-    """The largest score of each picture's tiles; `picture` (N,) rises."""
+def largest_of_parts(values: NDArray[NumberT], picture: Ints) -> NDArray[NumberT]:
+    """The largest value (n, ...) of each picture's tiles (N, ...); `picture` (N,) rises."""
     starts = np.flatnonzero(np.diff(picture, prepend=-1))
-    return PartScores(
-        score=np.maximum.reduceat(scores, starts),
-        local=np.maximum.reduceat(local, starts),
-        global_=np.maximum.reduceat(global_, starts),
-    )
+    largest: NDArray[NumberT] = np.maximum.reduceat(values, starts)
+    return largest
 
 
 def folds_of(n: int) -> Ints:
@@ -189,7 +182,6 @@ def crossfit(
     on_progress("cross-fitting", len(good), len(good))
     return {
         how: CrossFit(
-            normalisation=how,
             fold_constants=tuple(constants[how]),
             statistics=np.concatenate(rows[how]),
             picture=good.picture_of_tile,

@@ -8,16 +8,16 @@ the verdict uses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.calibration.shrinkage import shrunk_precision
 from edgeinspect.config import ScoringConfig
-from edgeinspect.constants import weighted
+from edgeinspect.constants import RuleConstants, weighted
 
-__all__ = ["ScoreConstants", "StatisticConstants", "TileScores", "fit_statistics", "score"]
+__all__ = ["StatisticConstants", "TileScores", "fit_statistics", "score"]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -28,28 +28,9 @@ SPREAD_FLOOR_SHARE = 0.01
 SPREAD_FLOOR = 1e-6
 
 
-class ScoreConstants(Protocol):
-    """What `score` needs: the fields of `RuleConstants` that have no pixels."""
-
-    @property
-    def stat_mean(self) -> Floats: ...
-
-    @property
-    def stat_inv_std(self) -> Floats: ...
-
-    @property
-    def stat_weight(self) -> Floats: ...
-
-    @property
-    def precision(self) -> Floats: ...
-
-    @property
-    def rule(self) -> Floats: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StatisticConstants:
-    """`stat_mean`, `stat_inv_std`, `stat_weight` (S,), `precision` (S, S), `rule` (3,)."""
+    """The fields of `RuleConstants` that have no pixels."""
 
     stat_mean: Floats
     stat_inv_std: Floats
@@ -90,7 +71,10 @@ def fit_statistics(statistics: Floats, weight: Floats, rule: Floats) -> Statisti
 
 
 def score(
-    statistics: Floats, constants: ScoreConstants, config: ScoringConfig, n_scales: int
+    statistics: Floats,
+    constants: StatisticConstants | RuleConstants,
+    config: ScoringConfig,
+    n_scales: int,
 ) -> TileScores:
     """Scores of n images from their statistics (n, S).
 
@@ -119,7 +103,10 @@ def score(
 
 
 def _paper(
-    statistics: Doubles, constants: ScoreConstants, config: ScoringConfig, n_scales: int
+    statistics: Doubles,
+    constants: StatisticConstants | RuleConstants,
+    config: ScoringConfig,
+    n_scales: int,
 ) -> tuple[Doubles, NDArray[np.int64]]:
     """Score (n,) of the paper's rule, and the statistic (n,) that it is read from.
 

@@ -6,31 +6,23 @@ each checks the other. Between `normalisation` (which makes the constants) and `
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinspect.calibration.normalisation import MapConstants
 from edgeinspect.config import TOP_K_LIMIT, ScoringConfig, Statistic
+from edgeinspect.constants import RuleConstants
 
-__all__ = ["MapNormaliser", "blur", "normalise", "statistics", "top_count"]
+__all__ = ["blur", "normalise", "statistics", "top_count"]
 
 Floats = NDArray[np.float32]
 
 _SHARES = Statistic.top_shares()
 
 
-class MapNormaliser(Protocol):
-    """What `normalise` needs: `RuleConstants` has it, and `MapConstants`."""
-
-    @property
-    def map_mean(self) -> Floats: ...
-
-    @property
-    def map_inv_std(self) -> Floats: ...
-
-
-def normalise(maps: Floats, constants: MapNormaliser, tile: NDArray[np.int32]) -> Floats:
+def normalise(
+    maps: Floats, constants: MapConstants | RuleConstants, tile: NDArray[np.int32]
+) -> Floats:
     """Error maps in spreads of good parts.
 
     Args:

@@ -27,7 +27,6 @@ from edgeinspect.errors import CalibrationError
 __all__ = [
     "Tail",
     "check_rate",
-    "conformal_rank",
     "fit_tail",
     "fit_threshold",
     "n_good_needed",
@@ -118,19 +117,19 @@ def fit_threshold(scores: Doubles, rate: float, rng: np.random.Generator) -> Thr
     n = len(ordered)
     check_rate(n, rate)
     assert np.isfinite(ordered).all(), "a score of a good part is not finite"
-    rank = conformal_rank(n, rate)
+    rank = _conformal_rank(n, rate)
     make = _empirical if rank <= n else _from_tail
     return make(ordered, rate, rng)
 
 
-def conformal_rank(n: int, rate: float) -> int:
+def _conformal_rank(n: int, rate: float) -> int:
     """Which of n scores in order, from 1, is the threshold; n + 1 if none is large enough."""
     return math.ceil((n + 1) * (1 - rate) - _ROUNDING)
 
 
 def _empirical(ordered: Doubles, rate: float, rng: np.random.Generator) -> Threshold:
     n = len(ordered)
-    rank = conformal_rank(n, rate)
+    rank = _conformal_rank(n, rate)
     low, high = _quantile_interval(ordered, rate, rng)
     value = float(ordered[rank - 1])
     a, b = n + 1 - rank, rank  # the rate above the rank-th score is Beta(a, b)

@@ -65,7 +65,8 @@ def _sha256(path: Path) -> str | None:
 
 
 def _refusal(good: list[Path], kept: list[Path], n_holdout: int) -> CalibrationError:
-    first = next(path for path in good if path not in set(kept))
+    others = set(kept)
+    first = next(path for path in good if path not in others)
     hint = "give good pictures that were not used in training"
     if kept:
         hint += f", or add --skip-training-pictures: {len(kept)} would remain"

@@ -54,6 +54,7 @@ __all__ = [
     "check_target",
     "install_calibration",
     "new_bundle",
+    "put_in_place",
     "read_bundle",
     "read_manifest",
 ]
@@ -300,7 +301,7 @@ def new_bundle(path: Path, *, force: bool) -> Iterator[BundleDraft]:
             files = _hash_folder(draft.folder)
             manifest = dataclasses.replace(draft.manifest, files=files)
             write_atomically(draft.folder / MANIFEST, manifest.to_bytes())
-            _put_in_place(draft.folder, path)
+        put_in_place(draft.folder, path)
     finally:
         shutil.rmtree(draft.folder, ignore_errors=True)
 
@@ -320,9 +321,13 @@ def _hash_folder(folder: Path) -> dict[str, str]:
     return hashes
 
 
-def _put_in_place(folder: Path, path: Path) -> None:
-    """Rename a finished folder to `path`; nobody may be changing a bundle that it replaces."""
-    with bundle_lock(path) if path.exists() else contextlib.nullcontext():
+def put_in_place(folder: Path, path: Path) -> None:
+    """Rename a finished bundle to `path`; nobody may be changing one that it replaces.
+
+    Raises: BundleError if somebody is, OutputError if it cannot be renamed.
+    """
+    is_replaced = path.exists()
+    with output_errors(path), bundle_lock(path) if is_replaced else contextlib.nullcontext():
         replace_folder(folder, path)
 
 

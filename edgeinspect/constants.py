@@ -19,11 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.config import Normalisation, Rule
+from edgeinspect.config import Normalisation, Rule, RunConfig
 from edgeinspect.errors import BundleError
-from edgeinspect.writing import write_atomically
 
-__all__ = ["Calibration", "RuleConstants", "Threshold", "one_hot", "to_npz", "weighted"]
+__all__ = [
+    "Calibration",
+    "RuleConstants",
+    "Threshold",
+    "neutral_constants",
+    "one_hot",
+    "to_npz",
+    "weighted",
+]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -115,6 +122,18 @@ class RuleConstants:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
+def neutral_constants(config: RunConfig, *, n_tiles: int = 1) -> RuleConstants:
+    """Constants that change nothing, of the shapes that a run's graph takes."""
+    n_scales = config.generator.n_scales
+    return RuleConstants.neutral(
+        n_measures=len(config.scoring.measures),
+        n_scales=n_scales,
+        size=config.generator.size,
+        n_statistics=config.scoring.n_statistics(n_scales),
+        n_tiles=n_tiles,
+    )
+
+
 def one_hot(rule: Rule) -> Floats:
     """The graph's `rule` input for a rule."""
     return np.array([1.0 if rule is r else 0.0 for r in Rule], np.float32)
@@ -188,10 +207,6 @@ class Calibration:
         _require(shape in known, f"good_appearance has shape {shape}")
         _require(math.isfinite(self.threshold.value), f"threshold is {self.threshold.value}")
 
-    def save(self, path: Path) -> None:
-        """Write one .npz, whole or not at all. Raises: OutputError."""
-        write_atomically(path, self.to_bytes())
-
     def to_bytes(self) -> bytes:
         """The .npz file's content; equal calibrations give equal bytes."""
         arrays: dict[str, NDArray[Any]] = {**self.constants.as_inputs()}
@@ -216,7 +231,7 @@ class Calibration:
 
     @classmethod
     def load(cls, path: Path) -> Calibration:
-        """Read what `save` wrote. Raises: BundleError if it is not there or damaged."""
+        """Read a file of `to_bytes`. Raises: BundleError if it is not there or damaged."""
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 return cls._from_arrays({name: file[name] for name in file.files})

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeinspect.bundle import check_target
+from edgeinspect.bundle import check_target, put_in_place
 from edgeinspect.calibration.calibrate import calibrate
 from edgeinspect.calibration.thresholds import check_rate, smallest_supported_rate
 from edgeinspect.config import ResizeRule, RunConfig
@@ -37,7 +37,7 @@ from edgeinspect.training.checkpoint import TrainingState
 from edgeinspect.training.loop import Progress
 from edgeinspect.training.planning import Duration
 from edgeinspect.training.train import train
-from edgeinspect.writing import output_errors, replace_folder, temporary_sibling
+from edgeinspect.writing import temporary_sibling
 
 __all__ = ["DetectionTrial", "Fit", "Split", "fit", "split_good", "try_detection"]
 
@@ -172,8 +172,7 @@ def _bundle_in_the_making(bundle: Path) -> Iterator[Path]:
     workshop = temporary_sibling(bundle)
     try:
         yield workshop / bundle.name
-        with output_errors(bundle):
-            replace_folder(workshop / bundle.name, bundle)
+        put_in_place(workshop / bundle.name, bundle)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
 

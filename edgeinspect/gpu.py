@@ -41,8 +41,8 @@ class Gpu:
         return f"sm{self.compute_capability.replace('.', '')}"
 
 
-def read_gpu(index: int = 0, *, driver: Callable[[], Any] | None = None) -> Gpu | None:
-    """A CUDA device by its index among the visible ones, or None where there is none.
+def read_gpu(*, driver: Callable[[], Any] | None = None) -> Gpu | None:
+    """The first of the visible CUDA devices, or None where there is none.
 
     Args:
         driver: gives the driver's library, or None where there is no driver.
@@ -51,9 +51,9 @@ def read_gpu(index: int = 0, *, driver: Callable[[], Any] | None = None) -> Gpu 
     if cuda is None or cuda.cuInit(0) != 0:
         return None
     count, handle = ctypes.c_int(0), ctypes.c_int(0)
-    if cuda.cuDeviceGetCount(ctypes.byref(count)) != 0 or index >= count.value:
+    if cuda.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value < 1:
         return None
-    if cuda.cuDeviceGet(ctypes.byref(handle), index) != 0:
+    if cuda.cuDeviceGet(ctypes.byref(handle), 0) != 0:
         return None
     return Gpu(
         name=_name(cuda, handle),

@@ -16,7 +16,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """The near one of the known names, or all of them."""
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}"
 
 
 def suggest_path(

@@ -23,7 +23,7 @@ from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
 from edgeinspect.data.images import list_pictures
-from edgeinspect.data.layout import LabelledPicture, find_test
+from edgeinspect.data.layout import GOOD, LabelledPicture, find_test
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.errors import ConfigError, DataError, ImageError, ParityError
 from edgeinspect.metrics import auroc
@@ -204,7 +204,12 @@ def _find_pictures(folder: Path) -> list[LabelledPicture]:
         found = list_pictures(folder)
         if not found:
             raise
-        return [LabelledPicture(path=path, label="good") for path in found]
+        return [LabelledPicture(path=path, label=GOOD) for path in found]
+
+
+def _name(picture: LabelledPicture) -> str:
+    """With its folder, which tells the class."""
+    return f"{picture.path.parent.name}/{picture.path.name}"
 
 
 class _Comparison:
@@ -277,7 +282,6 @@ class _Comparison:
         self._images += self._compare(left, right, picture)
 
     def _compare(self, left: Scores, right: Scores, picture: LabelledPicture) -> list[ImageParity]:
-        name = f"{picture.path.parent.name}/{picture.path.name}"
         scoring = self._bundle.config.scoring
         return compare_images(
             left,
@@ -287,7 +291,7 @@ class _Comparison:
             n_placed=scoring.n_placed,
             mean_index=scoring.mean_index,
             units=self._units,
-            names=[name] * len(left.score),
+            names=[_name(picture)] * len(left.score),
         )
 
     def _flips(self) -> tuple[str, ...] | None:
@@ -296,7 +300,7 @@ class _Comparison:
             return None
         band = self._budget.score_error * self._units.score
         return tuple(
-            f"{part.path.parent.name}/{part.path.name}"
+            _name(part)
             for part, (left, right) in zip(self._parts, self._scores, strict=True)
             if (left <= threshold) != (right <= threshold) and not abs(left - threshold) <= band
         )

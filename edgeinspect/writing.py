@@ -25,7 +25,6 @@ __all__ = [
     "output_errors",
     "refuse_foreign",
     "replace_folder",
-    "sync_folder",
     "temporary_sibling",
     "to_utf8",
     "write_atomically",
@@ -88,7 +87,7 @@ def write_atomically(path: Path, data: bytes, *, is_synced: bool = True) -> None
         finally:
             temporary.unlink(missing_ok=True)
         if is_synced:
-            sync_folder(path.parent)
+            _sync_folder(path.parent)
 
 
 def to_utf8(text: str) -> bytes:
@@ -215,7 +214,7 @@ def replace_folder(draft: Path, path: Path, *, aside: Path | None = None) -> Non
         aside: where to, known to those who look for it after a crash in between; None: nobody is.
     Raises: OSError; what stood there is then back.
     """
-    sync_folder(draft)
+    _sync_folder(draft)
     old = aside or temporary_sibling(path)
     if os.path.lexists(path):
         shutil.rmtree(old, ignore_errors=True)
@@ -226,7 +225,7 @@ def replace_folder(draft: Path, path: Path, *, aside: Path | None = None) -> Non
         if os.path.lexists(old):
             old.rename(path)
         raise
-    sync_folder(path.parent)
+    _sync_folder(path.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -259,12 +258,15 @@ def refuse_foreign(
             raise OutputError(f"{path} exists", hint=hint)
 
 
-def sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Bring a folder's entries (a rename) to the disk, where the platform can."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF):  # what shared drives say that cannot
+            raise
     finally:
         os.close(descriptor)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgeinspect.config import PreprocessConfig, RunConfig
-from edgeinspect.constants import RuleConstants
+from edgeinspect.constants import neutral_constants
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.data.synthetic.surfaces import Finish, draw_surface, render_surface
 from edgeinspect.errors import ImageError
@@ -23,7 +23,7 @@ from edgeinspect.export.graph import MAPS_OUTPUTS, SCORE_OUTPUTS, InspectionGrap
 from edgeinspect.parity import Golden
 from edgeinspect.scoring import RuleInputs
 
-__all__ = ["N_PICTURES", "golden_images", "make_golden", "neutral_constants"]
+__all__ = ["N_PICTURES", "golden_images", "make_golden"]
 
 _log = logging.getLogger(__name__)
 
@@ -56,17 +56,6 @@ def make_golden(
         **scores,
     )
     return golden, arrays["error_maps"]
-
-
-def neutral_constants(config: RunConfig) -> RuleConstants:
-    """Constants that change nothing, of the shapes that a run's graph takes."""
-    n_scales = config.generator.n_scales
-    return RuleConstants.neutral(
-        n_measures=len(config.scoring.measures),
-        n_scales=n_scales,
-        size=config.generator.size,
-        n_statistics=config.scoring.n_statistics(n_scales),
-    )
 
 
 def golden_images(paths: Sequence[Path], preprocess: PreprocessConfig) -> tuple[Images, list[str]]:

@@ -15,7 +15,7 @@ from edgeinspect.config import RunConfig
 from edgeinspect.export.joined import JoinedSmoothing, JoinedTokens
 from edgeinspect.model.equalise import equalise
 from edgeinspect.model.generator import Decoded, Generator, join_patches
-from edgeinspect.scoring import RuleInputs, ScoreOutputs, ScoringPath, error_maps
+from edgeinspect.scoring import RuleInputs, ScoreOutputs, error_maps, score_maps
 
 __all__ = ["MAPS_OUTPUTS", "SCORE_OUTPUTS", "InspectionGraph"]
 
@@ -30,11 +30,7 @@ class InspectionGraph(nn.Module):
         super().__init__()
         self.generator = generator
         self.equalisation = config.preprocess.equalise
-        self.scoring = ScoringPath(
-            measures=config.scoring.measures,
-            statistics=config.scoring.statistics,
-            blur_px=config.scoring.blur_px,
-        )
+        self.scoring = config.scoring
         self.joined = JoinedTokens(generator)
         if config.generator.target.has_pixels:
             self.smoothing = JoinedSmoothing(generator)
@@ -64,7 +60,7 @@ class InspectionGraph(nn.Module):
         )
         images = equalise((image.float() / 255).permute(0, 3, 1, 2), self.equalisation)
         recons, errors = self.compare(images)
-        scores = self.scoring.score_maps(errors, tile, constants)
+        scores = score_maps(errors, tile, constants, self.scoring)
         return (*scores, errors, torch.clamp(recons, 0, 1).permute(0, 1, 3, 4, 2))
 
     def compare(self, images: Tensor) -> tuple[Tensor, Tensor]:

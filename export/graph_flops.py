@@ -12,36 +12,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["describe_work", "flops_by_node", "flops_by_type", "static_graph"]
-
+__all__ = ["describe_work", "flops_by_node", "flops_by_type"]
 
 PRODUCTS = ("MatMul", "Gemm", "Conv")
 
 
 def flops_by_node(model: onnx.ModelProto) -> dict[str, int]:
     """Operations of each matrix product and convolution, by the node's name, for one image."""
-    static = static_graph(model)
-    shapes = _shapes(static)
-    return {
-        node.name: _flops(node, shapes) for node in static.graph.node if node.op_type in PRODUCTS
-    }
+    return {node.name: flops for node, flops in _products(_static(model))}
 
 
 def flops_by_type(model: onnx.ModelProto) -> dict[str, int]:
     """Operations by the type of their result, such as `float16`."""
-    from onnx import helper
-
-    static = static_graph(model)
-    values = (*static.graph.value_info, *static.graph.output)
-    types = {v.name: v.type.tensor_type.elem_type for v in values}
-    by_node, totals = flops_by_node(model), Counter[str]()
-    for node in static.graph.node:
-        if node.name in by_node:
-            kind = helper.tensor_dtype_to_np_dtype(types[node.output[0]]).name
-            totals[kind] += by_node[node.name]
+    static, totals = _static(model), Counter[str]()
+    types = _types(static)
+    for node, flops in _products(static):
+        totals[types[node.output[0]].name] += flops
     return dict(totals)
 
 
@@ -54,37 +45,19 @@ def describe_work(path: Path) -> dict[str, int]:
     """
     import onnx
 
-    model = onnx.load(path, load_external_data=False)
-    static = static_graph(model)
-    shapes, sizes = _shapes(static), _bytes_of_types(static)
+    static = _static(onnx.load(path, load_external_data=False))
+    products, shapes, types = _products(static), _shapes(static), _types(static)
+    sizes = {name: math.prod(shape) * types[name].itemsize for name, shape in shapes.items()}
     constants = {tensor.name for tensor in static.graph.initializer}
-    values = [
-        name
-        for node in static.graph.node
-        if node.op_type in PRODUCTS
-        for name in (*node.input, *node.output)
-        if name and name not in constants
-    ]
+    values = [name for node, _ in products for name in (*node.input, *node.output) if name]
     return {
-        "flop_per_image": sum(flops_by_node(model).values()),
-        "weight_bytes": sum(math.prod(shapes[name]) * sizes[name] for name in constants),
-        "value_bytes_per_image": sum(math.prod(shapes[name]) * sizes[name] for name in values),
+        "flop_per_image": sum(flops for _, flops in products),
+        "weight_bytes": sum(sizes[name] for name in constants),
+        "value_bytes_per_image": sum(sizes[name] for name in values if name not in constants),
     }
 
 
-def _bytes_of_types(model: onnx.ModelProto) -> dict[str, int]:
-    from onnx import helper
-
-    graph = model.graph
-    kinds = {
-        v.name: v.type.tensor_type.elem_type
-        for v in (*graph.input, *graph.value_info, *graph.output)
-    }
-    kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
-    return {name: helper.tensor_dtype_to_np_dtype(kind).itemsize for name, kind in kinds.items()}
-
-
-def static_graph(model: onnx.ModelProto) -> onnx.ModelProto:
+def _static(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph for one image and one tile position, every shape known."""
     import onnx
 
@@ -98,8 +71,25 @@ def static_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(static, strict_mode=True, data_prop=True)
 
 
-def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    graph = model.graph
+def _products(static: onnx.ModelProto) -> list[tuple[Any, int]]:
+    """Nodes that multiply, with their operations."""
+    shapes = _shapes(static)
+    nodes = (node for node in static.graph.node if node.op_type in PRODUCTS)
+    return [(node, _flops(node, shapes)) for node in nodes]
+
+
+def _types(static: onnx.ModelProto) -> dict[str, np.dtype[Any]]:
+    from onnx import helper
+
+    graph = static.graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    kinds = {v.name: v.type.tensor_type.elem_type for v in values}
+    kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    return {name: helper.tensor_dtype_to_np_dtype(kind) for name, kind in kinds.items()}
+
+
+def _shapes(static: onnx.ModelProto) -> dict[str, list[int]]:
+    graph = static.graph
     values = (*graph.input, *graph.value_info, *graph.output)
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
     return shapes | {tensor.name: list(tensor.dims) for tensor in graph.initializer}

@@ -27,7 +27,7 @@ from edgeinspect.config import (
     Statistic,
     to_dict,
 )
-from edgeinspect.constants import Calibration, RuleConstants, Threshold, one_hot
+from edgeinspect.constants import Calibration, RuleConstants, Threshold, neutral_constants, one_hot
 from edgeinspect.data.appearance import Appearance
 from edgeinspect.data.images import save_picture
 from edgeinspect.parity import Golden
@@ -98,17 +98,6 @@ def make_golden(config: RunConfig, graph: Path) -> Golden:
     )
 
 
-def neutral_constants(config: RunConfig, n_tiles: int = 1) -> RuleConstants:
-    """Constants that change nothing."""
-    return RuleConstants.neutral(
-        n_tiles=n_tiles,
-        n_measures=len(config.scoring.measures),
-        n_scales=config.generator.n_scales,
-        size=config.generator.size,
-        n_statistics=config.scoring.n_statistics(config.generator.n_scales),
-    )
-
-
 def stand_in_config(*, size: int, n_scales: int, resize: ResizeRule) -> RunConfig:
     return RunConfig(
         preset="nano",
@@ -151,7 +140,7 @@ def calibrate_stand_in(
     """Mean and spread of the statistics of good pictures; a threshold above all of them."""
     bundle = read_bundle(path)
     scoring, generator = bundle.config.scoring, bundle.config.generator
-    neutral = neutral_constants(bundle.config, n_tiles)
+    neutral = neutral_constants(bundle.config, n_tiles=n_tiles)
     shape = (generator.size, generator.size)
     images = np.stack([good_picture(1000 + i, shape) for i in range(N_GOOD)])
     tile = np.zeros(N_GOOD, np.int32)

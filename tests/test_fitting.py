@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -11,13 +12,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edgeinspect.bundle import read_bundle
+from edgeinspect.bundle import bundle_lock, read_bundle
 from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.cli.main import build_app
 from edgeinspect.config import ResizeRule
 from edgeinspect.data.images import file_sha256, read_picture, save_picture
 from edgeinspect.data.synthetic.pasting import paste_defect
-from edgeinspect.errors import CalibrationError, ConfigError, DataError, OutputError, TrainingError
+from edgeinspect.errors import (
+    BundleError,
+    CalibrationError,
+    ConfigError,
+    DataError,
+    OutputError,
+    TrainingError,
+)
 from edgeinspect.fitting import (
     SEVERITIES,
     DetectionTrial,
@@ -216,6 +224,26 @@ def test_a_bundle_that_stood_there_survives_a_failure(good, tmp_path, monkeypatc
         )  # fmt: skip
     assert (bundle / "manifest.json").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == [bundle.name, "run"]
+
+
+def test_a_bundle_that_someone_else_changes_is_not_replaced(good, tmp_path, monkeypatch):
+    bundle = make_bundle(tmp_path, size=64)
+
+    def copy_instead(_: Path, draft: Path, **__: object) -> None:
+        shutil.copytree(bundle, draft)
+
+    monkeypatch.setattr("edgeinspect.fitting.export_run", copy_instead)
+    for step in ("train", "calibrate"):
+        made = SimpleNamespace(seconds=1.0)
+        monkeypatch.setattr(f"edgeinspect.fitting.{step}", lambda *_, made=made, **__: made)
+    at_once = functools.partial(bundle_lock, timeout_s=0)
+    monkeypatch.setattr("edgeinspect.bundle.bundle_lock", at_once)
+    with bundle_lock(bundle), pytest.raises(BundleError, match="is being changed by another"):
+        fit(
+            good, bundle, tmp_path / "run", small_config(**LOSSES), Duration(steps=1),
+            device="cpu", force=True,
+        )  # fmt: skip
+    assert sorted(p.name for p in tmp_path.iterdir()) == [bundle.name]
 
 
 def test_stronger_synthetic_defects_are_not_found_less_often(good, fitted):

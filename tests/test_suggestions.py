@@ -10,6 +10,7 @@ from edgeinspect.suggestions import suggest, suggest_path
 def test_the_near_name_is_suggested_or_all_are_listed() -> None:
     assert suggest("widht", ["depth", "width"]) == "did you mean width?"
     assert suggest("colour", ["width", "depth", "width"]) == "there are depth, width"
+    assert suggest("colour", []) == "there are none"
 
 
 def test_a_path_is_suggested_beside_the_missing_one(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,19 @@ def test_a_name_that_is_no_utf8_is_read_back_from_json() -> None:
     name = os.fsdecode(b"part_\xff.png")
     written = to_utf8(json.dumps({"name": name}, ensure_ascii=False))
     assert json.loads(written.decode("utf-8")) == {"name": name}
+
+
+def test_a_shared_drive_that_cannot_bring_folders_to_the_disk_holds_files(tmp_path, monkeypatch):
+    sync = os.fsync
+
+    def refuse_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    write_atomically(tmp_path / "file", b"one")
+    with draft_folder(tmp_path / "out") as draft:
+        (draft / "new").touch()
+    assert (tmp_path / "file").read_bytes() == b"one"
+    assert (tmp_path / "out" / "new").exists()

@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgeinspect.config import Form, GeneratorConfig, Prior, RunConfig, Target
-from edgeinspect.constants import RuleConstants
-from edgeinspect.export.golden import neutral_constants
+from edgeinspect.constants import RuleConstants, neutral_constants
 from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph
 from edgeinspect.model.equalise import equalise
 from edgeinspect.model.fusion import fuse_reconstructions
 from edgeinspect.model.generator import Generator, join_patches
 from edgeinspect.model.masks import block_masks
 from edgeinspect.runtime.session import Images, Ints, Scores
-from edgeinspect.scoring import RuleInputs, error_maps
+from edgeinspect.scoring import RuleInputs, error_maps, score_maps
 
 __all__ = [
     "SIZES",
@@ -118,7 +117,7 @@ class UnoptimisedModel(nn.Module):
             features = torch.stack([generator.feature_head(x) for x in passes], dim=1)
             shares = features.unflatten(1, (-1, 2)) * self.token_removed[..., None]
             errors.append(generator.targets.error_maps(images, shares.sum(dim=2)))
-        scores = graph.scoring.score_maps(torch.cat(errors, dim=1), tile, RuleInputs(*constants))
+        scores = score_maps(torch.cat(errors, dim=1), tile, RuleInputs(*constants), graph.scoring)
         return tuple(scores)
 
     def decode(self, images: Tensor, number: int) -> Tensor:

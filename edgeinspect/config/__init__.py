@@ -1,7 +1,9 @@
 """Every setting of the product, as frozen dataclasses that cannot hold a bad combination.
 
     choices.py   the closed sets (forms, measures, rules, ...)
-    settings.py  one class a subject; `RunConfig` is all that `train` is started with
+    limits.py    how large or small a setting may be
+    settings.py  one class a subject
+    run.py       `RunConfig`: all that `train` is started with
     presets.py   values of these classes by name
     plain.py     settings as plain JSON and as `key=value` words
 
@@ -22,23 +24,26 @@ from edgeinspect.config.choices import (
     Statistic,
     Target,
 )
+from edgeinspect.config.limits import HEAD_WIDTH, MAX_ENLARGEMENT, MOST_CELLS, TOP_K_LIMIT
 from edgeinspect.config.plain import from_dict, to_dict, with_settings
 from edgeinspect.config.presets import PRESETS, preset
+from edgeinspect.config.run import RunConfig
 from edgeinspect.config.settings import (
-    HEAD_WIDTH,
-    TOP_K_LIMIT,
+    FADE_SHARE,
     AugmentConfig,
     DiscriminatorConfig,
     GeneratorConfig,
     LossConfig,
     OptimiserConfig,
     PreprocessConfig,
-    RunConfig,
     ScoringConfig,
 )
 
 __all__ = [
+    "FADE_SHARE",
     "HEAD_WIDTH",
+    "MAX_ENLARGEMENT",
+    "MOST_CELLS",
     "PRESETS",
     "TOP_K_LIMIT",
     "AugmentConfig",

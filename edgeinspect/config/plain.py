@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from edgeinspect.config.choices import ResizeRule
-from edgeinspect.config.settings import RunConfig
+from edgeinspect.config.run import RunConfig
 from edgeinspect.errors import ConfigError
 from edgeinspect.suggestions import suggest
 

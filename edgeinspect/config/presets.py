@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from edgeinspect.config.choices import Form, Target
+from edgeinspect.config.run import RunConfig
 from edgeinspect.config.settings import (
     AugmentConfig,
     GeneratorConfig,
     LossConfig,
     OptimiserConfig,
-    RunConfig,
 )
 from edgeinspect.errors import ConfigError
 from edgeinspect.suggestions import suggest

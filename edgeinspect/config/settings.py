@@ -5,8 +5,8 @@ Defaults live here and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+import math
+from dataclasses import dataclass
 
 from edgeinspect.config.choices import (
     Equalisation,
@@ -17,24 +17,31 @@ from edgeinspect.config.choices import (
     Statistic,
     Target,
 )
+from edgeinspect.config.limits import (
+    LARGEST_BATCH,
+    LARGEST_SEED,
+    LARGEST_WHITE,
+    MAX_ENLARGEMENT,
+    MOST_BLOCKS,
+    MOST_CELLS,
+    require_at_least,
+    require_at_most,
+    require_heads,
+)
 from edgeinspect.errors import ConfigError
 
 __all__ = [
-    "HEAD_WIDTH",
-    "TOP_K_LIMIT",
+    "FADE_SHARE",
     "AugmentConfig",
     "DiscriminatorConfig",
     "GeneratorConfig",
     "LossConfig",
     "OptimiserConfig",
     "PreprocessConfig",
-    "RunConfig",
     "ScoringConfig",
 ]
 
-HEAD_WIDTH = 64  # TensorRT's fused attention matches heads of this width
-TOP_K_LIMIT = 3839  # TensorRT's TopK takes no more
-LARGEST_SEED = 2**63 - 1  # torch takes no more
+FADE_SHARE = 1 / 12  # of a block's side, over which the smooth fill fades (`model.fill`)
 FEATURE_STRIDES = (4, 8, 16, 32)
 
 
@@ -69,23 +76,24 @@ class GeneratorConfig:
     merge: int | tuple[int, ...] = 0
 
     def __post_init__(self) -> None:
-        for name, width in (("width", self.width), ("decoder_width", self.width_of_decoder)):
-            if width < HEAD_WIDTH or width % HEAD_WIDTH:
-                raise ConfigError(
-                    f"{name} is {width}, but heads are {HEAD_WIDTH} wide",
-                    hint=f"use a multiple of {HEAD_WIDTH}, such as {_nearest(width, HEAD_WIDTH)}",
-                )
-        _at_least(self, depth=1, decoder_depth=1, patch=1, mlp_ratio=0.25, feature_memory=0)
+        require_heads("width", self.width)
+        require_heads("decoder_width", self.width_of_decoder)
+        require_at_least(self, depth=1, decoder_depth=1, patch=1, mlp_ratio=0.25, feature_memory=0)
+        require_at_most(
+            self, depth=MOST_BLOCKS, decoder_depth=MOST_BLOCKS, feature_memory=MOST_CELLS
+        )
+        if self.decoder_mlp_ratio is not None:
+            require_at_least(self, decoder_mlp_ratio=0.25)
         if not self.mask_scales or min(self.mask_scales) < 1:
             raise ConfigError(f"mask_scales is {self.mask_scales}: at least one block side of 1")
+        fits = 2 * math.lcm(*self.mask_scales) * self.patch
         for block in self.mask_scales:
             step = 2 * block * self.patch
             if self.size < step or self.size % step:
                 raise ConfigError(
                     f"size is {self.size} px, which mask blocks of {block * self.patch} px do not"
                     " halve",
-                    hint=f"use a multiple of {2 * max(self.mask_scales) * self.patch} px, or a"
-                    " smaller patch",
+                    hint=f"use a multiple of {fits} px, or a smaller patch",
                 )
         if self.target is Target.FEATURES and self.prior is not Prior.FILL:
             raise ConfigError(f"prior is {self.prior.value}, which target features does not have")
@@ -177,7 +185,10 @@ class DiscriminatorConfig:
     merge: int = 2
 
     def __post_init__(self) -> None:
-        _at_least(self, depth=2, merge=0)
+        require_at_least(self, depth=2, merge=0)
+        require_at_most(self, depth=MOST_BLOCKS)
+        if self.width is not None:
+            require_heads("discriminator.width", self.width)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,9 +208,11 @@ class LossConfig:
     features: float = 1.0
 
     def __post_init__(self) -> None:
-        _at_least(self, adversarial=0, latent=0, l1=0, ssim=0, gradient=0, features=0)
-        if self.consistency <= 0:
-            raise ConfigError("consistency is 0: nothing would ask for a good reconstruction")
+        require_at_least(self, adversarial=0, latent=0, l1=0, ssim=0, gradient=0, features=0)
+        if not self.consistency > 0:
+            raise ConfigError(
+                f"consistency is {self.consistency:g}: nothing would ask for a good reconstruction"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +226,8 @@ class AugmentConfig:
     brightness: float = 0.1
 
     def __post_init__(self) -> None:
-        _at_least(self, rotate_deg=0, shift_px=0, brightness=0)
+        require_at_least(self, rotate_deg=0, shift_px=0, brightness=0)
+        require_at_most(self, rotate_deg=180, brightness=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,10 +250,9 @@ class OptimiserConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(self, batch=1, weight_decay=0, clip_norm=0, seed=0)
-        if self.seed > LARGEST_SEED:
-            raise ConfigError(f"seed is {self.seed}: it must be at most {LARGEST_SEED}")
-        if self.learning_rate <= 0:
+        require_at_least(self, batch=1, weight_decay=0, clip_norm=0, seed=0)
+        require_at_most(self, batch=LARGEST_BATCH, seed=LARGEST_SEED)
+        if not self.learning_rate > 0:
             raise ConfigError(f"learning_rate is {self.learning_rate}: it must be above 0")
         for name in ("holdout", "warmup_share", "final_learning_rate_share"):
             if not 0 <= getattr(self, name) < 1:
@@ -262,14 +275,17 @@ class PreprocessConfig:
     scale: float | None = None
     overlap_px: int = 32
     equalise: Equalisation = Equalisation.NONE
-    white_level_16bit: int = 65535
+    white_level_16bit: int = LARGEST_WHITE
 
     def __post_init__(self) -> None:
-        _at_least(self, size=1, white_level_16bit=255)
+        require_at_least(self, size=1, white_level_16bit=255)
+        require_at_most(self, white_level_16bit=LARGEST_WHITE)
         if not 0 <= self.overlap_px < self.size:
             raise ConfigError(f"overlap_px is {self.overlap_px}: it must be 0 to {self.size - 1}")
-        if self.scale is not None and self.scale <= 0:
-            raise ConfigError(f"scale is {self.scale}: it must be above 0")
+        if self.scale is not None and not 0 < self.scale <= MAX_ENLARGEMENT:
+            raise ConfigError(
+                f"scale is {self.scale}: it must be above 0 and at most {MAX_ENLARGEMENT:g}"
+            )
         if self.scale is not None and self.resize is ResizeRule.SQUASH:
             raise ConfigError(
                 "scale was set, but whole pictures are resized", hint="set resize=tile"
@@ -311,70 +327,3 @@ class ScoringConfig:
     def mean_index(self) -> int:
         """Which of a map's statistics is the mean."""
         return self.statistics.index(Statistic.MEAN)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
-    """All that a training run is started with."""
-
-    preset: str = "tiny"
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
-    losses: LossConfig = field(default_factory=LossConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
-    scoring: ScoringConfig = field(default_factory=ScoringConfig)
-
-    def __post_init__(self) -> None:
-        if self.preprocess.size != self.generator.size:
-            raise ConfigError(
-                f"preprocess.size is {self.preprocess.size}, generator.size {self.generator.size}",
-                hint="set size=..., which sets both",
-            )
-        if not self.generator.target.has_pixels and (self.losses.adversarial or self.losses.latent):
-            raise ConfigError(
-                "losses.adversarial and losses.latent compare pictures, and target features"
-                " reconstructs none",
-                hint="set both to 0, or target=both",
-            )
-        self._check_losses()
-        # Frozen from here on: the measures follow from the target.
-        object.__setattr__(self, "scoring", replace(self.scoring, measures=self._measures()))
-
-    def _check_losses(self) -> None:
-        """Pixels and features, whichever are reconstructed, must be taught by a term of eq. 1."""
-        target, losses = self.generator.target, self.losses
-        if target.has_pixels and not (losses.l1 or losses.ssim or losses.gradient):
-            raise ConfigError(
-                "losses.l1, losses.ssim and losses.gradient are 0: nothing would ask for the"
-                f" pixels of target {target.value}",
-                hint="set one of them above 0",
-            )
-        if target.has_features and not losses.features:
-            raise ConfigError(
-                "losses.features is 0: nothing would ask for the features of target"
-                f" {target.value}",
-                hint="set it above 0, or target=pixels",
-            )
-
-    def _measures(self) -> tuple[Measure, ...]:
-        target = self.generator.target
-        of_pixels = tuple(m for m in self.scoring.measures if not m.is_of_features)
-        if target.has_pixels and not of_pixels:
-            raise ConfigError(
-                "scoring.measures names none of pixels, which the target has",
-                hint="name some, such as l1,ssim,msgms (--target chooses them by itself)",
-            )
-        of_features = (Measure.FEATURES, Measure.WHOLE) if target.has_features else ()
-        return (of_pixels if target.has_pixels else ()) + of_features
-
-
-def _nearest(value: int, step: int) -> int:
-    return max(step, round(value / step) * step)
-
-
-def _at_least(config: Any, **lowest: float) -> None:
-    for name, low in lowest.items():
-        if getattr(config, name) < low:
-            raise ConfigError(f"{name} is {getattr(config, name)}: it must be at least {low}")

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.config import PreprocessConfig, ResizeRule
+from edgeinspect.config import MAX_ENLARGEMENT, PreprocessConfig, ResizeRule
 from edgeinspect.errors import ImageError
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "stitch_tiles",
 ]
 
-MAX_ENLARGEMENT = 8.0  # beyond it an image is interpolation, not picture
 MAX_TILES = 4096
 SHORTFALL = 0.05  # a side this much below the model's is stretched rather than refused
 SQUARE_ASPECT = 1.1  # squashing up to here moves lengths by less than rotations and lenses do

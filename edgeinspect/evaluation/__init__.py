@@ -1,5 +1,6 @@
 """What a bundle is worth on labelled pictures, and whether something trivial would do as well.
 
+settings.py    how it is done
 reference.py   the good pictures that baselines compare with
 baselines.py   scores that need no training, and pictures brought to equal mean and spread
 collecting.py  test pictures through an inspector: scores, features, counted maps
@@ -15,7 +16,8 @@ evaluate.py    all of it, in order
 
 from __future__ import annotations
 
-from edgeinspect.evaluation.evaluate import EvaluationSettings, evaluate, evaluate_into
+from edgeinspect.evaluation.evaluate import evaluate, evaluate_into
 from edgeinspect.evaluation.results import Evaluation
+from edgeinspect.evaluation.settings import EvaluationSettings
 
 __all__ = ["Evaluation", "EvaluationSettings", "evaluate", "evaluate_into"]

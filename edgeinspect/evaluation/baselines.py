@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.config import GeneratorConfig
+from edgeinspect.config import FADE_SHARE, GeneratorConfig
 from edgeinspect.data.appearance import Appearance
 from edgeinspect.data.luminance import luminance_of
 from edgeinspect.data.tiling import TileGrid, cut_tiles
@@ -37,9 +37,6 @@ NEAREST_SIDE_PX = 32
 PCA_SIDE_PX = 64
 PCA_COMPONENTS = 64
 FILL_BLUR_PX = 3
-# How fast a visible pixel loses its say with distance, as a share of the block's side: the value
-# of the generator's own prior (model/fill.py).
-FADE_SHARE = 1 / 12
 
 
 class Baseline(str, enum.Enum):

@@ -226,8 +226,10 @@ def mask_at(mask: NDArray[np.bool_], resized_hw: tuple[int, int]) -> NDArray[np.
 
     A mask too thin for that keeps the pixels that it covers most, so that no defect gets lost.
     """
-    if mask.shape == resized_hw or not mask.any():
-        return mask if mask.shape == resized_hw else np.zeros(resized_hw, dtype=bool)
+    if mask.shape == resized_hw:
+        return mask
+    if not mask.any():
+        return np.zeros(resized_hw, dtype=bool)
     height, width = resized_hw
     is_shrunk = height <= mask.shape[0] and width <= mask.shape[1]
     how = cv2.INTER_AREA if is_shrunk else cv2.INTER_LINEAR

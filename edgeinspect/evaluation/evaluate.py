@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from edgeinspect.data.layout import find_test
 from edgeinspect.errors import DataError
 from edgeinspect.evaluation.baselines import Baseline, score_baselines
 from edgeinspect.evaluation.card import card_with_findings
-from edgeinspect.evaluation.collecting import Collected, Entry, collect
+from edgeinspect.evaluation.collecting import Collected, collect
 from edgeinspect.evaluation.folder import new_folder, write_evaluation
 from edgeinspect.evaluation.reference import Reference
 from edgeinspect.evaluation.results import (
@@ -35,6 +34,7 @@ from edgeinspect.evaluation.results import (
     Summary,
 )
 from edgeinspect.evaluation.rows import picture_rows
+from edgeinspect.evaluation.settings import EvaluationSettings
 from edgeinspect.evaluation.summary import Judged, summarise
 from edgeinspect.evaluation.warnings import (
     about_figures,
@@ -46,22 +46,9 @@ from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.runtime.session import open_session
 
-__all__ = ["EvaluationSettings", "evaluate", "evaluate_into"]
+__all__ = ["evaluate", "evaluate_into"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationSettings:
-    """How to evaluate. `batch` counts tiles a call; `threads` None leaves it to the runtime."""
-
-    runtime: str = "auto"
-    threads: int | None = None
-    batch: int = 8
-    equalised: bool = True
-    n_rows_per_class: int = 5
-    n_resamples: int = 1000
-    seed: int = 0
 
 
 def evaluate(
@@ -116,16 +103,7 @@ def evaluate_into(
         evaluation = evaluate(bundle, data, good=good, settings=settings, on_progress=on_progress)
         rows = {}
         if settings.n_rows_per_class:
-            rows = picture_rows(
-                bundle,
-                data,
-                evaluation,
-                n_per_class=settings.n_rows_per_class,
-                runtime=settings.runtime,
-                threads=settings.threads,
-                batch=settings.batch,
-                on_progress=on_progress,
-            )
+            rows = picture_rows(bundle, data, evaluation, settings, on_progress)
         write_evaluation(evaluation, rows, card_with_findings(bundle, evaluation), folder)
     return evaluation
 
@@ -138,32 +116,18 @@ def _conclude(
     settings: EvaluationSettings,
     runtime: str,
 ) -> Evaluation:
-    threshold = calibration.threshold.value
-    entries, is_equalised = collected.entries, reference.equaliser is not None
-    plain = score_baselines([e.features for e in entries], reference.features)
-    equal: dict[Baseline, NDArray[np.float64]] = {}
-    if is_equalised:
-        features = [e.equalised_features for e in entries if e.equalised_features is not None]
-        equal = score_baselines(features, reference.equalised)
-    parts = tuple(
-        _part_result(
-            entry,
-            {b: float(scores[i]) for b, scores in plain.items()},
-            {b: float(scores[i]) for b, scores in equal.items()},
-        )
-        for i, entry in enumerate(entries)
-    )
+    parts = _part_results(reference, collected)
     judged = Judged(
         parts=tuple(p for p in parts if p.verdict is not Verdict.NOT_INSPECTED),
         tallies=collected.tallies,
         n_mapped=collected.n_mapped,
-        is_equalised=is_equalised,
+        is_equalised=reference.equaliser is not None,
         threshold=calibration.threshold,
         n_resamples=settings.n_resamples,
         seed=settings.seed,
     )
     summary = summarise(judged)
-    tested = [file_sha256(entry.path) for entry in entries]
+    tested = [file_sha256(entry.path) for entry in collected.entries]
     warnings = tuple(_warnings(bundle, calibration, reference, collected, summary, tested))
     for warning in warnings:
         _log.warning("%s", warning)
@@ -179,28 +143,36 @@ def _conclude(
             test_sha256=list_sha256(tested),
         ),
         bundle=_bundle_facts(bundle, calibration, runtime),
-        threshold=threshold,
+        threshold=calibration.threshold.value,
         warnings=warnings,
         parts=parts,
     )
 
 
-def _part_result(
-    entry: Entry, baselines: dict[Baseline, float], equalised_baselines: dict[Baseline, float]
-) -> PartResult:
-    return PartResult(
-        name=entry.name,
-        label=entry.label,
-        is_defect=entry.is_defect,
-        verdict=entry.verdict,
-        score=entry.score,
-        local_score=entry.local_score,
-        global_score=entry.global_score,
-        scale=entry.scale,
-        equalised_score=entry.equalised_score,
-        baselines=baselines,
-        equalised_baselines=equalised_baselines,
-        map_peak=entry.map_peak,
+def _part_results(reference: Reference, collected: Collected) -> tuple[PartResult, ...]:
+    """Every part with its scores, and those of the baselines beside them."""
+    entries = collected.entries
+    plain = score_baselines([e.features for e in entries], reference.features)
+    equal: dict[Baseline, NDArray[np.float64]] = {}
+    if reference.equaliser is not None:
+        features = [e.equalised_features for e in entries if e.equalised_features is not None]
+        equal = score_baselines(features, reference.equalised)
+    return tuple(
+        PartResult(
+            name=entry.name,
+            label=entry.label,
+            is_defect=entry.is_defect,
+            verdict=entry.verdict,
+            score=entry.score,
+            local_score=entry.local_score,
+            global_score=entry.global_score,
+            scale=entry.scale,
+            equalised_score=entry.equalised_score,
+            baselines={b: float(scores[i]) for b, scores in plain.items()},
+            equalised_baselines={b: float(scores[i]) for b, scores in equal.items()},
+            map_peak=entry.map_peak,
+        )
+        for i, entry in enumerate(entries)
     )
 
 

@@ -30,7 +30,7 @@ from edgeinspect.writing import (
     write_atomically,
 )
 
-__all__ = ["METRICS", "new_folder", "roc_svg", "scores_svg", "write_evaluation"]
+__all__ = ["METRICS", "new_folder", "write_evaluation"]
 
 METRICS = "metrics.json"
 
@@ -58,9 +58,9 @@ def write_evaluation(
     write_atomically(folder / METRICS, to_utf8(f"{text}\n"))
     write_atomically(folder / CARD, to_utf8(card))
     write_atomically(folder / "scores.csv", to_utf8(evaluation.scores_csv()))
-    write_atomically(folder / "scores.svg", to_utf8(scores_svg(evaluation)))
+    write_atomically(folder / "scores.svg", to_utf8(_scores_svg(evaluation)))
     if evaluation.summary.image.auroc.value is not None:
-        write_atomically(folder / "roc.svg", to_utf8(roc_svg(evaluation)))
+        write_atomically(folder / "roc.svg", to_utf8(_roc_svg(evaluation)))
     if rows:
         with output_errors(folder):
             (folder / "rows").mkdir()
@@ -68,7 +68,7 @@ def write_evaluation(
             save_picture(folder / "rows" / f"{label}.png", sheet)
 
 
-def scores_svg(evaluation: Evaluation) -> str:
+def _scores_svg(evaluation: Evaluation) -> str:
     """Histograms of the verdict's score by class, with the threshold."""
     groups = [
         ScoreGroup(
@@ -82,7 +82,7 @@ def scores_svg(evaluation: Evaluation) -> str:
     return score_chart(groups, threshold=evaluation.threshold, title=title)
 
 
-def roc_svg(evaluation: Evaluation) -> str:
+def _roc_svg(evaluation: Evaluation) -> str:
     """ROC of the verdict's score with its working point, of both scores, and of the baselines."""
     parts = [p for p in evaluation.parts if np.isfinite(p.score)]
     defect = np.array([p.is_defect for p in parts])

@@ -24,7 +24,8 @@ from edgeinspect.data.layout import LabelledPicture, find_test
 from edgeinspect.data.tiling import cut_tiles, picture_from_tiles, resize_picture
 from edgeinspect.evaluation.collecting import read_mask_at
 from edgeinspect.evaluation.results import Evaluation, PartResult
-from edgeinspect.progress import OnProgress, no_progress
+from edgeinspect.evaluation.settings import EvaluationSettings
+from edgeinspect.progress import OnProgress
 from edgeinspect.report.overlays import blend_heat
 from edgeinspect.runtime.inspector import Inspector, Verdict
 from edgeinspect.runtime.session import MapSession, open_maps, open_session
@@ -65,20 +66,18 @@ def picture_rows(
     bundle: Bundle,
     data: Path,
     evaluation: Evaluation,
-    *,
-    n_per_class: int = 5,
-    runtime: str = "auto",
-    threads: int | None = None,
-    batch: int = 8,
-    on_progress: OnProgress = no_progress,
+    settings: EvaluationSettings,
+    on_progress: OnProgress,
 ) -> dict[str, Picture]:
     """One contact sheet (H, W, 3) a class, by its name; `evaluation` is of the same data."""
-    chosen = choose_parts(evaluation.parts, n_per_class)
+    chosen = choose_parts(evaluation.parts, settings.n_rows_per_class)
     by_name = {p.path.relative_to(data).as_posix(): p for p in find_test(data)}
-    session = open_session(bundle, runtime=runtime, batch=batch, threads=threads)
+    session = open_session(
+        bundle, runtime=settings.runtime, batch=settings.batch, threads=settings.threads
+    )
     with (
-        Inspector(bundle, session, batch=batch) as inspector,
-        open_maps(bundle, threads=threads) as maps,
+        Inspector(bundle, session, batch=settings.batch) as inspector,
+        open_maps(bundle, threads=settings.threads) as maps,
     ):
         rows = []
         for part in chosen:

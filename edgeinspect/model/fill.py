@@ -17,11 +17,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgeinspect.config import GeneratorConfig
+from edgeinspect.config import FADE_SHARE, GeneratorConfig
 
 __all__ = ["SmoothFill"]
-
-FADE_SHARE = 1 / 12  # of a block's side; others are compared in benchmarks/fill_kernel.py
 
 
 class SmoothFill(nn.Module):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from edgeinspect.config import GeneratorConfig
+from edgeinspect.config import MOST_CELLS, GeneratorConfig
 from edgeinspect.model.coreset import greedy_coreset
 from edgeinspect.model.tokens import to_tokens
 from edgeinspect.model.whitening import Moments, Whitening
@@ -22,7 +22,6 @@ from edgeinspect.model.whitening import Moments, Whitening
 __all__ = ["FeatureMemory"]
 
 DEEPEST_STRIDE = 16  # px; deeper features are those of things, not of surfaces
-MOST_CELLS = 100_000  # that a memory is chosen from
 LEAST_SPREAD = 1e-6  # of distances on good parts
 WEIGHT = 4.0  # beside the other distance
 WHITENED_SHARE = 0.5

@@ -1,9 +1,9 @@
 """From reconstructions to a score (eq. 6 to 9): what is exported after the generator.
 
 image, reconstruction -> `measures` (error maps) -> `maps` (normalised, blurred) -> `statistics`
--> `rules` (local, global and paper's score, scale, anomaly map). Pure functions in FP32, put
-together by `ScoringPath`; evaluation and export share them. What good parts teach is not in
-the graph: it comes in as `RuleInputs`.
+-> `rules` (local, global and paper's score, scale, anomaly map). Pure functions in FP32; all after
+the error maps is `score_maps`. What good parts teach is not in the graph: it comes in as
+`RuleInputs`.
 
 Everything here has static shapes but for the batch, no scatter, no branch on data and no matrix
 product, so that every ONNX runtime and TensorRT take it as it is.
@@ -11,34 +11,8 @@ product, so that every ONNX runtime and TensorRT take it as it is.
 
 from __future__ import annotations
 
-from edgeinspect.scoring.maps import box_blur, normalise_maps, pick_map
-from edgeinspect.scoring.measures import error_maps, luminance
-from edgeinspect.scoring.path import RuleInputs, ScoreOutputs, ScoringPath
-from edgeinspect.scoring.rules import (
-    Decision,
-    decide,
-    global_score,
-    local_score,
-    paper_score,
-    peak_statistic,
-)
-from edgeinspect.scoring.statistics import map_statistics, top_k
+from edgeinspect.scoring.measures import error_maps
+from edgeinspect.scoring.path import RuleInputs, ScoreOutputs, score_maps
+from edgeinspect.scoring.statistics import top_k
 
-__all__ = [
-    "Decision",
-    "RuleInputs",
-    "ScoreOutputs",
-    "ScoringPath",
-    "box_blur",
-    "decide",
-    "error_maps",
-    "global_score",
-    "local_score",
-    "luminance",
-    "map_statistics",
-    "normalise_maps",
-    "paper_score",
-    "peak_statistic",
-    "pick_map",
-    "top_k",
-]
+__all__ = ["RuleInputs", "ScoreOutputs", "error_maps", "score_maps", "top_k"]

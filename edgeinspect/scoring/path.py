@@ -1,21 +1,19 @@
-"""The whole of scoring as one module: images and reconstructions in, scores and map out."""
+"""The whole of scoring in one call: un-normalised error maps in, scores and map out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from edgeinspect.config import Measure, Statistic
+from edgeinspect.config import ScoringConfig
 from edgeinspect.constants import RuleConstants
 from edgeinspect.scoring.maps import box_blur, normalise_maps, pick_map
-from edgeinspect.scoring.measures import error_maps
 from edgeinspect.scoring.rules import decide
 from edgeinspect.scoring.statistics import map_statistics
 
-__all__ = ["RuleInputs", "ScoreOutputs", "ScoringPath"]
+__all__ = ["RuleInputs", "ScoreOutputs", "score_maps"]
 
 
 class RuleInputs(NamedTuple):
@@ -53,49 +51,36 @@ class ScoreOutputs(NamedTuple):
     statistics: Tensor
 
 
-class ScoringPath(nn.Module):
-    """Eq. 6 to 9 after fusion. Holds what is fixed at export; it has no weights."""
+def score_maps(
+    errors: Tensor, tile: Tensor, constants: RuleInputs, config: ScoringConfig
+) -> ScoreOutputs:
+    """Eq. 7 to 9 after the error maps.
 
-    def __init__(
-        self, *, measures: Sequence[Measure], statistics: Sequence[Statistic], blur_px: int = 1
-    ) -> None:
-        super().__init__()
-        self.measures = tuple(measures)
-        self.statistics = tuple(statistics)
-        self.blur_px = blur_px
-
-    def forward(
-        self, images: Tensor, recons: Tensor, tile: Tensor, constants: RuleInputs
-    ) -> ScoreOutputs:
-        """Score images (B, 3, H, W) against recons (B, I, 3, H, W), both float32 in [0, 1].
-
-        `tile` (B,), int32, is each image's tile position.
-        """
-        errors = error_maps(images, recons, self.measures)
-        return self.score_maps(errors, tile, constants)
-
-    def score_maps(self, errors: Tensor, tile: Tensor, constants: RuleInputs) -> ScoreOutputs:
-        """The part that needs no reconstruction: error maps (B, K, I, H, W) to scores."""
-        normalised = normalise_maps(errors, tile, constants.map_mean, constants.map_inv_std)
-        maps = box_blur(normalised, self.blur_px)
-        statistics = map_statistics(maps, self.statistics)
-        decision = decide(
-            statistics,
-            n_measures=len(self.measures),
-            n_placed=sum(measure.has_places for measure in self.measures),
-            n_scales=maps.shape[2],
-            mean_index=self.statistics.index(Statistic.MEAN),
-            stat_mean=constants.stat_mean,
-            stat_inv_std=constants.stat_inv_std,
-            stat_weight=constants.stat_weight,
-            precision=constants.precision,
-            rule=constants.rule,
-        )
-        return ScoreOutputs(
-            score=decision.score,
-            local_score=decision.local_score,
-            global_score=decision.global_score,
-            scale=decision.scale,
-            anomaly_map=pick_map(maps, decision.picked),
-            statistics=statistics,
-        )
+    Args:
+        errors: (B, K, I, H, W), un-normalised.
+        tile: (B,), int32, each image's tile position.
+        config: what is fixed at export.
+    """
+    normalised = normalise_maps(errors, tile, constants.map_mean, constants.map_inv_std)
+    maps = box_blur(normalised, config.blur_px)
+    statistics = map_statistics(maps, config.statistics)
+    decision = decide(
+        statistics,
+        n_measures=len(config.measures),
+        n_placed=config.n_placed,
+        n_scales=maps.shape[2],
+        mean_index=config.mean_index,
+        stat_mean=constants.stat_mean,
+        stat_inv_std=constants.stat_inv_std,
+        stat_weight=constants.stat_weight,
+        precision=constants.precision,
+        rule=constants.rule,
+    )
+    return ScoreOutputs(
+        score=decision.score,
+        local_score=decision.local_score,
+        global_score=decision.global_score,
+        scale=decision.scale,
+        anomaly_map=pick_map(maps, decision.picked),
+        statistics=statistics,
+    )

@@ -13,14 +13,7 @@ from torch import Tensor
 
 from edgeinspect.config import Rule
 
-__all__ = [
-    "Decision",
-    "decide",
-    "global_score",
-    "local_score",
-    "paper_score",
-    "peak_statistic",
-]
+__all__ = ["Decision", "decide", "global_score", "local_score"]
 
 _RULES = list(Rule)
 
@@ -74,14 +67,14 @@ def decide(
     poison = statistics.sum(dim=1) * 0  # 0, or NaN where a statistic is not finite
     local = local_score(z, stat_weight) + poison
     distance = global_score(z, precision) + poison
-    paper = paper_score(statistics, stat_weight, paper_scale, by_map) + poison
+    paper = _paper_score(statistics, stat_weight, paper_scale, by_map) + poison
     scores = torch.stack([paper, local, distance], dim=1)
     # A product would turn the infinities of rules that do not count into NaN.
     score = torch.where(rule > 0, scores, torch.zeros_like(scores)).sum(dim=1)
 
     index = torch.arange(n_maps * n_each, device=z.device)
     n_shown = n_placed * n_scales * n_each
-    peak = peak_statistic(z[:, :n_shown], stat_weight[:n_shown])
+    peak = _weighted(z[:, :n_shown], stat_weight[:n_shown]).argmax(dim=1)
     peak_map = (index // n_each).index_select(0, peak)
     chosen = torch.where(rule[_RULES.index(Rule.PAPER)] > 0, paper_scale, peak_map)
     scale_of_map = (index[:n_maps] % n_scales).int()
@@ -92,11 +85,6 @@ def decide(
         scale=scale_of_map.index_select(0, chosen),
         picked=chosen,
     )
-
-
-def peak_statistic(z: Tensor, stat_weight: Tensor) -> Tensor:
-    """Which statistic stands out most: (B,), int64."""
-    return _weighted(z, stat_weight).argmax(dim=1)
 
 
 def local_score(z: Tensor, stat_weight: Tensor) -> Tensor:
@@ -113,7 +101,7 @@ def global_score(z: Tensor, precision: Tensor) -> Tensor:
     return quadratic.clamp(min=0).sqrt()
 
 
-def paper_score(
+def _paper_score(
     statistics: Tensor, stat_weight: Tensor, scale: Tensor, by_map: tuple[int, int, int]
 ) -> Tensor:
     """The weighted mean of the chosen scale's statistics (eq. 9): (B,); 0 without weights.

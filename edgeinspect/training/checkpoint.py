@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from edgeinspect.config import RunConfig
-from edgeinspect.errors import TrainingError
+from edgeinspect.errors import TrainingError, first_line
 from edgeinspect.model.generator import Generator
 from edgeinspect.training.run_folder import RunFolder
 from edgeinspect.writing import draft_folder, output_errors, write_synced
@@ -75,14 +77,12 @@ def load_last(
 ) -> TrainingState:
     """Restore networks and optimisers in place. Raises: TrainingError if there is nothing whole."""
     folder = _whole(run, "last")
-    try:
+    with _reading(folder):
         for name, network in networks.items():
             network.load_state_dict(load_file(folder / f"{name}.safetensors"))
         for name, optimiser in optimisers.items():
             _restore_moments(optimiser, load_file(folder / f"optimiser_{name}.safetensors"))
         return _read_state(folder)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise TrainingError(f"checkpoint {folder} cannot be read: {error}") from error
 
 
 def has_checkpoint(run: RunFolder, name: str = "last") -> bool:
@@ -99,13 +99,10 @@ def load_generator(folder: Path) -> tuple[Generator, RunConfig, dict[str, Any]]:
     config = run.config
     checkpoint = _whole(run, "best" if has_checkpoint(run, "best") else "last")
     generator = Generator(config.generator)
-    try:
+    with _reading(checkpoint):
         weights = load_file(checkpoint / "generator.safetensors")
-        prefix = "generator."
-        generator.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items()})
+        generator.load_state_dict({k.removeprefix("generator."): v for k, v in weights.items()})
         state = _read_state(checkpoint)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise TrainingError(f"checkpoint {checkpoint} cannot be read: {error}") from error
     n_done = _steps_done(run, state)
     if n_done == 0:
         raise TrainingError(f"run {folder} was not trained yet", hint="go on with --resume")
@@ -116,6 +113,18 @@ def load_generator(folder: Path) -> tuple[Generator, RunConfig, dict[str, Any]]:
         )
     provenance = {**run.provenance(), "n_steps_done": n_done, "training": asdict(state)}
     return generator.eval(), config, provenance
+
+
+@contextmanager
+def _reading(checkpoint: Path) -> Iterator[None]:
+    """What is not whole, or not of this version's networks, becomes one line."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, SafetensorError) as error:
+        raise TrainingError(
+            f"checkpoint {checkpoint} cannot be read: {first_line(error)}",
+            hint="train anew with --force, if it was made by another version or is damaged",
+        ) from error
 
 
 def _steps_done(run: RunFolder, best: TrainingState) -> int:

@@ -18,7 +18,8 @@ class Journal:
     """Writes means over 10 steps, and every look at held-out images.
 
     Opened for a resumed run it drops the lines past the checkpoint, so that the file is that of
-    a run which never stopped. In processes other than the first it is not `active`: it is silent.
+    a run which never stopped, but that the first means after it are of fewer than 10 steps. In
+    processes other than the first it is not `active`: it is silent.
     """
 
     def __init__(self, run: RunFolder, *, keep_to: int, active: bool = True) -> None:

@@ -95,6 +95,10 @@ class Trainer:
         if has_checkpoint(self.run):
             self._restored = load_last(self.run, self.plain.named(), self._bare_optimisers())
 
+    def save_start(self) -> None:
+        """Keep what the networks begin with, as a checkpoint. Call before the first step."""
+        self._save(self._restored)
+
     def train(self, on_step: Callable[[Progress], None] | None = None) -> TrainingState:
         """Run all steps that are left; a checkpoint is kept whatever happens.
 
@@ -103,7 +107,8 @@ class Trainer:
         self._set_up()
         state, before = self._restored, self._restored.seconds
         started = saved = time.monotonic()
-        journal = Journal(self.run, keep_to=state.step, active=self.fabric.is_global_zero)
+        keep_to = state.step or -1  # the look before the first step is taken again
+        journal = Journal(self.run, keep_to=keep_to, active=self.fabric.is_global_zero)
         validation = Validation(self.run, self.fabric.device)
         if state.step == 0:  # what training must beat, and what is kept if it never does
             state = self._look(state, validation, journal)
@@ -259,14 +264,11 @@ class Trainer:
             n_images=n_steps * optimiser.batch,
         )
 
-    def _numbers(self, first: int, last: int) -> list[int]:
+    def _numbers(self, first: int, last: int) -> Iterator[int]:
         """Of the images of steps first..last-1, this process's share of each batch."""
         batch, share = self.config.optimiser.batch, self._share
-        return [
-            step * batch + place
-            for step in range(first, last)
-            for place in range(share.start, share.stop)
-        ]
+        for step in range(first, last):
+            yield from range(step * batch + share.start, step * batch + share.stop)
 
     @property
     def _share(self) -> slice:
@@ -278,9 +280,11 @@ class Trainer:
         self, first: int, last: int, pictures: GoodImages
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and scales of steps first..last-1, this process's share of each batch."""
-        n = self.config.optimiser.batch // self.fabric.world_size
-        numbers = self._numbers(first, last)
-        loader: DataLoader[Tensor] = DataLoader(pictures, batch_size=n, sampler=numbers)
+        loader: DataLoader[Tensor] = DataLoader(
+            pictures,
+            batch_size=self._share.stop - self._share.start,
+            sampler=self._numbers(first, last),
+        )
         for step, batch in zip(range(first, last), loader, strict=True):
             scales = self._scales(step)[self._share]
             batch, scales = self.fabric.to_device((batch, scales))
@@ -339,7 +343,7 @@ class Trainer:
 
 
 class _RateMeter:
-    """Images a second, over the last half minute or so."""
+    """Images a second, over the last twenty steps or so."""
 
     def __init__(self, batch: int) -> None:
         self.batch = batch

@@ -103,7 +103,10 @@ class RunFolder:
             plain = json.loads(file.read_text(encoding="utf-8"))
             schema = plain.pop("schema")
             if schema != SCHEMA:
-                raise TrainingError(f"run {path} has schema {schema}, this version reads {SCHEMA}")
+                raise TrainingError(
+                    f"run {path} has schema {schema}, this version reads {SCHEMA}",
+                    hint="use the version that made it, or train anew with --force",
+                )
             plain["config"] = from_dict(RunConfig, plain["config"])
             plain["skipped"] = tuple(plain["skipped"])
             for name, kind in ORIGINS.items():
@@ -111,7 +114,9 @@ class RunFolder:
                 plain[name] = origin and from_dict(kind, origin)
             return cls(path, Plan(**plain))
         except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-            raise TrainingError(f"{file} is damaged: {error}") from error
+            raise TrainingError(
+                f"{file} is damaged: {error}", hint="train anew with --force"
+            ) from error
 
     @property
     def config(self) -> RunConfig:

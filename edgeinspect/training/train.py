@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,14 +22,22 @@ from edgeinspect.data.layout import find_good
 from edgeinspect.errors import ConfigError, TrainingError, first_line
 from edgeinspect.model.backbone import feature_levels
 from edgeinspect.training.allocation import keep_freed_memory
-from edgeinspect.training.backbone_weights import prepare_targets, read_backbone_weights
-from edgeinspect.training.checkpoint import TrainingState, save_last
-from edgeinspect.training.encoder_weights import read_encoder_weights, start_encoders
+from edgeinspect.training.backbone_weights import (
+    BackboneWeights,
+    prepare_targets,
+    read_backbone_weights,
+)
+from edgeinspect.training.checkpoint import TrainingState, has_checkpoint
+from edgeinspect.training.encoder_weights import (
+    EncoderWeights,
+    read_encoder_weights,
+    start_encoders,
+)
 from edgeinspect.training.loop import Progress, Trainer
 from edgeinspect.training.planning import Duration, make_plan
 from edgeinspect.training.run_folder import Plan, RunFolder, check_run_target
 
-__all__ = ["resume", "steps_of", "train"]
+__all__ = ["resume", "train"]
 
 _log = logging.getLogger(__name__)
 
@@ -65,37 +74,23 @@ def train(
     """
     check_run_target(out, force=force)
     fabric = _launch(config, device)
-    weights = None
-    if encoder_weights is not None:  # read before anything is written
-        weights = read_encoder_weights(encoder_weights, config.generator)
-    backbone = None
-    if config.generator.target.has_features:
-        feature_levels(config.generator.backbone, config.generator.feature_strides)
-        backbone = read_backbone_weights(backbone_weights, config.generator.backbone)
-    elif backbone_weights is not None:
-        raise ConfigError(
-            "backbone weights are of no use to target pixels", hint="set target=features"
-        )
-    plan = make_plan(data, config, resize=resize, only=only, holdout=holdout)
-    if weights is not None:
-        plan = replace(plan, encoder_weights=weights.origin)
-    if backbone is not None:
-        plan = replace(plan, backbone_weights=backbone.origin)
-    seconds = _seconds_a_step(RunFolder(out, plan), fabric) if duration.minutes else 0.0
-    n_steps = steps_of(duration, plan, seconds)
-    plan = replace(plan, n_steps=int(fabric.broadcast(n_steps)))
-    if fabric.is_global_zero:
-        RunFolder.create(out, plan, force=force)
-    fabric.barrier()
-    trainer = Trainer(RunFolder(out, plan), fabric, plan.n_steps)
-    if weights is not None:
-        start_encoders(trainer.plain, weights)
-    if backbone is not None:
-        prepare_targets(trainer.plain.reconstructor.generator, backbone, trainer.run)
-    if (weights or backbone) and fabric.is_global_zero:  # resuming needs no file but the run's
-        start = TrainingState(step=0)
-        save_last(trainer.run, trainer.plain.named(), trainer.optimisers, start)
-    return _finish(trainer.train(on_step))
+    start = _Start.read(config, encoder_weights, backbone_weights)
+    plan = replace(
+        make_plan(data, config, resize=resize, only=only, holdout=holdout),
+        encoder_weights=None if start.encoder is None else start.encoder.origin,
+        backbone_weights=None if start.backbone is None else start.backbone.origin,
+    )
+    with _memory_as_trouble(plan.config):
+        seconds = _seconds_a_step(RunFolder(out, plan), fabric) if duration.minutes else 0.0
+        n_steps = int(fabric.broadcast(_steps_of(duration, plan, seconds)))
+        trainer = Trainer(RunFolder(out, replace(plan, n_steps=n_steps)), fabric, n_steps)
+        start.give(trainer)  # before anything is written: it may take a minute
+        if fabric.is_global_zero:
+            RunFolder.create(out, trainer.run.plan, force=force)
+            if start.is_given:  # resuming needs no file but the run's
+                trainer.save_start()
+        fabric.barrier()
+        return _finish(trainer.train(on_step))
 
 
 def resume(
@@ -117,19 +112,64 @@ def resume(
     run = RunFolder.open(out)
     gone = [p for p in run.training_paths() + run.holdout_paths() if not p.is_file()]
     if gone:
-        raise TrainingError(f"{len(gone)} pictures of run {out} are gone, the first is {gone[0]}")
+        raise TrainingError(
+            f"{len(gone)} pictures of run {out} are gone, the first is {gone[0]}",
+            hint="bring them back, or start a new run",
+        )
     if data is not None and find_good(data)[0].parent.resolve() != Path(run.plan.folder):
         raise TrainingError(
             f"run {out} trains on the pictures of {run.plan.folder}, not on those of {data}",
             hint="name that folder to go on, or start a new run on the other",
         )
+    if (run.plan.encoder_weights or run.plan.backbone_weights) and not has_checkpoint(run):
+        raise TrainingError(
+            f"run {out} was stopped before its networks had the weights that it starts from",
+            hint="start it anew with --force",
+        )
     fabric = _launch(run.config, device)
-    trainer = Trainer(run, fabric, run.plan.n_steps)
-    trainer.resume()
-    return _finish(trainer.train(on_step))
+    with _memory_as_trouble(run.config):
+        trainer = Trainer(run, fabric, run.plan.n_steps)
+        trainer.resume()
+        return _finish(trainer.train(on_step))
 
 
-def steps_of(duration: Duration, plan: Plan, seconds_a_step: float) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What a new run begins with in place of noise; None where it begins with noise."""
+
+    encoder: EncoderWeights | None
+    backbone: BackboneWeights | None
+
+    @classmethod
+    def read(
+        cls, config: RunConfig, encoder_weights: str | None, backbone_weights: str | None
+    ) -> _Start:
+        """Before anything is written. Raises: ConfigError, TrainingError."""
+        encoder, backbone = None, None
+        if encoder_weights is not None:
+            encoder = read_encoder_weights(encoder_weights, config.generator)
+        if config.generator.target.has_features:
+            feature_levels(config.generator.backbone, config.generator.feature_strides)
+            backbone = read_backbone_weights(backbone_weights, config.generator.backbone)
+        elif backbone_weights is not None:
+            raise ConfigError(
+                "backbone weights are of no use to target pixels", hint="set target=features"
+            )
+        return cls(encoder=encoder, backbone=backbone)
+
+    @property
+    def is_given(self) -> bool:
+        return self.encoder is not None or self.backbone is not None
+
+    def give(self, trainer: Trainer) -> None:
+        """Put it into the networks."""
+        if self.encoder is not None:
+            start_encoders(trainer.plain, self.encoder)
+        if self.backbone is not None:
+            prepare_targets(trainer.plain.reconstructor.generator, self.backbone, trainer.run)
+
+
+def _steps_of(duration: Duration, plan: Plan, seconds_a_step: float) -> int:
     """How many steps a length means, at least 1."""
     if duration.steps is not None:
         return duration.steps
@@ -172,6 +212,26 @@ def _launch(config: RunConfig, device: str) -> Fabric:
             hint=f"use a multiple of {fabric.world_size}",
         )
     return fabric
+
+
+_NO_MEMORY = ("out of memory", "DefaultCPUAllocator", "ALLOC_FAILED")  # in what torch says
+
+
+@contextmanager
+def _memory_as_trouble(config: RunConfig) -> Iterator[None]:
+    """Turn a lack of memory, the device's or the machine's, into one line that says what helps."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(w in str(error) for w in _NO_MEMORY):
+            raise
+        batch, size = config.optimiser.batch, config.generator.size
+        smaller = f"--set batch={batch // 2}, or " if batch > 1 else ""
+        raise TrainingError(
+            f"no memory is left for preset {config.preset} with batches of {batch} images of"
+            f" {size} px",
+            hint=f"start anew with {smaller}a smaller size or preset",
+        ) from error
 
 
 def _mixed() -> str:

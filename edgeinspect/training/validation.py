@@ -21,7 +21,7 @@ from edgeinspect.model.generator import Generator
 from edgeinspect.training.pictures import as_tensor
 from edgeinspect.training.run_folder import RunFolder
 
-__all__ = ["Look", "Validation", "reconstruction_sheet"]
+__all__ = ["Look", "Validation"]
 
 MAX_IMAGES = 32
 MAX_ROWS = 4
@@ -68,7 +68,7 @@ class Validation:
             pairs = [_errors(generator, images) for images in self.images.split(BATCH)]
             if generator.config.target.has_pixels:
                 first = self.images[:MAX_ROWS]
-                sheet = reconstruction_sheet(first, generator.reconstruct(first))
+                sheet = _reconstruction_sheet(first, generator.reconstruct(first))
                 save_picture(self.run.path / "pictures" / f"step-{step:06d}.png", sheet)
         generator.train(was_training)
         errors, without = (torch.cat(parts).mean(dim=0) for parts in zip(*pairs, strict=True))
@@ -101,7 +101,7 @@ def _spread(n: int) -> NDArray[np.intp]:
     return np.linspace(0, n - 1, min(n, MAX_IMAGES)).round().astype(np.intp)
 
 
-def reconstruction_sheet(images: Tensor, recons: Tensor) -> NDArray[np.uint8]:
+def _reconstruction_sheet(images: Tensor, recons: Tensor) -> NDArray[np.uint8]:
     """A row an image: the image, then each scale's reconstruction and its error, times 4.
 
     Args:

@@ -71,6 +71,22 @@ def test_the_short_list_begins_with_the_default_and_names_each_once() -> None:
     assert {candidate.rule for candidate in found} == set(Rule)
 
 
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        (
+            Rule.PEAK,
+            "peak of l1 (max, top_01_percent, mean both ways), features, whole (all), block",
+        ),
+        (Rule.MAHALANOBIS, "mahalanobis of every statistic, block"),
+        (Rule.PAPER, "paper of l1 (max), none"),
+    ],
+)
+def test_a_name_tells_all_that_is_read(rule: Rule, name: str) -> None:
+    scoring = ScoringConfig(measures=(Measure.L1, Measure.FEATURES, Measure.WHOLE))
+    assert default_candidate(rule, BLOCK, scoring).name == name
+
+
 def test_a_named_normalisation_leaves_no_other() -> None:
     default = default_candidate(Rule.PEAK, BLOCK, EVERY)
     found = candidates(default, EVERY, (BLOCK,))

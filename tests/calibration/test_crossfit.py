@@ -9,7 +9,7 @@ from edgeinspect.calibration.crossfit import (
     CrossFit,
     crossfit,
     folds_of,
-    part_scores,
+    largest_of_parts,
     sum_maps,
 )
 from edgeinspect.calibration.good_maps import MapCache
@@ -80,11 +80,8 @@ def test_statistics_stand_in_the_order_of_the_pictures_and_their_tiles() -> None
 
 def test_a_part_scores_as_its_worst_tile() -> None:
     picture = np.array([0, 0, 0, 1, 2, 2])
-    local = np.array([1.0, 5, 2, -3, -2, -1])
-    found = part_scores(local * 2, local, local[::-1].copy(), picture)
-    assert found.score.tolist() == [10, -6, -2]
-    assert found.local.tolist() == [5, -3, -1]
-    assert found.global_.tolist() == [-1, 2, 5]
+    scores = np.array([1.0, 5, 2, -3, -2, -1])
+    assert largest_of_parts(scores, picture).tolist() == [5, -3, -1]
 
 
 def test_copies_of_the_pictures_score_as_the_pictures() -> None:

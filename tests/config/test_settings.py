@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
 from edgeinspect.config import (
+    AugmentConfig,
+    DiscriminatorConfig,
     Form,
     GeneratorConfig,
     LossConfig,
@@ -31,6 +34,10 @@ from edgeinspect.errors import ConfigError
     [
         (GeneratorConfig, {"width": 100}, "width is 100, but heads are 64 wide; .* such as 128"),
         (GeneratorConfig, {"size": 96}, "size is 96 px, which mask blocks of 32 px do not halve"),
+        (GeneratorConfig, {"size": 320, "mask_scales": (2, 3)}, "use a multiple of 192 px"),
+        (GeneratorConfig, {"depth": 10**9}, "depth is 1000000000: it must be at most 1000"),
+        (GeneratorConfig, {"decoder_mlp_ratio": -1.0}, "decoder_mlp_ratio is -1.0: it must be at"),
+        (GeneratorConfig, {"feature_memory": 10**9}, "it must be at most 100000"),
         (GeneratorConfig, {"merge": 1000}, "can merge at most"),
         (GeneratorConfig, {"merge": -1}, "none below 0"),
         (GeneratorConfig, {"merge": (8, 8)}, "for 6 blocks; give one number for all"),
@@ -72,10 +79,36 @@ from edgeinspect.errors import ConfigError
             {"scoring": ScoringConfig(measures=(Measure.FEATURES,))},
             "scoring.measures names none of pixels, which the target has",
         ),
+        (
+            RunConfig,
+            {"scoring": ScoringConfig(blur_px=999)},
+            "blur_px is 999 px, more than the largest mask block, 64 px: defects would be blurred",
+        ),
+        (RunConfig, {"augment": AugmentConfig(shift_px=1000)}, "more than an image.s side, 256 px"),
+        (
+            RunConfig,
+            {
+                "generator": GeneratorConfig(size=30, patch=15, mask_scales=(1,)),
+                "preprocess": PreprocessConfig(size=30, overlap_px=8),
+                "losses": LossConfig(adversarial=0.0),
+            },
+            "size is 30 px, which the measure msgms cannot halve twice",
+        ),
+        (
+            RunConfig,
+            {"discriminator": DiscriminatorConfig(depth=10, merge=200)},
+            "no two of 256 tokens are left for block 9 of 10; set it to at most 23",
+        ),
+        (DiscriminatorConfig, {"width": 100}, "discriminator.width is 100, but heads are 64 wide"),
+        (AugmentConfig, {"brightness": 20.0}, "brightness is 20.0: it must be at most 1"),
         (LossConfig, {"consistency": 0.0}, "nothing would ask for a good reconstruction"),
         (OptimiserConfig, {"holdout": 1.0}, "holdout is 1.0"),
+        (OptimiserConfig, {"batch": 10**6}, "batch is 1000000: it must be at most 4096"),
+        (OptimiserConfig, {"learning_rate": math.nan}, "learning_rate is nan"),
         (OptimiserConfig, {"seed": 10**23}, "it must be at most"),
         (PreprocessConfig, {"scale": 0.5}, "set resize=tile"),
+        (PreprocessConfig, {"scale": 1e300}, "it must be above 0 and at most 8"),
+        (PreprocessConfig, {"white_level_16bit": 70000}, "it must be at most 65535"),
         (PreprocessConfig, {"overlap_px": 256}, "it must be 0 to 255"),
         (ScoringConfig, {"statistics": (Statistic.MAX,)}, "lacks mean"),
         (ScoringConfig, {"blur_px": 2}, "it must be odd"),

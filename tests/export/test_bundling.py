@@ -19,10 +19,9 @@ from edgeinspect.bundle import read_bundle
 from edgeinspect.calibration.statistics import statistics
 from edgeinspect.cli.main import build_app
 from edgeinspect.config import Form, Measure, Rule, RunConfig
-from edgeinspect.constants import RuleConstants, one_hot
+from edgeinspect.constants import RuleConstants, neutral_constants, one_hot
 from edgeinspect.errors import ConfigError, ExportError, OutputError, TrainingError
 from edgeinspect.export import bundling, export_run
-from edgeinspect.export.golden import neutral_constants
 from edgeinspect.export.graph import SCORE_OUTPUTS, InspectionGraph
 from edgeinspect.parity import FP32_BUDGET, Golden, compare_outputs
 from edgeinspect.runtime.session import Scores, open_maps, open_session

@@ -7,7 +7,7 @@ import torch
 
 from edgeinspect.bench.baseline import with_generator
 from edgeinspect.config import Form, Prior, Target
-from edgeinspect.export.golden import neutral_constants
+from edgeinspect.constants import neutral_constants
 from edgeinspect.export.graph import InspectionGraph
 from edgeinspect.model.generator import Generator
 from edgeinspect.scoring import RuleInputs, error_maps

@@ -9,7 +9,7 @@ from edgeinspect.config import Form, GeneratorConfig, Prior
 from edgeinspect.export.joined import JoinedSmoothing, JoinedTokens
 from edgeinspect.model.fusion import fuse_reconstructions
 from edgeinspect.model.generator import Generator
-from edgeinspect.scoring import luminance
+from edgeinspect.scoring.measures import luminance
 
 SIZE, PATCH = 32, 8
 TOLERANCE = 1e-6  # of values near 1: a few roundings in float32

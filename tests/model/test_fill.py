@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgeinspect.model.fill import FADE_SHARE, SmoothFill
+from edgeinspect.config import FADE_SHARE
+from edgeinspect.model.fill import SmoothFill
 from edgeinspect.model.masks import token_masks
 
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Precision
-from edgeinspect.constants import RuleConstants
+from edgeinspect.constants import RuleConstants, neutral_constants
 from edgeinspect.errors import EngineError, MissingPackageError
 from edgeinspect.parity import FP32_BUDGET, Golden
 from edgeinspect.report.demo import PACKAGED_BUNDLE
@@ -22,7 +22,7 @@ from edgeinspect.runtime.openvino_session import OpenVinoSession
 from edgeinspect.runtime.proof import prove
 from edgeinspect.runtime.session import OUTPUTS, Scores, open_session
 from edgeinspect.runtime.signal_stack import alternate_stack_bytes
-from tests.bundles import bad_picture, good_picture, make_bundle, neutral_constants
+from tests.bundles import bad_picture, good_picture, make_bundle
 
 IMAGES = np.stack([good_picture(0), bad_picture(1), good_picture(2), bad_picture(3)])
 TILE = np.zeros(4, np.int32)

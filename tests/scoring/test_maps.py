@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgeinspect.calibration.statistics import blur
-from edgeinspect.scoring import box_blur, normalise_maps, pick_map
+from edgeinspect.scoring.maps import box_blur, normalise_maps, pick_map
 
 SHAPE = (2, 3, 2, 8, 8)  # B, K, I, H, W
 

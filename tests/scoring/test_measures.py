@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeinspect.config import Measure
-from edgeinspect.scoring import error_maps, luminance
+from edgeinspect.scoring.measures import error_maps, luminance
 
 OF_PIXELS = [measure for measure in Measure if not measure.is_of_features]
 SIZE = 16

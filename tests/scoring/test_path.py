@@ -11,11 +11,10 @@ import torch
 from edgeinspect.calibration import rules, statistics
 from edgeinspect.config import Rule, ScoringConfig
 from edgeinspect.constants import RuleConstants, one_hot
-from edgeinspect.scoring import RuleInputs, ScoreOutputs, ScoringPath, error_maps
+from edgeinspect.scoring import RuleInputs, ScoreOutputs, error_maps, score_maps
 
 SIZE, N_SCALES, N_TILES = 32, 3, 2
 CONFIG = ScoringConfig(blur_px=3)
-PATH = ScoringPath(measures=CONFIG.measures, statistics=CONFIG.statistics, blur_px=CONFIG.blur_px)
 TILE = np.array([0, 1, 1], np.int32)
 TOLERANCE = 1e-4  # of z values of a few units in float32
 
@@ -46,15 +45,17 @@ def make_constants(rule: Rule) -> RuleConstants:
     )
 
 
-def run(constants: RuleConstants) -> ScoreOutputs:
-    outputs = PATH(*make_images(), torch.from_numpy(TILE), RuleInputs.from_constants(constants))
-    assert isinstance(outputs, ScoreOutputs)
-    return outputs
+def run(
+    constants: RuleConstants, pairs: tuple[torch.Tensor, torch.Tensor], tile: np.ndarray = TILE
+) -> ScoreOutputs:
+    errors = error_maps(*pairs, CONFIG.measures)
+    return score_maps(errors, torch.from_numpy(tile), RuleInputs.from_constants(constants), CONFIG)
 
 
 @pytest.mark.parametrize("rule", list(Rule))
 def test_the_path_is_the_chain_of_its_steps_in_numpy(rule: Rule) -> None:
-    constants, found = make_constants(rule), run(make_constants(rule))
+    constants = make_constants(rule)
+    found = run(constants, make_images())
     errors = error_maps(*make_images(), CONFIG.measures).numpy()
     maps = statistics.blur(statistics.normalise(errors, constants, TILE), CONFIG.blur_px)
     numbers = statistics.statistics(maps, CONFIG)
@@ -68,19 +69,14 @@ def test_the_path_is_the_chain_of_its_steps_in_numpy(rule: Rule) -> None:
 
 
 def test_an_image_is_scored_alike_alone_and_in_a_batch() -> None:
-    images, recons = make_images()
-    constants = RuleInputs.from_constants(make_constants(Rule.PEAK))
-    alone = PATH(images[2:], recons[2:], torch.from_numpy(TILE[2:]), constants)
-    assert alone.score.item() == pytest.approx(run(make_constants(Rule.PEAK)).score[2].item())
-
-
-def test_the_path_has_no_weights() -> None:
-    assert list(PATH.state_dict()) == []
+    constants, (images, recons) = make_constants(Rule.PEAK), make_images()
+    alone = run(constants, (images[2:], recons[2:]), TILE[2:])
+    together = run(constants, (images, recons))
+    assert alone.score.item() == pytest.approx(together.score[2].item())
 
 
 def test_one_pixel_that_is_no_number_makes_the_score_one() -> None:
     images, recons = make_images()
     recons[1, 2, 0, 5, 5] = torch.nan
-    constants = RuleInputs.from_constants(make_constants(Rule.MAHALANOBIS))
-    score = PATH(images, recons, torch.from_numpy(TILE), constants).score
+    score = run(make_constants(Rule.MAHALANOBIS), (images, recons)).score
     assert torch.isnan(score).tolist() == [False, True, False]

@@ -11,7 +11,7 @@ from edgeinspect.calibration.rules import StatisticConstants, fit_statistics
 from edgeinspect.calibration.rules import score as numpy_score
 from edgeinspect.config import Measure, Rule, ScoringConfig, Statistic
 from edgeinspect.constants import one_hot
-from edgeinspect.scoring import Decision, decide, global_score, local_score
+from edgeinspect.scoring.rules import Decision, decide, global_score, local_score
 
 CONFIG = ScoringConfig(
     measures=(Measure.L1, Measure.SSIM, Measure.WHOLE),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edgeinspect.calibration.statistics import statistics as numpy_statistics
 from edgeinspect.calibration.statistics import top_count
 from edgeinspect.config import Measure, ScoringConfig, Statistic
-from edgeinspect.scoring import map_statistics, top_k
+from edgeinspect.scoring.statistics import map_statistics, top_k
 
 # Means of up to a thousand float32 numbers of size 1, summed in another order.
 TOLERANCE = 1e-5

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from edgeinspect.errors import OutputError
-from edgeinspect.training.checkpoint import TrainingState, has_checkpoint, save_last
+from edgeinspect.errors import OutputError, TrainingError
+from edgeinspect.training.checkpoint import TrainingState, has_checkpoint, load_last, save_last
 from edgeinspect.training.run_folder import RunFolder
 
 
@@ -73,3 +73,20 @@ def test_a_crash_between_two_renames_leaves_the_checkpoint_before(tmp_path, monk
     assert has_checkpoint(run)
     save_last(run, networks, {}, TrainingState(step=3))
     assert [place.name for place in (tmp_path / "checkpoints").iterdir()] == ["last"]
+
+
+@pytest.mark.parametrize("damage", ["cut off", "of another version", "of another network"])
+def test_a_checkpoint_that_cannot_be_read_is_one_line(tmp_path, damage):
+    run = RunFolder(tmp_path, plan=None)
+    save_last(run, {"generator": nn.Linear(2, 2)}, {}, TrainingState(step=1))
+    folder = run.checkpoint("last")
+    if damage == "cut off":
+        os.truncate(folder / "generator.safetensors", 40)
+    if damage == "of another version":
+        (folder / "state.json").write_text('{"step": 1, "colour": "blue"}')
+    network = nn.Linear(3 if damage == "of another network" else 2, 2)
+    with pytest.raises(
+        TrainingError, match=r"cannot be read: .*; train anew with --force"
+    ) as caught:
+        load_last(run, {"generator": network}, {})
+    assert "\n" not in str(caught.value)

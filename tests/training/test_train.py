@@ -161,6 +161,40 @@ def test_a_run_with_features_is_resumed_to_be_the_same_without_the_file(
     assert ours == theirs
 
 
+def test_preparing_a_run_leaves_nothing_when_it_is_interrupted(
+    good, backbone_file, tmp_path, monkeypatch
+):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgeinspect.training.train.prepare_targets", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_with(backbone_file, good, tmp_path / "run", feature_config("features"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_never_had_its_backbone_is_not_resumed_without(of_features, tmp_path):
+    run = RunFolder.create(tmp_path / "run", RunFolder.open(of_features).plan)
+    with pytest.raises(TrainingError, match="stopped before its networks had the weights"):
+        resume(run.path, device="cpu")
+
+
+def test_a_run_that_broke_in_its_first_step_is_resumed_to_be_the_same(
+    good, of_features, backbone_file, tmp_path, monkeypatch
+):
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    out, config = tmp_path / "run", RunFolder.open(of_features).config
+    monkeypatch.setattr(Trainer, "_step", fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        train_with(backbone_file, good, out, config)
+    monkeypatch.undo()
+    resume(out, device="cpu")
+    ours, theirs = ((run / "metrics.jsonl").read_text() for run in (out, of_features))
+    assert ours == theirs
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -349,3 +383,19 @@ def test_a_run_that_was_stopped_says_how_far_it_came(good, tmp_path, caplog):
     _, _, provenance = load_generator(out)
     assert (provenance["n_steps_done"], provenance["n_steps"]) == (4, STEPS)
     assert f"run {out} stopped at step 4 of {STEPS}; go on with: " in caplog.text
+
+
+def _hungry(*_: object) -> None:
+    torch.empty(2**50)
+
+
+def _as_on_a_gpu(*_: object) -> None:
+    raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+@pytest.mark.parametrize("step", [_hungry, _as_on_a_gpu])
+def test_a_lack_of_memory_is_one_line_that_says_what_helps(good, tmp_path, monkeypatch, step):
+    monkeypatch.setattr(Trainer, "_step", step)
+    message = r"no memory is left for preset nano with batches of 2 images of 64 px; .* batch=1,"
+    with pytest.raises(TrainingError, match=message):
+        train(good, tmp_path / "run", small_config(), Duration(steps=1), device="cpu")

@@ -136,7 +136,9 @@ def paste_data_set(
                 _log.warning("skipped: %s", error.what)
                 skipped.append(error)
                 continue
-            stem = path.stem if path.stem not in stems else f"{path.stem}-{len(stems)}"
+            stem = path.stem
+            while stem in stems:
+                stem = f"{stem}-{len(stems)}"
             _save(draft / "test" / GOOD / f"{stem}.png", picture)
             writer.add(picture, len(stems), stem)
             stems.append(stem)

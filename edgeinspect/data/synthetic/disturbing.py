@@ -2,8 +2,8 @@
 
 Beside `pasting`, which changes grey levels. A rule that is chosen on marks alone takes every strong
 edge for a defect; bent threads and worn faces show neither a new edge nor a new grey, and a part
-that is dull as a whole shows less than a good one. Serves every
-choice that is made on good pictures (`calibrate --select`).
+that is dull as a whole shows less than a good one. Serves every choice that is made on good
+pictures (`calibrate --select`).
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def smooth_noise(
         field = cv2.GaussianBlur(
             field, (0, 0), sigmaX=max(across, 0.05), sigmaY=max(down, 0.05)
         ).astype(np.float32)
-    if coarse[0] * coarse[1] and steps != [1, 1]:
+    if steps != [1, 1]:
         size = (coarse[1] * steps[1], coarse[0] * steps[0])
         field = cv2.resize(field, size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
     return standardise(field[: shape[0], : shape[1]])

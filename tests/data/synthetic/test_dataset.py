@@ -198,3 +198,10 @@ def test_pictures_of_a_12_bit_camera_keep_their_brightness(tmp_path: Path) -> No
     paste_data_set(tmp_path / "out", tmp_path / "good", seed=0)
     good = read_picture(tmp_path / "out" / "test" / "good" / "a.png")
     assert good[32, 32, 0] == round(2000 / 4095 * 255)
+
+
+def test_names_that_differ_by_their_format_alone_overwrite_no_picture(tmp_path: Path) -> None:
+    for name in ("a-2.png", "a.bmp", "a.png"):
+        write(tmp_path / "good" / name, made_picture())
+    made = paste_data_set(tmp_path / "out", tmp_path / "good")
+    assert len(list((tmp_path / "out" / "test" / "good").iterdir())) == made.n_test_good == 3
