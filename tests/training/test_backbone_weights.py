@@ -15,11 +15,13 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 
 from edgeinspect.config import Equalisation, ResizeRule
+from edgeinspect.data.loading import load_many
 from edgeinspect.data.synthetic.surfaces import Finish, draw_surface, render_surface
 from edgeinspect.errors import TrainingError
 from edgeinspect.model.backbone import Backbone
 from edgeinspect.model.equalise import equalise
 from edgeinspect.model.generator import Generator
+from edgeinspect.training import backbone_weights
 from edgeinspect.training.backbone_weights import (
     PACKAGE,
     PACKAGED,
@@ -30,6 +32,7 @@ from edgeinspect.training.pictures import as_tensor
 from edgeinspect.training.planning import make_plan
 from edgeinspect.training.run_folder import RunFolder
 from tests.backbones import BACKBONE, write_backbone
+from tests.data.picture_files import made_picture, write
 from tests.training.settings import feature_config, write_good
 
 HUB_NAME = f"timm:{BACKBONE}"
@@ -116,6 +119,23 @@ def test_a_new_run_gets_its_backbone_and_the_whitening_of_its_pictures(tmp_path,
     stem = "conv_stem.weight"
     assert torch.equal(ours[f"backbone.network.{stem}"], weights.tensors[stem])
     assert not torch.equal(ours["whiten.matrix"], torch.eye(generator.targets.width))
+
+
+def test_targets_are_prepared_from_images_that_are_spread_over_the_tiles(
+    tmp_path, backbone_file, monkeypatch
+):
+    good = tmp_path / "good"
+    paths = [write(good / f"{i}.png", made_picture(64, 150 + 50 * i, seed=i)) for i in range(6)]
+    config = feature_config("features", holdout="0.2")
+    run = RunFolder(tmp_path / "run", make_plan(good, config, resize=ResizeRule.TILE))
+    training = [path for path in paths if path in run.training_paths()]
+    tiles = as_tensor(load_many(training, run.config.preprocess).tiles)
+    generator = Generator(config.generator)
+    given: list[torch.Tensor] = []
+    monkeypatch.setattr(generator.targets, "fit", lambda images, held_out: given.extend(images))
+    monkeypatch.setattr(backbone_weights, "N_TRAINING", 10)
+    prepare_targets(generator, read_backbone_weights(str(backbone_file), BACKBONE), run)
+    assert torch.equal(torch.cat(given), tiles[np.linspace(0, len(tiles) - 1, 10).round()])
 
 
 @pytest.mark.skipif(
