@@ -126,6 +126,10 @@ class OnnxGraph:
         self.run(binding)
         return list(binding.copy_outputs_to_cpu())
 
+    def check_open(self) -> None:
+        """Raises: EngineError if it is closed: ONNX Runtime 1.23 crashes on bindings used then."""
+        self._opened()
+
     def _opened(self) -> Any:
         if self._session is None:
             raise EngineError("the session is closed", hint="use it inside its `with`")
