@@ -30,7 +30,7 @@ NAMES = {CPU: "onnxruntime", CUDA: "onnxruntime-cuda"}
 LOG_ERRORS, LOG_NOTHING = 3, 4
 NO_MEMORY = "Failed to allocate memory"
 CORES = Path("/sys/devices/system/cpu")
-BEARS_IDLE_CORES = (1, 27)
+BEARS_IDLE_CORES = (1, 27)  # the first; 1.20, 1.23, 1.25 and 1.26 abort (arm64 in emulation)
 
 
 def has_cuda(ort: Any = None) -> bool:
