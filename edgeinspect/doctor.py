@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,7 @@ def diagnose(*, root: Path = Path("/"), gpu_query: Callable[[], str] | None = No
     """
     gpus = read_gpus(gpu_query()) if gpu_query else read_gpus(_ask_nvidia_smi()) or _driver_gpu()
     machine = read_machine(root)
-    jetson = read_jetson(root)
-    packages = (_opencv(), *(_look_up(*entry, jetson=jetson) for entry in _PACKAGES))
+    packages = tuple(_packages(read_jetson(root)))
     return Diagnosis(
         tool=_version_of("edgeinspect") or "not installed",
         machine=machine,
@@ -150,11 +149,11 @@ def read_machine(root: Path = Path("/")) -> Machine:
 
 
 def read_gpus(lines: str) -> tuple[ListedGpu, ...]:
-    """The GPUs in what `nvidia-smi` answered; a line of another form is left out."""
+    """The GPUs in what `nvidia-smi` answered, but for those that it knows too little of."""
     gpus = []
     for line in lines.splitlines():
         fields = [field.strip() for field in line.split(",")]
-        if len(fields) == 4:
+        if len(fields) == 4 and re.fullmatch(r"\d+\.\d+", fields[2]):
             name, driver, capability, memory = fields
             mib = int(memory) if memory.isdigit() else None  # a Jetson answers [N/A]
             gpus.append(
@@ -182,6 +181,17 @@ _PACKAGES = (  # (distributions that bring it, purpose, extra or None for the ba
     (("cuda-python", "cuda-bindings"), "device memory for engines", "tensorrt"),
     (("pycuda",), "device memory for engines, the other way", "pycuda"),
 )
+
+_NOT_FOR_JETSONS = ("gpu", "tensorrt-rtx", "train")  # their wheels do not serve its GPU
+
+
+def _packages(jetson: Jetson | None) -> Iterator[Package]:
+    """All that features need; nothing that a Jetson lacks and would install in vain."""
+    yield _opencv()
+    for names, purpose, extra in _PACKAGES:
+        package = _look_up(names, purpose, extra, jetson=jetson)
+        if jetson is None or package.version is not None or extra not in _NOT_FOR_JETSONS:
+            yield package
 
 
 def _look_up(

@@ -56,14 +56,15 @@ def test_a_jetpack_without_tensorrt_10_is_noted(orin: Path) -> None:
     assert "engines need JetPack 6 or later" in notes
 
 
-def test_a_gpu_that_nvidia_smi_does_not_show_is_asked_of_the_driver(
-    orin: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("answer", ["", "Orin (nvgpu), 540.4.0, [N/A], [N/A]\n"])
+def test_a_gpu_that_nvidia_smi_does_not_know_is_asked_of_the_driver(
+    answer: str, orin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu = Gpu(
         name="Orin", compute_capability="8.7", memory_bytes=1, is_integrated=True, cuda="12.6"
     )
     monkeypatch.setattr(doctor_module, "read_gpu", lambda: gpu)
-    monkeypatch.setattr(doctor_module, "_ask_nvidia_smi", lambda: "")
+    monkeypatch.setattr(doctor_module, "_ask_nvidia_smi", lambda: answer)
     (found,) = diagnose(root=orin).gpus
     assert (found.name, found.compute_capability, found.memory_mib) == ("Orin", "8.7", None)
 
@@ -134,6 +135,23 @@ def test_a_jetson_gets_tensorrt_from_jetpack_and_its_binding_from_pip(
     packages = {p.name: p for p in diagnose(root=orin, gpu_query=lambda: "").packages}
     assert packages["tensorrt"].install == "sudo apt-get install nvidia-jetpack"
     assert packages["cuda-python"].install == 'pip install "cuda-python~=12.6"'
+
+
+def test_a_jetson_is_not_told_to_install_what_does_not_serve_its_gpu(
+    orin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install_only(monkeypatch, {"onnxruntime": "1.23"})
+    names = {p.name for p in diagnose(root=orin, gpu_query=lambda: "").packages}
+    assert "cuda-python" in names
+    assert not names & {"onnxruntime-gpu", "tensorrt-rtx-cu13", "torch", "onnxsim"}
+
+
+def test_what_a_jetson_has_is_shown_all_the_same(
+    orin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install_only(monkeypatch, {"onnxruntime-gpu": "1.23"})
+    packages = diagnose(root=orin, gpu_query=lambda: "").packages
+    assert [p.version for p in packages if p.name == "onnxruntime-gpu"] == ["1.23", "1.23"]
 
 
 def test_a_missing_package_comes_with_its_command(

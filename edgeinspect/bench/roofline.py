@@ -17,6 +17,7 @@ from edgeinspect.bench.product_graph import copy_graph, product_graph
 from edgeinspect.bench.variants import VariantKey
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
+from edgeinspect.errors import EngineError
 from edgeinspect.runtime.session import ON_CPU
 
 __all__ = ["Peak", "Roofline", "Work", "measure_peak", "work_of"]
@@ -94,7 +95,10 @@ def measure_peak(key: VariantKey) -> Peak | None:
     from edgeinspect.runtime.onnxruntime_graph import CPU, CUDA, has_cuda
 
     is_cpu = key.runtime in ON_CPU
-    if not is_cpu and not has_cuda():
+    try:
+        if not is_cpu and not has_cuda():
+            return None
+    except EngineError:  # engines run where ONNX Runtime cannot start
         return None
     provider = CPU if is_cpu else CUDA
     is_half = key.precision is Precision.FP16 and not is_cpu

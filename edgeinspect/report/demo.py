@@ -15,7 +15,6 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from edgeinspect import __version__
@@ -28,6 +27,7 @@ from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
 from edgeinspect.report.overlays import blend_heat
 from edgeinspect.report.page import InspectionPage, Latency, PartView, inline_jpeg, write_page
 from edgeinspect.runtime.inspector import Inspection, Inspector, open_inspector
+from edgeinspect.runtime.onnxruntime_graph import load_onnxruntime
 from edgeinspect.writing import output_errors
 
 __all__ = ["PACKAGED_BUNDLE", "PAGE", "DemoPart", "demo_parts", "make_demo"]
@@ -206,7 +206,7 @@ def _facts(inspector: Inspector, *, seed: int) -> tuple[tuple[str, str], ...]:
     bundle, machine = inspector.bundle, read_machine()
     calibration, generator = bundle.require_calibration(), bundle.config.generator
     threshold = calibration.threshold
-    versions = [f"{one.__name__} {one.__version__}" for one in (onnxruntime, np)]
+    versions = [f"{one.__name__} {one.__version__}" for one in (load_onnxruntime(), np)]
     return (
         ("bundle", f"{bundle.name}, preset {bundle.config.preset}, form {generator.form.value}"),
         ("image", f"{generator.size} x {generator.size} px"),

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError
+from edgeinspect.jetson import read_jetson
 from edgeinspect.runtime.onnxruntime_graph import CUDA, OnnxGraph, has_cuda
 from edgeinspect.runtime.session import (
     OUTPUTS,
@@ -47,11 +48,12 @@ _DTYPES = {"float": np.float32, "int32": np.int32}
 
 def require_cuda(ort: Any = None) -> None:
     """Raise EngineError if the ONNX Runtime that is installed was built without CUDA."""
-    if not has_cuda(ort):
-        raise EngineError(
-            "this ONNX Runtime has no CUDA",
-            hint='run: pip install "edgeinspect[gpu]" after pip uninstall onnxruntime',
-        )
+    if has_cuda(ort):
+        return
+    hint = 'run: pip install "edgeinspect[gpu]" after pip uninstall onnxruntime'
+    if read_jetson() is not None:  # the extra's package is not made for one
+        hint = "use --runtime tensorrt"
+    raise EngineError("this ONNX Runtime has no CUDA", hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

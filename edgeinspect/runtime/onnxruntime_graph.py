@@ -7,8 +7,10 @@ A provider that cannot start falls back to the CPU by itself; here that is an er
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import io
+import platform
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,27 +20,51 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgeinspect.errors import EngineError, first_line
+from edgeinspect.jetson import text_of
 from edgeinspect.runtime.graph_tensors import GraphTensors
 from edgeinspect.runtime.session import check_threads
 
-__all__ = ["CPU", "CUDA", "OnnxGraph", "has_cuda"]
+__all__ = ["CPU", "CUDA", "OnnxGraph", "has_cuda", "load_onnxruntime"]
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 NAMES = {CPU: "onnxruntime", CUDA: "onnxruntime-cuda"}
 LOG_ERRORS, LOG_NOTHING = 3, 4
 NO_MEMORY = "Failed to allocate memory"
+CORES = Path("/sys/devices/system/cpu")
+BEARS_IDLE_CORES = (1, 27)  # the first; 1.20, 1.23, 1.25 and 1.26 abort (arm64 in emulation)
 
 
 def has_cuda(ort: Any = None) -> bool:
     """Whether the ONNX Runtime that is installed was built with CUDA."""
-    return CUDA in (ort or _onnxruntime()).get_available_providers()
+    return CUDA in (ort or load_onnxruntime()).get_available_providers()
 
 
-def _onnxruntime() -> Any:
+def load_onnxruntime(cores: Path = CORES) -> Any:
+    """The module. Raises: EngineError where it would end the process instead.
+
+    Before 1.27 it counts only the cores that are on, and writes past them when some are off, as in
+    some power modes of a Jetson (microsoft/onnxruntime, issues 24092 and 25103).
+    """
+    online, present = (text_of(cores / name).strip() for name in ("online", "present"))
+    version = _version()
+    if platform.machine() == "aarch64" and online != present and version < BEARS_IDLE_CORES:
+        raise EngineError(
+            f"ONNX Runtime {'.'.join(map(str, version))} cannot start while processor cores are"
+            f" off (on are {online} of {present})",
+            hint="turn them on, on a Jetson by a power mode that has all (sudo nvpmodel -m 0)",
+        )
     import onnxruntime
 
     return onnxruntime
+
+
+def _version() -> tuple[int, ...]:
+    """(major, minor) of the package, known without importing it."""
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return tuple(int(part) for part in importlib.metadata.version(name).split(".")[:2])
+    return BEARS_IDLE_CORES  # the system's, or none
 
 
 class OnnxGraph:
@@ -60,7 +86,7 @@ class OnnxGraph:
     ) -> None:
         self.path = path
         self.provider = provider
-        self.ort = ort or _onnxruntime()
+        self.ort = ort or load_onnxruntime()
         self._session: Any = _open(self.ort, path, (provider, options or {}), threads)
         self.tensors = GraphTensors(
             path=path,
@@ -101,6 +127,10 @@ class OnnxGraph:
             binding.bind_output(name, "cpu")
         self.run(binding)
         return list(binding.copy_outputs_to_cpu())
+
+    def check_open(self) -> None:
+        """Raises: EngineError if it is closed: ONNX Runtime 1.23 crashes on bindings used then."""
+        self._opened()
 
     def _opened(self) -> Any:
         if self._session is None:

@@ -51,6 +51,7 @@ class OnnxRuntimeSession:
 
     def infer(self, images: Images, tile: Ints, *, map_above: float | None = None) -> Scores:
         """See `Session.infer`; maps cost nothing here and are always given."""
+        self._graph.check_open()
         check_images(images, self._graph.tensors.image_size)
         check_tile(tile, len(images), self._n_tiles)
         self._binding.bind_cpu_input("image", np.ascontiguousarray(images))

@@ -33,7 +33,7 @@ from edgeinspect.gpu import Gpu, read_gpu
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.cuda import open_driver
 from edgeinspect.runtime.onnxruntime_cuda import OnnxRuntimeCudaSession, require_cuda
-from edgeinspect.runtime.onnxruntime_graph import has_cuda
+from edgeinspect.runtime.onnxruntime_graph import has_cuda, load_onnxruntime
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession
 from edgeinspect.runtime.openvino_session import OpenVinoSession, require_openvino
 from edgeinspect.runtime.proof import proof_of, prove
@@ -58,6 +58,8 @@ def check_runtime(runtime: str) -> None:
     Raises: EngineError or MissingPackageError that says what it lacks.
     """
     check_name(runtime)
+    if runtime == "onnxruntime":
+        load_onnxruntime()
     if runtime == "onnxruntime-cuda":
         require_cuda()
     if runtime == "openvino":

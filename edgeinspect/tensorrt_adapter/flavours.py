@@ -90,15 +90,17 @@ def find_tensorrt(runtime: str = "auto") -> TensorRT:
 
 
 def _missing(flavour: Flavour) -> EngineError | MissingPackageError:
-    """A Jetson's TensorRT is JetPack's, never pip's."""
-    if flavour is Flavour.TENSORRT and read_jetson() is not None:
-        return EngineError(
-            "this Python does not see TensorRT, which on a Jetson comes with JetPack",
-            hint=f"run: sudo apt-get install {JETPACK_PACKAGE}, and make the environment with"
-            " python3 -m venv --system-site-packages",
+    """A Jetson's TensorRT is JetPack's, never pip's, and TensorRT-RTX has no target for one."""
+    if read_jetson() is None:
+        return MissingPackageError(
+            flavour.module_name, needed_for="building and running engines", extra=flavour.value
         )
-    return MissingPackageError(
-        flavour.module_name, needed_for="building and running engines", extra=flavour.value
+    if flavour is Flavour.RTX:
+        return EngineError("TensorRT-RTX is not for Jetsons", hint="use --runtime tensorrt")
+    return EngineError(
+        "this Python does not see TensorRT, which on a Jetson comes with JetPack",
+        hint=f"run: sudo apt-get install {JETPACK_PACKAGE}, and make the environment with"
+        " python3 -m venv --system-site-packages",
     )
 
 

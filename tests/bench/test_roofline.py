@@ -8,6 +8,8 @@ from edgeinspect.bench import roofline
 from edgeinspect.bench.roofline import Peak, Roofline, Work, measure_peak
 from edgeinspect.bench.variants import VariantKey
 from edgeinspect.config import Precision
+from edgeinspect.errors import EngineError
+from edgeinspect.runtime import onnxruntime_graph
 
 PEAK = Peak(runtime="onnxruntime", precision=Precision.FP32, flop_per_s=100e9, bytes_per_s=10e9)
 
@@ -41,5 +43,16 @@ def test_the_peak_is_measured_on_the_runtime_that_is_judged(
 
 
 def test_engines_without_cuda_of_onnx_runtime_have_no_peak() -> None:
+    key = VariantKey(runtime="tensorrt", precision=Precision.FP16, batch=1)
+    assert measure_peak(key) is None
+
+
+def test_engines_are_measured_where_onnx_runtime_cannot_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise EngineError("cores are off")
+
+    monkeypatch.setattr(onnxruntime_graph, "load_onnxruntime", fail)
     key = VariantKey(runtime="tensorrt", precision=Precision.FP16, batch=1)
     assert measure_peak(key) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -167,6 +168,13 @@ def test_a_jetson_without_tensorrt_names_jetpacks_package(monkeypatch):
     monkeypatch.setattr(adapter, "read_jetson", lambda: "Orin")
     with pytest.raises(EngineError, match=r"nvidia-jetpack.*--system-site-packages"):
         adapter.find_tensorrt("tensorrt")
+
+
+def test_a_jetson_is_not_sent_to_the_tensorrt_of_rtx_cards(monkeypatch):
+    monkeypatch.setattr(adapter, "read_jetson", lambda: "Orin")
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    with pytest.raises(EngineError, match=r"not for Jetsons; use --runtime tensorrt$"):
+        adapter.find_tensorrt("tensorrt-rtx")
 
 
 def test_libraries_that_cannot_be_loaded_are_told(monkeypatch):

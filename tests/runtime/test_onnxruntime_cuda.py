@@ -10,6 +10,7 @@ import pytest
 
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.errors import EngineError
+from edgeinspect.runtime import onnxruntime_cuda
 from edgeinspect.runtime.onnxruntime_cuda import OnnxRuntimeCudaSession
 from edgeinspect.runtime.session import OUTPUTS, Scores, TimedSession, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle
@@ -133,6 +134,14 @@ def test_a_fall_back_to_the_cpu_is_an_error(bundle: Bundle) -> None:
 def test_an_onnx_runtime_without_cuda_names_the_extra(bundle: Bundle) -> None:
     with pytest.raises(EngineError, match=r"has no CUDA; .*edgeinspect\[gpu\]"):
         open_cuda(bundle, FakeOnnxRuntime(providers=("CPUExecutionProvider",)))
+
+
+def test_on_a_jetson_the_extra_is_not_named_whose_package_is_not_made_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnxruntime_cuda, "read_jetson", lambda: "Orin")
+    with pytest.raises(EngineError, match=r"has no CUDA; use --runtime tensorrt$"):
+        onnxruntime_cuda.require_cuda(FakeOnnxRuntime(providers=("CPUExecutionProvider",)))
 
 
 def test_another_thread_is_refused(bundle: Bundle) -> None:
