@@ -123,22 +123,26 @@ def counts_chart(
 def score_over_time(
     axis: TimeAxis, sample: Sample, *, away: Spans = (), drift_s: Sequence[float] = ()
 ) -> str:
-    """Median and 95th percentile of score / threshold over time; the threshold is 1."""
+    """Median and 95th percentile of score / threshold over time; the threshold is 1.
+
+    What is above `LONGEST_TAIL` lies at the upper edge: one clear defect would flatten all else.
+    """
     title = "Score / threshold"
     share, time_s = _shares(sample)
     if not share.size:
         return svg(420, 60, [text(16, 34, f"{title}: no scores", colour=MUTED)], title)
     bins, first = np.unique(_bins(axis, time_s), return_index=True)
     groups, times = np.split(share, first[1:]), np.split(time_s, first[1:])
-    high = [float(np.quantile(group, 0.95)) for group in groups]
-    panel = _Panel(44, 240, max(1.2, max(high) * 1.05))
+    high = np.array([np.quantile(group, 0.95) for group in groups])
+    median = np.array([np.median(group) for group in groups])
+    top = max(1.2, min(LONGEST_TAIL, float(high.max()) * 1.05))
+    panel = _Panel(44, 240, top)
     parts = [text(LEFT, 22, title, size=TITLE_PX, weight=600), *_away_bands(axis, away, panel)]
     parts += axis.marks(panel) + panel.marks()
     places = [axis.x(float(of_bin.mean())) for of_bin in times]
     stretches = _stretches(bins, times, axis.bin_s)
-    median = [float(np.median(group)) for group in groups]
     for values, colour, width in ((high, DEFECT, 1.4), (median, GOOD, 2.2)):
-        points = [(x, panel.y(value)) for x, value in zip(places, values, strict=True)]
+        points = list(zip(places, map(panel.y, values.clip(max=top)), strict=True))
         parts += [_piece(points[one], colour, width) for one in stretches]
     y = panel.y(1.0)
     parts.append(line(LEFT, y, LEFT + WIDTH, y, INK, width=1.4, dash="5 3"))
@@ -147,8 +151,11 @@ def score_over_time(
         parts.append(line(x, panel.top, x, panel.bottom, "#b08a2e", width=2))
         parts.append(text(x + 4, panel.top + 11, "drift", size=SMALL_PX, colour="#8a6100"))
     marks = (("median", GOOD), ("95th percentile", DEFECT), ("threshold", INK))
-    legend = _legend((*marks, *_away_mark(away)))
-    return svg(LEFT + WIDTH + 24, panel.bottom + 30, [*parts, *legend], title)
+    parts += _legend((*marks, *_away_mark(away)))
+    if high.max() > top:
+        note = f"above {top:g}: at the edge"
+        parts.append(text(LEFT, panel.top - 6, note, size=SMALL_PX, colour=MUTED))
+    return svg(LEFT + WIDTH + 24, panel.bottom + 30, parts, title)
 
 
 def score_histogram(sample: Sample) -> str:

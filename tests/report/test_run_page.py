@@ -237,6 +237,15 @@ def test_a_score_far_below_the_threshold_does_not_make_an_endless_histogram(fold
     assert len(histogram) < 20_000
 
 
+@pytest.mark.parametrize(("score", "is_cut"), [(2.0, False), (300.0, True)])
+def test_one_clear_defect_does_not_flatten_the_curve_of_scores(folder, score, is_cut):
+    records = [made_record(seq, score=score if seq == 5 else 0.4) for seq in range(10)]
+    lines = [at(record, START_S + EVERY_S * record.frame.seq).to_line() for record in records]
+    folder.records.write_text("".join(lines))
+    curve = make_run_report(folder.path).charts[1]
+    assert ("above 2.5: at the edge" in curve) is is_cut
+
+
 def test_half_a_line_and_broken_ones_do_no_harm(folder, tmp_path):
     write(folder, [Verdict.OK] * 3)
     with folder.records.open("a") as file:
