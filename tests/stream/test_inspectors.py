@@ -125,18 +125,6 @@ def test_a_bundle_that_is_copied_in_place_is_taken_once_all_of_it_has_come(how, 
     assert len(notices) == 1
 
 
-def test_a_bundle_that_was_refused_half_copied_is_looked_at_when_the_rest_comes(how, tmp_path):
-    other = make_bundle(tmp_path / "other", has_golden=True)
-    recalibrate(other, 99.0)
-    with opened(how) as first, Inspectors(first, how.reopen) as inspectors:
-        shutil.copy(other / "manifest.json", how.path)
-        settle(inspectors)
-        assert inspectors.current is first
-        shutil.copytree(other, how.path, dirs_exist_ok=True)
-        settle(inspectors)
-        assert inspectors.current.threshold == 99.0
-
-
 def test_a_bundle_that_does_not_compute_what_was_trained_is_refused(how, monkeypatch):
     from edgeinspect.parity import Golden
 
@@ -315,13 +303,6 @@ def test_a_bundle_that_changed_while_its_session_was_opened_is_taken(how):
         with Inspectors(first, how.reopen) as inspectors:
             settle(inspectors)
             assert inspectors.current.threshold == 99.0
-
-
-def test_a_session_is_not_opened_again_on_the_graph_of_another_bundle(how):
-    with opened(how) as first:
-        shutil.copy(how.path / "maps_fp32.onnx", how.path / "graph_fp32.onnx")
-        with pytest.raises(BundleError, match=r"graph_fp32.onnx is damaged or incomplete"):
-            first.restart()
 
 
 def test_a_session_that_fails_when_another_has_the_next_part_ends_no_run(how):
