@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
@@ -73,14 +74,13 @@ def train(
         interrupted, after the checkpoint was written.
     """
     check_run_target(out, force=force)
-    fabric = _launch(config, device)
-    start = _Start.read(config, encoder_weights, backbone_weights)
-    plan = replace(
-        make_plan(data, config, resize=resize, only=only, holdout=holdout),
-        encoder_weights=None if start.encoder is None else start.encoder.origin,
-        backbone_weights=None if start.backbone is None else start.backbone.origin,
-    )
-    with _memory_as_trouble(plan.config):
+    with _launched(config, device) as fabric, _memory_as_trouble(config):
+        start = _Start.read(config, encoder_weights, backbone_weights)
+        plan = replace(
+            make_plan(data, config, resize=resize, only=only, holdout=holdout),
+            encoder_weights=None if start.encoder is None else start.encoder.origin,
+            backbone_weights=None if start.backbone is None else start.backbone.origin,
+        )
         seconds = _seconds_a_step(RunFolder(out, plan), fabric) if duration.minutes else 0.0
         n_steps = int(fabric.broadcast(_steps_of(duration, plan, seconds)))
         trainer = Trainer(RunFolder(out, replace(plan, n_steps=n_steps)), fabric, n_steps)
@@ -126,8 +126,7 @@ def resume(
             f"run {out} was stopped before its networks had the weights that it starts from",
             hint="start it anew with --force",
         )
-    fabric = _launch(run.config, device)
-    with _memory_as_trouble(run.config):
+    with _launched(run.config, device) as fabric, _memory_as_trouble(run.config):
         trainer = Trainer(run, fabric, run.plan.n_steps)
         trainer.resume()
         return _finish(trainer.train(on_step))
@@ -183,6 +182,25 @@ def _steps_of(duration: Duration, plan: Plan, seconds_a_step: float) -> int:
 def _seconds_a_step(run: RunFolder, fabric: Fabric) -> float:
     """Of this machine, from 20 steps of a trainer that is thrown away."""
     return Trainer(run, fabric, N_RATE_STEPS).time_steps(N_RATE_STEPS, N_UNCOUNTED)
+
+
+@contextmanager
+def _launched(config: RunConfig, device: str) -> Iterator[Fabric]:
+    """Fabric for as long as the block, as `_launch`.
+
+    A process that ends while gloo's threads still run may be aborted by them.
+    """
+    is_ours = not _is_distributed()
+    try:
+        yield _launch(config, device)
+    finally:
+        if is_ours and _is_distributed():
+            dist.destroy_process_group()
+
+
+def _is_distributed() -> bool:
+    """Whether there is a process group; a torch for Jetson may be built without any."""
+    return dist.is_available() and dist.is_initialized()
 
 
 def _launch(config: RunConfig, device: str) -> Fabric:

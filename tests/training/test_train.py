@@ -332,12 +332,18 @@ def test_two_lengths_at_once_are_refused():
 
 
 def test_two_processes_train_as_one(good, tmp_path):
-    """torchrun with gloo: the mean of two half batches moves the weights as the whole batch."""
+    """torchrun with gloo: the mean of two half batches moves the weights as the whole batch.
+
+    No process leaves the group's threads to the interpreter's end: they abort it now and then.
+    """
     settings = SMALL | {"adversarial": "0", "latent": "0", "precision": "32-true"}
     options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     start = ["train", str(good), "--preset", "nano", "--target", "pixels", "--device", "cpu"]
     command = [*start, "--steps", "2", *options]
-    launch = "from edgeinspect.cli.main import main; main()"
+    launch = (
+        "import torch.distributed\nfrom edgeinspect.cli.main import main\n"
+        "try: main()\nfinally: assert not torch.distributed.is_initialized()\n"
+    )
     script = tmp_path / "launch.py"
     script.write_text(launch)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
