@@ -120,12 +120,13 @@ class RecordWriter:
         with self._lock:
             self._hold_s = within_s
             self._since_s = None if self._since_s is None else self._clock()
-            if not self._file.is_there:
-                self._open_again()
             while self._waiting:
                 self._write_waiting()
                 if self._waiting:
                     time.sleep(RETRY_S)
+            with output_errors(self.path):
+                if not self._file.is_there:
+                    self._open_again()
             self._sync()
 
     def end_batch(self) -> None:

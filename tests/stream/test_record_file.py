@@ -210,3 +210,14 @@ def test_a_folder_that_goes_before_the_end_has_a_file_of_records_again(tmp_path)
         path.parent.rename(tmp_path / "gone")
         writer.finish(within_s=0)
     assert read_records(tmp_path / "out") == []
+
+
+def test_a_folder_that_cannot_be_made_again_at_the_end_is_an_error(tmp_path):
+    path = tmp_path / "out" / "records.jsonl"
+    path.parent.mkdir()
+    with RecordWriter(path) as writer:
+        writer.write(made_record(0))
+        path.parent.rename(tmp_path / "gone")
+        path.parent.touch()
+        with pytest.raises(OutputError, match="a file of that name is in the way"):
+            writer.finish(within_s=0)
