@@ -6,7 +6,6 @@ there is room again in time.
 
 from __future__ import annotations
 
-import enum
 import logging
 import threading
 import time
@@ -16,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinspect.errors import OutputError
+from edgeinspect.stream.choices import Fsync
 from edgeinspect.stream.notices import Notice, NoticeKind, tell
 from edgeinspect.stream.records import Record
 from edgeinspect.writing import LineFile, output_errors
 
-__all__ = ["HOLD_S", "Fsync", "RecordWriter"]
+__all__ = ["HOLD_S", "RecordWriter"]
 
 HOLD_S = 60.0  # records wait so long for a disk that takes none
 MOST_HELD = 10_000  # and so many of them: some 10 MB
@@ -34,17 +34,6 @@ class _Line:
     stream: str | None
     seq: int
     text: bytes
-
-
-class Fsync(str, enum.Enum):
-    """When records are brought to the disk, so that a power cut does not take them.
-
-    `never` leaves it to the system: a kill of the process alone loses nothing even so.
-    """
-
-    NEVER = "never"
-    BATCH = "batch"
-    RECORD = "record"
 
 
 class RecordWriter:

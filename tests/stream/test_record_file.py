@@ -9,8 +9,9 @@ import pytest
 
 from edgeinspect.errors import OutputError
 from edgeinspect.stream import record_file
+from edgeinspect.stream.choices import Fsync
 from edgeinspect.stream.notices import Notice, NoticeKind
-from edgeinspect.stream.record_file import Fsync, RecordWriter
+from edgeinspect.stream.record_file import RecordWriter
 from edgeinspect.writing import LineFile
 from tests.stream.made_frames import read_records
 from tests.stream.made_records import made_record
