@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ __all__ = ["OnnxRuntimeCudaSession", "require_cuda"]
 Array = NDArray[Any]
 
 _MAP = "anomaly_map"
+_FIGURES = tuple(name for name in OUTPUTS if name != _MAP)  # of an image: small, always wanted
 _DTYPES = {"float": np.float32, "int32": np.int32}
 
 
@@ -121,10 +122,12 @@ class OnnxRuntimeCudaSession:
         n, lane = len(images), self._lane(len(images))
         _copy_in(lane, _filled(images, lane.n), _filled(tile, lane.n))
         lane.run()
-        scores = {name: value[:n] for name, value in _copy_out(lane).items()}
+        scores = {name: value[:n] for name, value in _copy_out(lane, _FIGURES).items()}
         is_wanted = map_above is None or bool((scores["score"] > map_above).any())
-        value = lane.values[_MAP]
-        maps = value.numpy()[:n] if is_wanted else np.zeros((n, *value.shape()[1:]), np.float32)
+        if is_wanted:
+            maps = _copy_out(lane, (_MAP,))[_MAP][:n]
+        else:
+            maps = np.zeros((n, *lane.values[_MAP].shape()[1:]), np.float32)
         return Scores(anomaly_map=maps, has_map=np.full(n, is_wanted, np.bool_), **scores)
 
     def device_times(self, n_images: int, n_times: int) -> list[DeviceTimes]:
@@ -135,7 +138,7 @@ class OnnxRuntimeCudaSession:
         steps = (
             lambda: _copy_in(lane, images, tile),
             lane.run,
-            lambda: _copy_out(lane),
+            lambda: _copy_out(lane, _FIGURES),
         )
         found = []
         for _ in range(n_times):
@@ -196,13 +199,14 @@ def _filled(values: Array, n: int) -> Array:
 
 
 def _copy_in(lane: _Lane, images: Images, tile: Ints) -> None:
-    lane.values["image"].update_inplace(np.ascontiguousarray(images))
-    lane.values["tile"].update_inplace(np.ascontiguousarray(tile, dtype=np.int32))
+    with lane.graph.engine_errors():
+        lane.values["image"].update_inplace(np.ascontiguousarray(images))
+        lane.values["tile"].update_inplace(np.ascontiguousarray(tile, dtype=np.int32))
 
 
-def _copy_out(lane: _Lane) -> dict[str, Any]:
-    """All outputs but the map."""
-    return {name: lane.values[name].numpy() for name in OUTPUTS if name != _MAP}
+def _copy_out(lane: _Lane, names: Sequence[str]) -> dict[str, Array]:
+    with lane.graph.engine_errors():
+        return {name: lane.values[name].numpy() for name in names}
 
 
 def _milliseconds(step: Callable[[], object]) -> float:

@@ -4,7 +4,7 @@
     builders.py  from an ONNX graph to a plan
     loading.py   from a plan to an engine
 
-Written for TensorRT 10.3 (JetPack 6) to 11.4 and TensorRT-RTX 1.7. Their Python modules have the
+Written for TensorRT 10.3 (JetPack 6.1) to 11.4 and TensorRT-RTX 1.7. Their Python modules have the
 same names for the same things, so every function takes the module (`trt`) and asks for what not
 all versions have by its name. Networks are strongly typed, so no version needs a precision flag.
 

@@ -60,7 +60,7 @@ def create_network(trt: ModuleType, builder: trt.Builder) -> trt.INetworkDefinit
     if not hasattr(flags, "STRONGLY_TYPED"):
         raise EngineError(
             f"{trt.__name__} {trt.__version__} is too old: it does not take a graph's own types",
-            hint="use TensorRT 10.3 or later (JetPack 6 or later)",
+            hint="use TensorRT 10.3 or later (JetPack 6.1 or later)",
         )
     return builder.create_network(1 << int(flags.STRONGLY_TYPED))  # differs between versions
 
