@@ -15,7 +15,7 @@ from edgeinspect.errors import ConfigError, DataError, EdgeInspectError, ImageEr
 from edgeinspect.runtime.inspector import Reason, check_picture
 from edgeinspect.stream.frames import Frame, Source
 from edgeinspect.stream.intake import Intake, Lane
-from edgeinspect.stream.notices import Notice
+from edgeinspect.stream.notices import Notice, NoticeKind, tell
 from edgeinspect.stream.plain import is_time
 
 __all__ = ["Reader", "Selection", "read_roi"]
@@ -108,7 +108,7 @@ class Reader:
                 n_frames = 0
                 for item in delivery:
                     if isinstance(item, Notice):
-                        self._note(dataclasses.replace(item, source=self._lane.name))
+                        self._tell(item)
                         continue
                     n_frames += 1
                     is_wanted = (n_frames - 1) % self._selection.every == 0 and self._is_time()
@@ -122,6 +122,10 @@ class Reader:
             self.error = DataError(f"{of} failed: {type(error).__name__}: {error}")
         finally:
             self._intake.end(self._lane)
+
+    def _tell(self, notice: Notice) -> None:
+        level = logging.INFO if notice.kind is NoticeKind.RECOVERED else logging.WARNING
+        tell(self._note, dataclasses.replace(notice, source=self._lane.name), level=level)
 
     def _deliver(self, frame: Frame) -> bool:
         return self._intake.put(

@@ -71,7 +71,7 @@ def test_a_roi_is_four_numbers_with_an_area():
             read_roi(text)
 
 
-def test_notices_of_a_source_have_its_name():
+def test_notices_of_a_source_are_logged_and_have_its_name(caplog):
     class Losing(MadeSource):
         def frames(self, stop: threading.Event | None = None):  # type: ignore[no-untyped-def]
             yield Notice.now(NoticeKind.OUTAGE, "lost")
@@ -83,3 +83,6 @@ def test_notices_of_a_source_have_its_name():
     reader.start()
     assert intake.take() is None
     assert [(notice.source, notice.text) for notice in told] == [("left", "lost")]
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "lost")
+    ]
