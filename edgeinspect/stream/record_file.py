@@ -74,7 +74,7 @@ class RecordWriter:
         self._n_waited = 0  # records that were written since
         self._next_s = 0.0  # when they are tried again
         with output_errors(path):
-            self._file = LineFile(path)
+            self._file = self._open()
 
     def write(self, record: Record) -> None:
         """Append one line, now or as soon as that can be.
@@ -95,10 +95,20 @@ class RecordWriter:
                 self._write_waiting()
                 self._sync()
 
+    def _open(self) -> LineFile:
+        """Held alone: a folder that is made again is not the one that the run holds."""
+        file = LineFile(self.path)
+        try:
+            file.lock(user="run")
+        except OutputError:
+            file.close()
+            raise
+        return file
+
     def _open_again(self) -> None:
         """Somebody moved or removed the file, or its folder: begin another in its place."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = LineFile(self.path)
+        file = self._open()
         self._file.close()
         self._file = file
         text = f"{self.path} was moved or removed; records go on in a new file of that name"

@@ -171,6 +171,17 @@ def test_no_record_goes_into_a_file_that_was_removed(tmp_path):
     assert "records go on in a new file" in notices[0].text
 
 
+def test_a_file_in_place_of_a_removed_one_is_held_alone_too(tmp_path):
+    path = tmp_path / "out" / "records.jsonl"
+    path.parent.mkdir()
+    with RecordWriter(path) as writer:
+        writer.write(made_record(0))
+        shutil.rmtree(path.parent)
+        writer.write(made_record(1))
+        with pytest.raises(OutputError, match="another run writes into"):
+            RecordWriter(path)
+
+
 def test_records_wait_while_a_file_stands_in_the_place_of_their_folder(tmp_path, disk):
     path = tmp_path / "out" / "records.jsonl"
     path.parent.mkdir()
