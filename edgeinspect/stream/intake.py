@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from edgeinspect.runtime.inspector import Reason
+from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream.choices import Overload
 from edgeinspect.stream.frames import Frame
 from edgeinspect.stream.notices import Notice

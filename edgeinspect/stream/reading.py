@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeinspect.errors import ConfigError, DataError, EdgeInspectError, ImageError
-from edgeinspect.runtime.inspector import Reason, check_picture
+from edgeinspect.runtime.inspection import Reason
+from edgeinspect.runtime.inspector import check_picture
 from edgeinspect.stream.frames import Frame, Source
 from edgeinspect.stream.intake import Intake, Lane
 from edgeinspect.stream.notices import Notice, NoticeKind, tell

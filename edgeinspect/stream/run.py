@@ -17,7 +17,8 @@ from typing import Protocol
 import edgeinspect
 from edgeinspect.constants import Calibration
 from edgeinspect.errors import ConfigError, OutputError
-from edgeinspect.runtime.inspector import Inspector, Verdict
+from edgeinspect.runtime.inspection import Verdict
+from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.stream.choices import Fsync, Overload, Save
 from edgeinspect.stream.frames import Recorded, Source
 from edgeinspect.stream.inspectors import Inspectors

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinspect.runtime.inspector import Reason
+from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream import intake as intake_module
 from edgeinspect.stream.choices import Overload
 from edgeinspect.stream.frames import Frame

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from edgeinspect.errors import ConfigError
-from edgeinspect.runtime.inspector import Reason
+from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream.frames import Frame
 from edgeinspect.stream.intake import Intake, Lane
 from edgeinspect.stream.notices import Notice, NoticeKind

@@ -18,7 +18,8 @@ from edgeinspect.config import ResizeRule
 from edgeinspect.data.images import list_pictures
 from edgeinspect.errors import DataError, EngineError
 from edgeinspect.report.overlays import MAP_STEPS
-from edgeinspect.runtime.inspector import Inspector, Reason
+from edgeinspect.runtime.inspection import Reason
+from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.session import Session, open_session
 from edgeinspect.stream import run as run_module
 from edgeinspect.stream.choices import Save

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from edgeinspect.errors import ConfigError
-from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.runtime.inspection import Verdict
 from edgeinspect.stream.pictures import PictureStore
 from edgeinspect.stream.records import RecordFolder, prepare_record_folder
 from edgeinspect.stream.sinks import Notice, NoticeKind, Sinks, open_sinks

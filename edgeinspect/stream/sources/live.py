@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.errors import DataError
-from edgeinspect.runtime.inspector import Reason
+from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.patience import Patience
