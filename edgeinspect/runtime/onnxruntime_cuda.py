@@ -28,6 +28,7 @@ from edgeinspect.errors import EngineError
 from edgeinspect.jetson import read_jetson
 from edgeinspect.runtime.onnxruntime_graph import CUDA, OnnxGraph, has_cuda
 from edgeinspect.runtime.session import (
+    BATCHED,
     OUTPUTS,
     DeviceTimes,
     Images,
@@ -106,7 +107,7 @@ class OnnxRuntimeCudaSession:
         self.engine: str | None = None
         self.max_batch: int | None = None
         arrays = constants.as_inputs()
-        self._graph.tensors.require(inputs=("image", "tile", *arrays), outputs=OUTPUTS)
+        self._graph.tensors.require(inputs=(*BATCHED, *arrays), outputs=OUTPUTS)
         self._graph.tensors.check_constants(arrays)
         self._n_tiles = constants.n_tiles
         self._constants = {n: self._graph.on_device(a) for n, a in arrays.items()}

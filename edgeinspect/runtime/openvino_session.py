@@ -24,6 +24,7 @@ from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError, MissingPackageError
 from edgeinspect.runtime.graph_tensors import FLOAT, GraphTensors
 from edgeinspect.runtime.session import (
+    BATCHED,
     OUTPUTS,
     Images,
     Ints,
@@ -38,7 +39,6 @@ __all__ = ["NAME", "OpenVinoSession", "require_openvino"]
 
 NAME = "openvino"
 DEVICE = "CPU"
-BATCHED = ("image", "tile")
 
 _Answer = TypeVar("_Answer")
 

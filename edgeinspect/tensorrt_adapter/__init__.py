@@ -37,7 +37,7 @@ from edgeinspect.tensorrt_adapter.flavours import (
     find_tensorrt,
     installed_flavours,
     recent_errors,
-    shared_logger,
+    recent_reason,
 )
 from edgeinspect.tensorrt_adapter.loading import deserialise_engine, engine_information
 
@@ -61,6 +61,6 @@ __all__ = [
     "parse_graph",
     "progress_monitor",
     "recent_errors",
-    "shared_logger",
+    "recent_reason",
     "timing_cache_of",
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgeinspect.errors import EngineError
 from edgeinspect.progress import OnProgress
-from edgeinspect.tensorrt_adapter.flavours import first_error, recent_errors, shared_logger
+from edgeinspect.tensorrt_adapter.flavours import recent_errors, recent_reason, shared_logger
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -45,7 +45,7 @@ def create_builder(trt: ModuleType) -> trt.Builder:
         return trt.Builder(shared_logger(trt))
     except TypeError as error:
         raise EngineError(
-            f"{trt.__name__} cannot start: {first_error(recent_errors(trt)) or error}",
+            f"{trt.__name__} cannot start: {recent_reason(trt) or error}",
             hint="it builds on the machine with the GPU; TensorRT-RTX builds without one:"
             " add --runtime tensorrt-rtx --target sm86",
         ) from error
