@@ -227,6 +227,11 @@ def test_another_sites_name_is_refused_on_loopback(served):
     assert answer.status_code == 400
 
 
+def test_any_address_of_loopback_needs_no_token(folder):
+    with open_view("127.0.0.2:0", folder) as view:
+        assert get(view).status_code == 200
+
+
 def test_beyond_loopback_a_token_is_asked_for_and_becomes_a_cookie(folder):
     with open_view("0.0.0.0:0", folder) as view:
         url = view.url.replace("0.0.0.0", "127.0.0.1")
