@@ -129,9 +129,8 @@ class Reader:
         tell(self._note, dataclasses.replace(notice, source=self._lane.name), level=level)
 
     def _deliver(self, frame: Frame) -> bool:
-        return self._intake.put(
-            self._lane, self._selection.crop(_with_sound_picture(_with_sound_times(frame)))
-        )
+        sound = _with_sound_picture(_with_sound_words(_with_sound_times(frame)))
+        return self._intake.put(self._lane, self._selection.crop(sound))
 
     def _is_time(self) -> bool:
         """Whether the rate allows another frame now; files wait until it does."""
@@ -159,6 +158,15 @@ def _with_sound_picture(frame: Frame) -> Frame:
     except ImageError as error:
         return dataclasses.replace(frame, picture=None, error=error, reason=Reason.SIZE)
     return frame
+
+
+def _with_sound_words(frame: Frame) -> Frame:
+    """The frame, whose source is a text, whatever a third party has it as.
+
+    Raises: ValueError for a reason that there is not.
+    """
+    reason = None if frame.reason is None else Reason(frame.reason)
+    return dataclasses.replace(frame, source=str(frame.source), reason=reason)
 
 
 def _with_sound_times(frame: Frame) -> Frame:
