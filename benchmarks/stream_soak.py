@@ -33,8 +33,9 @@ import edgeinspect
 from edgeinspect.bundle import read_bundle
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.session import Session, open_session
+from edgeinspect.stream.choices import Save
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
-from edgeinspect.stream.run import Run, RunSettings, Save, run_stream
+from edgeinspect.stream.run import Run, RunSettings, run_stream
 
 BUNDLE = Path(edgeinspect.__file__).parent / "demo_bundle"
 RESULT = Path(__file__).parent / "results" / "stream_soak.json"

@@ -10,31 +10,33 @@ next to nothing.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeinspect.runtime.inspector import Inspection, Inspector, Region, Verdict
+    from edgeinspect.runtime.inspection import Inspection, Verdict
+    from edgeinspect.runtime.inspector import Inspector
     from edgeinspect.runtime.inspector import open_inspector as open
+    from edgeinspect.runtime.regions import Region
 
 __all__ = ["Inspection", "Inspector", "Region", "Verdict", "__version__", "open"]
 
 __version__ = "0.1.0"
 
-_FROM_INSPECTOR = {
-    "Inspection": "Inspection",
-    "Inspector": "Inspector",
-    "Region": "Region",
-    "Verdict": "Verdict",
-    "open": "open_inspector",
+_PLACES = {  # (module of edgeinspect.runtime, name there)
+    "Inspection": ("inspection", "Inspection"),
+    "Inspector": ("inspector", "Inspector"),
+    "Region": ("regions", "Region"),
+    "Verdict": ("inspection", "Verdict"),
+    "open": ("inspector", "open_inspector"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _FROM_INSPECTOR:
+    if name not in _PLACES:
         raise AttributeError(f"module 'edgeinspect' has no attribute {name!r}")
-    from edgeinspect.runtime import inspector
-
-    value = getattr(inspector, _FROM_INSPECTOR[name])
+    module, there = _PLACES[name]
+    value = getattr(importlib.import_module(f"edgeinspect.runtime.{module}"), there)
     globals()[name] = value
     return value
 

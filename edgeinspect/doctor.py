@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 NVIDIA_SMI_QUERY = "name,driver_version,compute_cap,memory.total"
-OLDEST_JETPACK = 6  # the first with TensorRT 10
 NVIDIA_SMI_SECONDS = 10.0  # a GPU that wakes up takes a few
 TELLING_CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp")
 
@@ -255,8 +254,8 @@ def _jetson_notes(jetson: Jetson | None) -> list[str]:
     notes = [
         "the GPU's memory is the CPU's: build-engine takes little of it unless --workspace-mib"
     ]
-    if jetson.jetpack is not None and jetson.jetpack < OLDEST_JETPACK:
-        notes.append(f"engines need JetPack {OLDEST_JETPACK} or later, for its TensorRT")
+    if not jetson.has_tensorrt_10:
+        notes.append("engines need JetPack 6.1 or later, for its TensorRT")
     if any(not clock.is_fixed for clock in jetson.clocks):
         notes.append("clocks move with the load; for steady latency run: sudo jetson_clocks")
     return notes

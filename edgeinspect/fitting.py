@@ -32,7 +32,8 @@ from edgeinspect.data.synthetic.pasting import FAINTEST, PER_SEVERITY, paste_def
 from edgeinspect.doctor import read_machine
 from edgeinspect.errors import ConfigError, DataError, OutputError
 from edgeinspect.export import export_run
-from edgeinspect.runtime.inspector import Inspector, Verdict, open_inspector
+from edgeinspect.runtime.inspection import Verdict
+from edgeinspect.runtime.inspector import Inspector, open_inspector
 from edgeinspect.training.checkpoint import TrainingState
 from edgeinspect.training.loop import Progress
 from edgeinspect.training.planning import Duration

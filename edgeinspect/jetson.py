@@ -14,6 +14,7 @@ __all__ = ["JETPACK_PACKAGE", "Clock", "Jetson", "free_memory_bytes", "read_jets
 
 JETPACK_PACKAGE = "nvidia-jetpack"  # Debian's name of all of it, TensorRT among it
 _JETPACK_OF_L4T = {32: 4, 35: 5, 36: 6, 38: 7, 39: 7}  # majors; L4T is the Jetson's Linux release
+_L4T_WITH_TENSORRT_10 = (36, 4)  # the first: JetPack 6.1; 6.0 has TensorRT 8.6
 _CUDA_OF_JETPACK = {6: "12.6", 7: "13.0"}  # that its cuda-python is for
 _GPU_CLOCKS = ("*gpu*", "*ga10b*", "*gv11b*")  # names under /sys/class/devfreq, by kernel
 _HZ, _KHZ = 1e6, 1e3  # a MHz in what devfreq and cpufreq count in
@@ -58,6 +59,11 @@ class Jetson:
     def __str__(self) -> str:
         jetpack = "unknown" if self.jetpack is None else str(self.jetpack)
         return f"{self.board}, JetPack {jetpack} (L4T {self.l4t})"
+
+    @property
+    def has_tensorrt_10(self) -> bool:
+        """Whether its JetPack brings one that takes a graph's own types, as engines need."""
+        return tuple(map(int, re.findall(r"\d+", self.l4t))) >= _L4T_WITH_TENSORRT_10
 
     @property
     def power(self) -> str:

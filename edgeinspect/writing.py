@@ -128,6 +128,10 @@ class LineFile:
             _log.debug("%s cannot be looked at: %s", self._path, error)
             return True
 
+    def lock(self, *, user: str) -> None:
+        """Hold it alone, as `alone_in` a folder. Raises: OutputError."""
+        _lock(self._file.fileno(), self._path, user)
+
     def append(self, line: bytes, *, is_synced: bool = False) -> None:
         """Append all of it, or leave the file as it was."""
         if self._torn_at is not None:

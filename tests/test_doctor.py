@@ -50,10 +50,13 @@ def test_shared_memory_is_noted_on_a_jetson(orin: Path) -> None:
     assert "engines need" not in notes
 
 
-def test_a_jetpack_without_tensorrt_10_is_noted(orin: Path) -> None:
-    (orin / "etc/nv_tegra_release").write_text("# R35 (release), REVISION: 4.1, GCID: 1\n")
+@pytest.mark.parametrize(
+    "release", ["R35 (release), REVISION: 4.1", "R36 (release), REVISION: 3.0"]
+)
+def test_a_jetpack_without_tensorrt_10_is_noted(release: str, orin: Path) -> None:
+    (orin / "etc/nv_tegra_release").write_text(f"# {release}, GCID: 1\n")
     notes = " ".join(diagnose(root=orin, gpu_query=lambda: "").notes)
-    assert "engines need JetPack 6 or later" in notes
+    assert "engines need JetPack 6.1 or later" in notes
 
 
 @pytest.mark.parametrize("answer", ["", "Orin (nvgpu), 540.4.0, [N/A], [N/A]\n"])

@@ -35,7 +35,8 @@ from edgeinspect.fitting import (
     split_good,
     try_detection,
 )
-from edgeinspect.runtime.inspector import Verdict, open_inspector
+from edgeinspect.runtime.inspection import Verdict
+from edgeinspect.runtime.inspector import open_inspector
 from edgeinspect.training.planning import Duration
 from tests.backbones import FEATURES
 from tests.bundles import make_bundle

@@ -54,10 +54,9 @@ class Point:
     is_main: bool = False
 
 
-def latency_chart(
-    series: Mapping[str, Sequence[float]], *, title: str = "Latency of a call"
-) -> str:
+def latency_chart(series: Mapping[str, Sequence[float]]) -> str:
     """A histogram a row, p50 and p99 marked; times in milliseconds."""
+    title = "Latency of a call"
     times = {name: np.asarray(values, np.float64) for name, values in series.items()}
     low = min(float(t.min()) for t in times.values())
     high = max(float(np.percentile(t, 99)) for t in times.values())
@@ -88,8 +87,9 @@ def _histogram(
     return parts
 
 
-def stage_chart(rows: Mapping[str, Mapping[str, float]], *, title: str = "Stages of run") -> str:
+def stage_chart(rows: Mapping[str, Mapping[str, float]]) -> str:
     """Stacked bars: milliseconds a part of each stage, by variant."""
+    title = "Stages of run"
     totals = {name: sum(stages.get(s, 0.0) for s in STAGE_COLOURS) for name, stages in rows.items()}
     high = max(totals.values())
     bottom = 66 + 30 * len(rows)

@@ -43,13 +43,12 @@ class Setting:
     is_chosen: bool
 
 
-def pareto_chart(
-    settings: Sequence[Setting], *, deadline_ms: float, title: str = "Latency against AUROC"
-) -> str:
+def pareto_chart(settings: Sequence[Setting], *, deadline_ms: float) -> str:
     """Settings numbered from the fastest on; those on the front are joined, all are named below.
 
     In a crowd only the choice and the front have their numbers at their points.
     """
+    title = "Latency against AUROC"
     ordered = sorted(settings, key=lambda s: (s.p99_ms, -s.auroc))
     place, xs, ys = _axes(ordered, deadline_ms)
     parts = [text(16, 24, title, size=TITLE_PX, weight=600)]

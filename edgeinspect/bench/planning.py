@@ -28,11 +28,17 @@ from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Precision
 from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import LabelledPicture, find_test
-from edgeinspect.errors import ConfigError, EngineError, ImageError, MissingPackageError
+from edgeinspect.errors import (
+    BundleError,
+    ConfigError,
+    EngineError,
+    ImageError,
+    MissingPackageError,
+)
 from edgeinspect.metrics import auroc
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.inspector import Inspector
-from edgeinspect.runtime.opening import find_engine_here, pick_precision
+from edgeinspect.runtime.opening import find_engine_here
 
 __all__ = ["Plan", "PlanSettings", "plan_bundle"]
 
@@ -170,8 +176,9 @@ class _Search:
     def with_engines(self, bundle: Bundle, folder: Path) -> Bundle:
         """The bundle, or a copy with the engines that its runtimes lack."""
         keys, _ = self._keys(bundle)
-        lacking = {k.runtime for k in keys if k.runtime.startswith("tensorrt")}
-        lacking = {name for name in lacking if not _has_engine(bundle, name, self.settings)}
+        on_engines = {(k.runtime, k.precision) for k in keys if k.runtime.startswith("tensorrt")}
+        largest = max(self.settings.batches)
+        lacking = [wanted for wanted in on_engines if not _has_engine(bundle, *wanted, largest)]
         if not lacking:
             return bundle
         from edgeinspect.building import BuildRequest, build_engine
@@ -179,12 +186,11 @@ class _Search:
 
         copy = folder / "with-engines.bundle"
         shutil.copytree(bundle.path, copy)
-        batch = BatchRange(smallest=1, tuned=1, largest=max(self.settings.batches))
-        for name in sorted(lacking):
-            precision = pick_precision(bundle, name, None)
+        batch = BatchRange(smallest=1, tuned=1, largest=largest)
+        for name, precision in sorted(lacking):
             try:
                 build_engine(copy, BuildRequest(runtime=name, precision=precision, batch=batch))
-            except EngineError as error:
+            except (BundleError, EngineError) as error:
                 self.left_out.append(LeftOut(name=name, why=str(error)))
         return read_bundle(copy)
 
@@ -286,10 +292,9 @@ def _auroc(one: _Open, labelled: Sequence[LabelledPicture]) -> float | None:
     return auroc(scores, is_defect) if scores else None
 
 
-def _has_engine(bundle: Bundle, runtime: str, settings: PlanSettings) -> bool:
+def _has_engine(bundle: Bundle, runtime: str, precision: Precision, batch: int) -> bool:
     try:
-        precision = pick_precision(bundle, runtime, None)
-        find_engine_here(bundle, runtime, precision, max(settings.batches))
-    except (EngineError, MissingPackageError):
+        find_engine_here(bundle, runtime, precision, batch)
+    except (BundleError, EngineError, MissingPackageError):
         return False
     return True

@@ -7,20 +7,27 @@ product and of a large copy. The larger of the two times is the limit that a cal
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinspect.bench.product_graph import copy_graph, product_graph
 from edgeinspect.bench.variants import VariantKey
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
 from edgeinspect.errors import EngineError
+from edgeinspect.runtime.onnxruntime_graph import CPU, CUDA, OnnxGraph, has_cuda
 from edgeinspect.runtime.session import ON_CPU
 
 __all__ = ["Peak", "Roofline", "Work", "measure_peak", "work_of"]
+
+_log = logging.getLogger(__name__)
 
 CPU_SIDE, GPU_SIDE = 1024, 8192
 CPU_VALUES, GPU_VALUES = 1 << 25, 1 << 28  # FP32, well beyond the caches
@@ -87,53 +94,45 @@ def work_of(bundle: Bundle, precision: Precision) -> Work | None:
 
 
 def measure_peak(key: VariantKey) -> Peak | None:
-    """Of the box as a variant uses it; None for runtimes that cannot be asked here.
+    """Of the box as a variant uses it; None where it cannot be asked.
 
-    All are held to what ONNX Runtime reaches on the same CPU or GPU, engines of TensorRT only if
-    its CUDA is there.
+    All are held to what ONNX Runtime reaches on the same CPU or GPU: engines of TensorRT only if
+    its CUDA is there, and nothing where memory is too small for that.
     """
-    from edgeinspect.runtime.onnxruntime_graph import CPU, CUDA, has_cuda
-
     is_cpu = key.runtime in ON_CPU
+    is_half = key.precision is Precision.FP16 and not is_cpu
+    side, n_values = (CPU_SIDE, CPU_VALUES) if is_cpu else (GPU_SIDE, GPU_VALUES)
+    kind = np.float16 if is_half else np.float32
     try:
         if not is_cpu and not has_cuda():
             return None
-    except EngineError:  # engines run where ONNX Runtime cannot start
+        product_s = _seconds(product_graph(side, is_half=is_half), np.ones((side, side), kind), key)
+        copy_s = _seconds(copy_graph(n_values), np.ones(n_values, np.float32), key)
+    except EngineError as error:
+        _log.debug("there is no peak of %s: %s", key.runtime, error)
         return None
-    provider = CPU if is_cpu else CUDA
-    is_half = key.precision is Precision.FP16 and not is_cpu
-    side, n_values = (CPU_SIDE, CPU_VALUES) if is_cpu else (GPU_SIDE, GPU_VALUES)
-    product = _seconds(product_graph(side, is_half=is_half), provider, (side, side), key, is_half)
-    copy = _seconds(copy_graph(n_values), provider, (n_values,), key, False)
     return Peak(
         runtime=key.runtime,
         precision=Precision.FP16 if is_half else Precision.FP32,
-        flop_per_s=2 * side**3 / product,
-        bytes_per_s=2 * 4 * n_values / copy,
+        flop_per_s=2 * side**3 / product_s,
+        bytes_per_s=2 * 4 * n_values / copy_s,
     )
 
 
-def _seconds(
-    graph: bytes, provider: str, shape: tuple[int, ...], key: VariantKey, is_half: bool
-) -> float:
-    """The shortest of some runs; all values stay on the device."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    if key.threads is not None:
-        options.intra_op_num_threads = key.threads
-    settings: dict[str, Any] = {"use_tf32": "0"} if provider.startswith("CUDA") else {}
-    session = ort.InferenceSession(graph, options, providers=[(provider, settings)])
-    device = "cuda" if settings else "cpu"
-    values = np.ones(shape, np.float16 if is_half else np.float32)
-    binding = session.io_binding()
-    for value in session.get_inputs():
-        binding.bind_ortvalue_input(value.name, ort.OrtValue.ortvalue_from_numpy(values, device))
-    binding.bind_ortvalue_output("result", ort.OrtValue.ortvalue_from_numpy(values, device))
+def _seconds(graph: bytes, values: NDArray[Any], key: VariantKey) -> float:
+    """The shortest of some runs on `values`; all stay on the device. Raises: EngineError."""
+    provider, options = (CPU, {}) if key.runtime in ON_CPU else (CUDA, {"use_tf32": "0"})
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "peak.onnx")
+        path.write_bytes(graph)
+        opened = OnnxGraph(path, provider=provider, options=options, threads=key.threads)
+    binding = opened.binding()
+    for name in opened.tensors.inputs:
+        binding.bind_ortvalue_input(name, opened.on_device(values))
+    binding.bind_ortvalue_output("result", opened.on_device(values))
     times = []
     for _ in range(N_TIMES + 1):
         start = time.perf_counter()
-        session.run_with_iobinding(binding)
+        opened.run(binding)
         times.append(time.perf_counter() - start)
     return min(times[1:])

@@ -96,7 +96,9 @@ class RowMaker:
             self._peaks[place] = measure_peak(key)
         peak = self._peaks[place]
         if peak is None:
-            self._note(f"there is no roofline of {key.runtime}: its peak needs ONNX Runtime's CUDA")
+            self._note(
+                f"there is no roofline of {key.runtime}: ONNX Runtime cannot show its peak here"
+            )
             return None
         return Roofline.of(work, peak, batch=key.batch, call_ms=call_ms)
 

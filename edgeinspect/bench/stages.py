@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from edgeinspect.bench.pictures import BenchPictures
 from edgeinspect.bench.variants import Variant
 from edgeinspect.bundle import Bundle
-from edgeinspect.runtime.inspector import Inspection, Inspector
+from edgeinspect.runtime.inspection import Inspection
+from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.session import DeviceTimes, TimedSession
 from edgeinspect.stream.frames import Frame
 from edgeinspect.stream.record_file import RecordWriter

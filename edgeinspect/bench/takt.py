@@ -47,8 +47,8 @@ def miss_share(
     Args:
         calls_ms: (n,), measured times of batches of `n_parts` parts, end to end.
     """
-    services, loads = _measured_again(calls_ms), parts_per_minute / _full_rate(calls_ms, n_parts)
-    if loads > MOST_LOAD + 1e-9:
+    services, load = _measured_again(calls_ms), parts_per_minute / _full_rate(calls_ms, n_parts)
+    if load > MOST_LOAD + 1e-9:
         return 1.0
     return _miss_share(services, n_parts, deadline_ms, parts_per_minute)
 

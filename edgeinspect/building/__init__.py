@@ -12,7 +12,6 @@ Knows no torch, and runs in processes without it: both would bring their own CUD
 from __future__ import annotations
 
 from edgeinspect.building.build import Build, build_engine
-from edgeinspect.building.proving import OpenPlan, prove
 from edgeinspect.building.request import BuildRequest
 
-__all__ = ["Build", "BuildRequest", "OpenPlan", "build_engine", "prove"]
+__all__ = ["Build", "BuildRequest", "build_engine"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from edgeinspect.runtime.inspector import Reason, Verdict
+from edgeinspect.runtime.inspection import Reason, Verdict
 from edgeinspect.stream.plain import printable
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import typer
 
 from edgeinspect.cli.main import EXIT_INTERRUPTED
 from edgeinspect.cli.options import AsJson, Precision, Threads
+from edgeinspect.stream.choices import Fsync, Overload, Save
 
 if TYPE_CHECKING:
     from edgeinspect.bundle import Bundle
@@ -22,33 +22,9 @@ if TYPE_CHECKING:
     from edgeinspect.stream.opening import InspectorSettings
     from edgeinspect.stream.run import RunSettings, RunSummary
 
-__all__ = ["FsyncChoice", "OverloadChoice", "SaveChoice", "hangup_asks", "run"]
+__all__ = ["hangup_asks", "run"]
 
 EXIT_NOT_ALL_OK = 1
-
-
-class SaveChoice(str, enum.Enum):
-    """The words of `--save` (`edgeinspect.stream.run.Save`, which would import too much)."""
-
-    NG = "ng"
-    ALL = "all"
-    NONE = "none"
-
-
-class OverloadChoice(str, enum.Enum):
-    """The words of `--on-overload` (`edgeinspect.stream.intake.Overload`)."""
-
-    BLOCK = "block"
-    DROP_OLDEST = "drop-oldest"
-    LATEST = "latest"
-
-
-class FsyncChoice(str, enum.Enum):
-    """The words of `--fsync` (`edgeinspect.stream.record_file.Fsync`)."""
-
-    NEVER = "never"
-    BATCH = "batch"
-    RECORD = "record"
 
 
 def run(
@@ -64,8 +40,8 @@ def run(
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for records and pictures.")],
     save: Annotated[
-        SaveChoice, typer.Option("--save", help="For which parts overlays and maps are saved.")
-    ] = SaveChoice.NG,
+        Save, typer.Option("--save", help="For which parts overlays and maps are saved.")
+    ] = Save.NG,
     keep_gib: Annotated[
         float,
         typer.Option("--keep-gib", min=0, help="Disk for pictures; the oldest go first."),
@@ -89,7 +65,7 @@ def run(
         float, typer.Option("--max-wait-ms", min=0, help="A part waits for a batch at most.")
     ] = 10.0,
     on_overload: Annotated[
-        OverloadChoice | None,
+        Overload | None,
         typer.Option(
             "--on-overload",
             help="What happens to frames of a camera that come too fast; files always wait."
@@ -118,8 +94,8 @@ def run(
     ] = None,
     threads: Threads = None,
     fsync: Annotated[
-        FsyncChoice, typer.Option("--fsync", help="When records are brought to the disk.")
-    ] = FsyncChoice.NEVER,
+        Fsync, typer.Option("--fsync", help="When records are brought to the disk.")
+    ] = Fsync.NEVER,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on in --out, with the first part without record.")
     ] = False,
@@ -153,22 +129,20 @@ def run(
     from edgeinspect.cli.panel import listeners_may_leave
     from edgeinspect.cli.run_summary import show_summary
     from edgeinspect.config import Precision as OnePrecision
-    from edgeinspect.stream.intake import Overload
     from edgeinspect.stream.opening import InspectorSettings
     from edgeinspect.stream.outlets import check_outlets
     from edgeinspect.stream.pipeline import PipelineSettings
     from edgeinspect.stream.reading import Selection, read_roi
-    from edgeinspect.stream.record_file import Fsync
-    from edgeinspect.stream.run import RunSettings, Save
+    from edgeinspect.stream.run import RunSettings
     from edgeinspect.stream.sources import open_sources
 
     settings = RunSettings(
-        save=Save(save.value),
+        save=save,
         keep_gib=keep_gib,
         force=force,
         resume=resume,
-        fsync=Fsync(fsync.value),
-        overload=None if on_overload is None else Overload(on_overload.value),
+        fsync=fsync,
+        overload=on_overload,
         selection=Selection(
             every=every, rate_per_s=fps, roi=None if roi is None else read_roi(roi)
         ),
@@ -192,7 +166,7 @@ def run(
         precision=settled.precision,
         batch=settled.batch,
         threads=settled.threads,
-        maps_of_all=save is SaveChoice.ALL,
+        maps_of_all=save is Save.ALL,
         tile=tile,
         white_level_16bit=white_level_16bit,
     )

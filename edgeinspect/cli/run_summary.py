@@ -9,7 +9,7 @@ import typer
 
 from edgeinspect.bench.planned import SessionSettings
 from edgeinspect.cli.output import show_json
-from edgeinspect.runtime.inspector import Reason, Verdict
+from edgeinspect.runtime.inspection import Reason, Verdict
 from edgeinspect.stream.summary import RunSummary
 
 __all__ = ["VERDICT_STYLES", "reason_words", "show_summary"]

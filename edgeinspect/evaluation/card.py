@@ -15,7 +15,7 @@ from edgeinspect.card import markdown_table, write_card
 from edgeinspect.evaluation.peaks import MapPeak
 from edgeinspect.evaluation.results import Evaluation, Figure, ImageMetrics, PartResult, Summary
 from edgeinspect.numbers import percent, percent_range, three_decimals
-from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.runtime.inspection import Verdict
 
 __all__ = ["card_with_findings"]
 

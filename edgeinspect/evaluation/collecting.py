@@ -26,7 +26,8 @@ from edgeinspect.evaluation.peaks import MapPeak, find_map_peak
 from edgeinspect.evaluation.reference import Reference
 from edgeinspect.pixel_metrics import PixelTally
 from edgeinspect.progress import OnProgress
-from edgeinspect.runtime.inspector import Inspection, Inspector, Verdict
+from edgeinspect.runtime.inspection import Inspection, Verdict
+from edgeinspect.runtime.inspector import Inspector
 
 __all__ = ["Collected", "Entry", "collect", "mask_at", "read_mask_at"]
 

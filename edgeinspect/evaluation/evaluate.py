@@ -43,7 +43,8 @@ from edgeinspect.evaluation.warnings import (
     about_training,
 )
 from edgeinspect.progress import OnProgress, no_progress
-from edgeinspect.runtime.inspector import Inspector, Verdict
+from edgeinspect.runtime.inspection import Verdict
+from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.session import open_session
 
 __all__ = ["evaluate", "evaluate_into"]

@@ -23,7 +23,7 @@ from edgeinspect.evaluation.baselines import Baseline
 from edgeinspect.evaluation.peaks import MapPeak
 from edgeinspect.numbers import three_decimals
 from edgeinspect.pixel_metrics import FPR_LIMIT
-from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.runtime.inspection import Verdict
 
 __all__ = [
     "BaselineResult",

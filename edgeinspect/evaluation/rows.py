@@ -27,7 +27,8 @@ from edgeinspect.evaluation.results import Evaluation, PartResult
 from edgeinspect.evaluation.settings import EvaluationSettings
 from edgeinspect.progress import OnProgress
 from edgeinspect.report.overlays import blend_heat
-from edgeinspect.runtime.inspector import Inspector, Verdict
+from edgeinspect.runtime.inspection import Verdict
+from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.session import MapSession, open_maps, open_session
 
 __all__ = ["RowPictures", "choose_parts", "draw_sheet", "picture_rows"]

@@ -1,7 +1,8 @@
-"""What people look at: charts and pages, each one text without any outside file."""
+"""What people look at: charts and pages, each one text without any outside file.
 
-from __future__ import annotations
-
-from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
-
-__all__ = ["Curve", "ScoreGroup", "roc_chart", "score_chart"]
+svg.py          marks, one palette, one font
+charts.py       ROC curves, and scores by class
+overlays.py     heat over a part's picture, and its map as a file
+page.py         templates, and the page of the demo, which demo.py makes
+run_history.py  what the folder of a run tells; run_charts.py draws it, run_page.py lays it out
+"""

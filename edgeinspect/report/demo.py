@@ -26,7 +26,8 @@ from edgeinspect.numbers import percent
 from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
 from edgeinspect.report.overlays import blend_heat
 from edgeinspect.report.page import InspectionPage, Latency, PartView, inline_jpeg, write_page
-from edgeinspect.runtime.inspector import Inspection, Inspector, open_inspector
+from edgeinspect.runtime.inspection import Inspection
+from edgeinspect.runtime.inspector import Inspector, open_inspector
 from edgeinspect.runtime.onnxruntime_graph import load_onnxruntime
 from edgeinspect.writing import output_errors
 

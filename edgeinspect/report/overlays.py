@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.runtime.inspector import Inspection, Region, Verdict
+from edgeinspect.runtime.inspection import Inspection, Verdict
+from edgeinspect.runtime.regions import Region
 
 __all__ = ["blend_heat", "draw_overlay", "draw_part", "encode_jpeg", "encode_map", "heat_strength"]
 

@@ -12,6 +12,7 @@
     engine_io.py            an engine's inputs and outputs
     cuda.py                 the CUDA driver through cuda-python or PyCUDA
     regions.py              where an NG part's map is above its level
+    inspection.py           what is found out about a part: verdict, reason, scores, map
     inspector.py            pictures in, verdicts out
 
 Only the adapters know a foreign API.

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.errors import EngineError
-from edgeinspect.runtime.session import OUTPUTS
+from edgeinspect.runtime.session import BATCHED, OUTPUTS
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
-__all__ = ["BATCHED", "EngineTensor", "check_constants", "read_tensors"]
+__all__ = ["EngineTensor", "check_constants", "read_tensors"]
 
-BATCHED = ("image", "tile")
 _HINT = "run: edgeinspect build-engine BUNDLE --force"
 
 

@@ -7,7 +7,6 @@ when its score is finite and not above the threshold.
 
 from __future__ import annotations
 
-import enum
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,55 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.bundle import Bundle, read_bundle
-from edgeinspect.config import Measure, Normalisation, Precision
+from edgeinspect.config import Normalisation, Precision
 from edgeinspect.data.tiling import TileGrid, cut_tiles, plan_tiles, stitch_tiles
 from edgeinspect.errors import ImageError
+from edgeinspect.runtime.inspection import Inspection, Reason, Timing, Verdict
 from edgeinspect.runtime.own_thread import OwnThreadSession
-from edgeinspect.runtime.regions import MapLevels, Region, find_regions
+from edgeinspect.runtime.regions import MapLevels, find_regions
 from edgeinspect.runtime.session import Scores, Session, open_session
 
-__all__ = [
-    "Inspection",
-    "Inspector",
-    "Prepared",
-    "Reason",
-    "Region",
-    "Timing",
-    "Verdict",
-    "check_picture",
-    "open_inspector",
-]
+__all__ = ["Inspector", "Prepared", "check_picture", "open_inspector"]
 
 Picture = NDArray[np.uint8]
 
-
-class Verdict(str, enum.Enum):
-    """What is decided about a part."""
-
-    OK = "OK"
-    NG = "NG"
-    NOT_INSPECTED = "NOT-INSPECTED"
-
-
-class Reason(str, enum.Enum):
-    """Why a part was not inspected."""
-
-    UNREADABLE = "unreadable"
-    SIZE = "size"
-    NON_FINITE = "non-finite"
-    OVERLOAD = "overload"
-    DEADLINE = "deadline"
-    FROZEN = "frozen"
-    ENGINE = "engine"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """Milliseconds that one part took; in a batch, `infer_ms` is what the part waited for it."""
-
-    prepare_ms: float = 0.0
-    infer_ms: float = 0.0
-    post_ms: float = 0.0
+_UNTIMED = Timing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,49 +44,6 @@ class Prepared:
     @property
     def n_tiles(self) -> int:
         return len(self.tiles)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Inspection:
-    """What was found out about one part.
-
-    Attributes:
-        reason, detail: why it was not inspected, as a name and in words; else None.
-        score: the one compared with `threshold`; None, as all that follows from it, when the
-            part has no scores. `local_score` and `global_score` are reported beside it.
-        scale: index of the mask scale that the map comes from.
-        measure: the error measure that stands out most; the map is of it, unless it is `whole`.
-        regions: where an NG part is wrong, strongest first.
-        anomaly_map: (h, w) float32 in z units, in the geometry of the resized picture; None as
-            well for a part that is OK where maps of all were not asked for and cost time.
-        map_level: z from where the map speaks for NG, for drawing it.
-        picture_hw: (height, width) of the picture in px.
-    """
-
-    verdict: Verdict
-    threshold: float
-    picture_hw: tuple[int, int]
-    timing: Timing = Timing()
-    reason: Reason | None = None
-    detail: str | None = None
-    score: float | None = None
-    local_score: float | None = None
-    global_score: float | None = None
-    scale: int | None = None
-    measure: Measure | None = None
-    regions: tuple[Region, ...] = ()
-    anomaly_map: NDArray[np.float32] | None = None
-    map_level: float | None = None
-
-    def map_at_picture_size(self) -> NDArray[np.float32] | None:
-        """The anomaly map brought to the picture's (height, width); None if there is none."""
-        if self.anomaly_map is None:
-            return None
-        import cv2
-
-        height, width = self.picture_hw
-        resized = cv2.resize(self.anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR)
-        return resized.astype(np.float32, copy=False)
 
 
 def open_inspector(
@@ -159,9 +79,9 @@ class Inspector:
         assert batch >= 1, f"batch is {batch}"
         self.bundle = bundle
         self.batch = batch
-        self._map_above = None if maps_of_all else bundle.require_calibration().threshold.value
         self._session = session
         self._calibration = bundle.require_calibration()
+        self._map_above = None if maps_of_all else self.threshold
         self._levels = MapLevels(self._calibration, bundle.config.scoring)
 
     @property
@@ -254,7 +174,7 @@ class Inspector:
             for part, found in zip(parts, scores.split([p.n_tiles for p in parts]), strict=True)
         ]
 
-    def judge(self, scores: Scores, grid: TileGrid, timing: Timing = Timing()) -> Inspection:
+    def judge(self, scores: Scores, grid: TileGrid, timing: Timing = _UNTIMED) -> Inspection:
         """Verdict, regions and map of a part from the scores of its tiles.
 
         `timing` holds what was measured before; `post_ms` is added.
@@ -289,7 +209,7 @@ class Inspector:
         detail: str,
         *,
         picture_hw: tuple[int, int] = (0, 0),
-        timing: Timing = Timing(),
+        timing: Timing = _UNTIMED,
     ) -> Inspection:
         """What stands for a part without a score; `picture_hw` (0, 0) if there is no picture."""
         return Inspection(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from edgeinspect.errors import EngineError
 from edgeinspect.jetson import read_jetson
 from edgeinspect.runtime.onnxruntime_graph import CUDA, OnnxGraph, has_cuda
 from edgeinspect.runtime.session import (
+    BATCHED,
     OUTPUTS,
     DeviceTimes,
     Images,
@@ -43,6 +44,7 @@ __all__ = ["OnnxRuntimeCudaSession", "require_cuda"]
 Array = NDArray[Any]
 
 _MAP = "anomaly_map"
+_FIGURES = tuple(name for name in OUTPUTS if name != _MAP)  # of an image: small, always wanted
 _DTYPES = {"float": np.float32, "int32": np.int32}
 
 
@@ -105,7 +107,7 @@ class OnnxRuntimeCudaSession:
         self.engine: str | None = None
         self.max_batch: int | None = None
         arrays = constants.as_inputs()
-        self._graph.tensors.require(inputs=("image", "tile", *arrays), outputs=OUTPUTS)
+        self._graph.tensors.require(inputs=(*BATCHED, *arrays), outputs=OUTPUTS)
         self._graph.tensors.check_constants(arrays)
         self._n_tiles = constants.n_tiles
         self._constants = {n: self._graph.on_device(a) for n, a in arrays.items()}
@@ -121,10 +123,12 @@ class OnnxRuntimeCudaSession:
         n, lane = len(images), self._lane(len(images))
         _copy_in(lane, _filled(images, lane.n), _filled(tile, lane.n))
         lane.run()
-        scores = {name: value[:n] for name, value in _copy_out(lane).items()}
+        scores = {name: value[:n] for name, value in _copy_out(lane, _FIGURES).items()}
         is_wanted = map_above is None or bool((scores["score"] > map_above).any())
-        value = lane.values[_MAP]
-        maps = value.numpy()[:n] if is_wanted else np.zeros((n, *value.shape()[1:]), np.float32)
+        if is_wanted:
+            maps = _copy_out(lane, (_MAP,))[_MAP][:n]
+        else:
+            maps = np.zeros((n, *lane.values[_MAP].shape()[1:]), np.float32)
         return Scores(anomaly_map=maps, has_map=np.full(n, is_wanted, np.bool_), **scores)
 
     def device_times(self, n_images: int, n_times: int) -> list[DeviceTimes]:
@@ -135,7 +139,7 @@ class OnnxRuntimeCudaSession:
         steps = (
             lambda: _copy_in(lane, images, tile),
             lane.run,
-            lambda: _copy_out(lane),
+            lambda: _copy_out(lane, _FIGURES),
         )
         found = []
         for _ in range(n_times):
@@ -196,13 +200,14 @@ def _filled(values: Array, n: int) -> Array:
 
 
 def _copy_in(lane: _Lane, images: Images, tile: Ints) -> None:
-    lane.values["image"].update_inplace(np.ascontiguousarray(images))
-    lane.values["tile"].update_inplace(np.ascontiguousarray(tile, dtype=np.int32))
+    with lane.graph.engine_errors():
+        lane.values["image"].update_inplace(np.ascontiguousarray(images))
+        lane.values["tile"].update_inplace(np.ascontiguousarray(tile, dtype=np.int32))
 
 
-def _copy_out(lane: _Lane) -> dict[str, Any]:
-    """All outputs but the map."""
-    return {name: lane.values[name].numpy() for name in OUTPUTS if name != _MAP}
+def _copy_out(lane: _Lane, names: Sequence[str]) -> dict[str, Array]:
+    with lane.graph.engine_errors():
+        return {name: lane.values[name].numpy() for name in names}
 
 
 def _milliseconds(step: Callable[[], object]) -> float:

@@ -102,15 +102,22 @@ class OnnxGraph:
         return self._opened().io_binding()
 
     def on_device(self, array: NDArray[Any]) -> Any:
-        """A copy of an array that stays where the graph runs."""
+        """A copy of an array that stays where the graph runs. Raises: EngineError."""
         device = "cuda" if self.provider == CUDA else "cpu"
-        return self.ort.OrtValue.ortvalue_from_numpy(array, device)
+        with self.engine_errors():
+            return self.ort.OrtValue.ortvalue_from_numpy(array, device)
 
     def run(self, binding: Any) -> None:
-        """Run with what is bound. Raises: EngineError with the runtime's first line."""
+        """Run with what is bound. Raises: EngineError."""
         session = self._opened()
-        try:
+        with self.engine_errors():
             session.run_with_iobinding(binding)
+
+    @contextlib.contextmanager
+    def engine_errors(self) -> Iterator[None]:
+        """Turn what ONNX Runtime raises into an EngineError with its first line."""
+        try:
+            yield
         except Exception as error:  # ONNX Runtime's own classes share no narrower base
             first = first_line(error)
             if NO_MEMORY in first:

@@ -12,6 +12,7 @@ from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
 from edgeinspect.runtime.onnxruntime_graph import OnnxGraph
 from edgeinspect.runtime.session import (
+    BATCHED,
     OUTPUTS,
     Floats,
     Images,
@@ -41,7 +42,7 @@ class OnnxRuntimeSession:
         self.engine: str | None = None
         self.max_batch: int | None = None
         arrays = constants.as_inputs()
-        self._graph.tensors.require(inputs=("image", "tile", *arrays), outputs=OUTPUTS)
+        self._graph.tensors.require(inputs=(*BATCHED, *arrays), outputs=OUTPUTS)
         self._graph.tensors.check_constants(arrays)
         self._n_tiles = constants.n_tiles
         self._binding = self._graph.binding()

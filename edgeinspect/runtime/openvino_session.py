@@ -24,6 +24,7 @@ from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import EngineError, MissingPackageError
 from edgeinspect.runtime.graph_tensors import FLOAT, GraphTensors
 from edgeinspect.runtime.session import (
+    BATCHED,
     OUTPUTS,
     Images,
     Ints,
@@ -38,7 +39,6 @@ __all__ = ["NAME", "OpenVinoSession", "require_openvino"]
 
 NAME = "openvino"
 DEVICE = "CPU"
-BATCHED = ("image", "tile")
 
 _Answer = TypeVar("_Answer")
 
@@ -64,7 +64,6 @@ class OpenVinoSession:
         batch: int = 1,
         threads: int | None,
         precision: Precision | None = None,
-        module: Any = None,
     ) -> None:
         """Compile the graph; a second or two.
 
@@ -72,14 +71,13 @@ class OpenVinoSession:
             batch: images that most calls will have. Others are cut into such batches, and what is
                 left over goes one by one.
             threads: of the CPU; None takes every core.
-            module: the package `openvino`, for tests.
         Raises: MissingPackageError; EngineError in OpenVINO's words if it does not take the graph.
         """
         check_threads(threads)
         self.name, self.max_batch = NAME, None
         self.precision: Precision | None = precision
         self.engine: str | None = None
-        self._openvino = require_openvino() if module is None else module
+        self._openvino = require_openvino()
         self._path, self._threads = path, threads
         self._constants = constants.as_inputs()
         self._n_tiles, self._batch = constants.n_tiles, batch

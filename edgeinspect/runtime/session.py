@@ -20,6 +20,7 @@ from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import ConfigError, EngineError
 
 __all__ = [
+    "BATCHED",
     "MOST_IMAGES",
     "ON_CPU",
     "OUTPUTS",
@@ -43,6 +44,7 @@ __all__ = [
     "open_session",
 ]
 
+BATCHED = ("image", "tile")  # inputs that come with each call; the others are constants
 OUTPUTS = ("score", "local_score", "global_score", "scale", "anomaly_map", "statistics")
 RUNTIMES = ("auto", "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "tensorrt-rtx")
 ON_CPU = ("onnxruntime", "openvino")  # of them, those that run on a CPU

@@ -27,8 +27,9 @@ from edgeinspect.constants import RuleConstants
 from edgeinspect.engines import VERSION_COMPATIBLE, Receipt
 from edgeinspect.errors import EngineError
 from edgeinspect.runtime.cuda import CudaDriver, open_driver
-from edgeinspect.runtime.engine_io import BATCHED, check_constants, read_tensors
+from edgeinspect.runtime.engine_io import check_constants, read_tensors
 from edgeinspect.runtime.session import (
+    BATCHED,
     OUTPUTS,
     DeviceTimes,
     Images,
@@ -38,7 +39,7 @@ from edgeinspect.runtime.session import (
     check_thread,
     check_tile,
 )
-from edgeinspect.tensorrt_adapter import deserialise_engine, find_tensorrt, recent_errors
+from edgeinspect.tensorrt_adapter import deserialise_engine, find_tensorrt, recent_reason
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -312,8 +313,7 @@ class TensorRtSession:
         return address
 
     def _failure(self, what: str) -> EngineError:
-        errors = recent_errors(self._trt)
-        why = errors[0].strip() if errors else "it does not say why"
+        why = recent_reason(self._trt) or "it does not say why"
         return EngineError(f"{self.name} cannot {what}: {why}", hint="run: edgeinspect doctor")
 
     def _check_use(self) -> None:

@@ -2,6 +2,7 @@
 
     sources/ -> reading -> intake -> pipeline (prepare, infer, judge, write) -> records, sinks/
 
+    choices.py     the words that it is told by
     frames.py      what a source delivers, and what a source is
     reading.py     a thread for each source; leaves out what is not wanted
     intake.py      where frames wait, and what happens when they come too fast

@@ -8,29 +8,21 @@ keeps its place, so that it still gets its record. Notices go with the next fram
 from __future__ import annotations
 
 import dataclasses
-import enum
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from edgeinspect.runtime.inspector import Reason
+from edgeinspect.runtime.inspection import Reason
+from edgeinspect.stream.choices import Overload
 from edgeinspect.stream.frames import Frame
 from edgeinspect.stream.notices import Notice
 
-__all__ = ["Intake", "Lane", "Overload"]
+__all__ = ["Intake", "Lane"]
 
 MAX_DROPPED = 10_000  # frames without picture that may wait for their record, a stream
 MAX_NOTICES = 64  # that may wait for a frame, the newest ones
-
-
-class Overload(str, enum.Enum):
-    """What happens to frames that come faster than they are judged."""
-
-    BLOCK = "block"
-    DROP_OLDEST = "drop-oldest"
-    LATEST = "latest"
 
 
 @dataclass(slots=True)

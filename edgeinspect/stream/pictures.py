@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from edgeinspect.errors import OutputError
 from edgeinspect.report.overlays import draw_overlay, encode_jpeg, encode_map
-from edgeinspect.runtime.inspector import Region, Verdict
+from edgeinspect.runtime.inspection import Verdict
+from edgeinspect.runtime.regions import Region
 from edgeinspect.stream.records import FOLDERS, OVERLAYS, Record, RecordFolder
 from edgeinspect.writing import output_errors, write_atomically
 

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from edgeinspect.errors import ConfigError, EdgeInspectError, ImageError
-from edgeinspect.runtime.inspector import Inspection, Inspector, Prepared, Reason, Timing
+from edgeinspect.runtime.inspection import Inspection, Reason, Timing
+from edgeinspect.runtime.inspector import Inspector, Prepared
 from edgeinspect.runtime.session import Scores
 from edgeinspect.stream.channels import Aborted, Channel, Ended
 from edgeinspect.stream.frames import Frame

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeinspect.errors import ConfigError, DataError, EdgeInspectError, ImageError
-from edgeinspect.runtime.inspector import Reason, check_picture
+from edgeinspect.runtime.inspection import Reason
+from edgeinspect.runtime.inspector import check_picture
 from edgeinspect.stream.frames import Frame, Source
 from edgeinspect.stream.intake import Intake, Lane
-from edgeinspect.stream.notices import Notice
+from edgeinspect.stream.notices import Notice, NoticeKind, tell
 from edgeinspect.stream.plain import is_time
 
 __all__ = ["Reader", "Selection", "read_roi"]
@@ -108,7 +109,7 @@ class Reader:
                 n_frames = 0
                 for item in delivery:
                     if isinstance(item, Notice):
-                        self._note(dataclasses.replace(item, source=self._lane.name))
+                        self._tell(item)
                         continue
                     n_frames += 1
                     is_wanted = (n_frames - 1) % self._selection.every == 0 and self._is_time()
@@ -123,10 +124,13 @@ class Reader:
         finally:
             self._intake.end(self._lane)
 
+    def _tell(self, notice: Notice) -> None:
+        level = logging.INFO if notice.kind is NoticeKind.RECOVERED else logging.WARNING
+        tell(self._note, dataclasses.replace(notice, source=self._lane.name), level=level)
+
     def _deliver(self, frame: Frame) -> bool:
-        return self._intake.put(
-            self._lane, self._selection.crop(_with_sound_picture(_with_sound_times(frame)))
-        )
+        sound = _with_sound_picture(_with_sound_words(_with_sound_times(frame)))
+        return self._intake.put(self._lane, self._selection.crop(sound))
 
     def _is_time(self) -> bool:
         """Whether the rate allows another frame now; files wait until it does."""
@@ -154,6 +158,15 @@ def _with_sound_picture(frame: Frame) -> Frame:
     except ImageError as error:
         return dataclasses.replace(frame, picture=None, error=error, reason=Reason.SIZE)
     return frame
+
+
+def _with_sound_words(frame: Frame) -> Frame:
+    """The frame, whose source is a text, whatever a third party has it as.
+
+    Raises: ValueError for a reason that there is not.
+    """
+    reason = None if frame.reason is None else Reason(frame.reason)
+    return dataclasses.replace(frame, source=str(frame.source), reason=reason)
 
 
 def _with_sound_times(frame: Frame) -> Frame:

@@ -6,7 +6,6 @@ there is room again in time.
 
 from __future__ import annotations
 
-import enum
 import logging
 import threading
 import time
@@ -16,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeinspect.errors import OutputError
+from edgeinspect.stream.choices import Fsync
 from edgeinspect.stream.notices import Notice, NoticeKind, tell
 from edgeinspect.stream.records import Record
 from edgeinspect.writing import LineFile, output_errors
 
-__all__ = ["HOLD_S", "Fsync", "RecordWriter"]
+__all__ = ["HOLD_S", "RecordWriter"]
 
 HOLD_S = 60.0  # records wait so long for a disk that takes none
 MOST_HELD = 10_000  # and so many of them: some 10 MB
@@ -34,17 +34,6 @@ class _Line:
     stream: str | None
     seq: int
     text: bytes
-
-
-class Fsync(str, enum.Enum):
-    """When records are brought to the disk, so that a power cut does not take them.
-
-    `never` leaves it to the system: a kill of the process alone loses nothing even so.
-    """
-
-    NEVER = "never"
-    BATCH = "batch"
-    RECORD = "record"
 
 
 class RecordWriter:
@@ -85,7 +74,7 @@ class RecordWriter:
         self._n_waited = 0  # records that were written since
         self._next_s = 0.0  # when they are tried again
         with output_errors(path):
-            self._file = LineFile(path)
+            self._file = self._open()
 
     def write(self, record: Record) -> None:
         """Append one line, now or as soon as that can be.
@@ -106,10 +95,20 @@ class RecordWriter:
                 self._write_waiting()
                 self._sync()
 
+    def _open(self) -> LineFile:
+        """Held alone: a folder that is made again is not the one that the run holds."""
+        file = LineFile(self.path)
+        try:
+            file.lock(user="run")
+        except OutputError:
+            file.close()
+            raise
+        return file
+
     def _open_again(self) -> None:
         """Somebody moved or removed the file, or its folder: begin another in its place."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = LineFile(self.path)
+        file = self._open()
         self._file.close()
         self._file = file
         text = f"{self.path} was moved or removed; records go on in a new file of that name"
@@ -120,12 +119,13 @@ class RecordWriter:
         with self._lock:
             self._hold_s = within_s
             self._since_s = None if self._since_s is None else self._clock()
-            if not self._file.is_there:
-                self._open_again()
             while self._waiting:
                 self._write_waiting()
                 if self._waiting:
                     time.sleep(RETRY_S)
+            with output_errors(self.path):
+                if not self._file.is_there:
+                    self._open_again()
             self._sync()
 
     def end_batch(self) -> None:

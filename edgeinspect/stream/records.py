@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinspect.numbers import finite
-from edgeinspect.runtime.inspector import Inspection, Reason, Verdict
+from edgeinspect.runtime.inspection import Inspection, Reason, Verdict
 from edgeinspect.stream.frames import Frame
 from edgeinspect.stream.plain import printable
 from edgeinspect.writing import output_errors, refuse_foreign

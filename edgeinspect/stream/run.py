@@ -6,7 +6,6 @@ The calling thread only watches: it notices a stop, a changed bundle, and that a
 from __future__ import annotations
 
 import dataclasses
-import enum
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,35 +17,29 @@ from typing import Protocol
 import edgeinspect
 from edgeinspect.constants import Calibration
 from edgeinspect.errors import ConfigError, OutputError
-from edgeinspect.runtime.inspector import Inspector, Verdict
+from edgeinspect.runtime.inspection import Verdict
+from edgeinspect.runtime.inspector import Inspector
+from edgeinspect.stream.choices import Fsync, Overload, Save
 from edgeinspect.stream.frames import Recorded, Source
 from edgeinspect.stream.inspectors import Inspectors
-from edgeinspect.stream.intake import Intake, Lane, Overload
+from edgeinspect.stream.intake import Intake, Lane
 from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.notices import OF_PARTS, Notice, NoticeKind, tell
 from edgeinspect.stream.pictures import KEEP_GIB, PictureStore
 from edgeinspect.stream.pipeline import Pipeline, PipelineSettings
 from edgeinspect.stream.reading import Reader, Selection
-from edgeinspect.stream.record_file import HOLD_S, Fsync, RecordWriter
+from edgeinspect.stream.record_file import HOLD_S, RecordWriter
 from edgeinspect.stream.records import Record, prepare_record_folder
 from edgeinspect.stream.resuming import last_bundle, read_back, read_last
 from edgeinspect.stream.sinks.sink import RunInfo
 from edgeinspect.stream.summary import RunSummary, Tally
 from edgeinspect.writing import alone_in
 
-__all__ = ["Outlet", "Run", "RunSettings", "RunSummary", "Save", "run_stream"]
+__all__ = ["Outlet", "Run", "RunSettings", "RunSummary", "run_stream"]
 
 TICK_S = 0.05  # how soon a stop or a changed bundle is noticed
 LAST_RECORDS_S = 5.0  # at the end, for records that the disk did not take
 LEAVE_S = 2.0  # how long sources may take to notice that they should stop
-
-
-class Save(str, enum.Enum):
-    """For which parts pictures are saved."""
-
-    NG = "ng"
-    ALL = "all"
-    NONE = "none"
 
 
 class Outlet(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinspect.runtime.inspector import Reason, Verdict
+from edgeinspect.runtime.inspection import Reason, Verdict
 from edgeinspect.stream.records import Record, was_judged
 
 __all__ = ["RunSummary", "Tally"]

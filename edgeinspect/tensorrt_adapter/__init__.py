@@ -4,7 +4,7 @@
     builders.py  from an ONNX graph to a plan
     loading.py   from a plan to an engine
 
-Written for TensorRT 10.3 (JetPack 6) to 11.4 and TensorRT-RTX 1.7. Their Python modules have the
+Written for TensorRT 10.3 (JetPack 6.1) to 11.4 and TensorRT-RTX 1.7. Their Python modules have the
 same names for the same things, so every function takes the module (`trt`) and asks for what not
 all versions have by its name. Networks are strongly typed, so no version needs a precision flag.
 
@@ -37,7 +37,7 @@ from edgeinspect.tensorrt_adapter.flavours import (
     find_tensorrt,
     installed_flavours,
     recent_errors,
-    shared_logger,
+    recent_reason,
 )
 from edgeinspect.tensorrt_adapter.loading import deserialise_engine, engine_information
 
@@ -61,6 +61,6 @@ __all__ = [
     "parse_graph",
     "progress_monitor",
     "recent_errors",
-    "shared_logger",
+    "recent_reason",
     "timing_cache_of",
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgeinspect.errors import EngineError
 from edgeinspect.progress import OnProgress
-from edgeinspect.tensorrt_adapter.flavours import first_error, recent_errors, shared_logger
+from edgeinspect.tensorrt_adapter.flavours import recent_errors, recent_reason, shared_logger
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -45,7 +45,7 @@ def create_builder(trt: ModuleType) -> trt.Builder:
         return trt.Builder(shared_logger(trt))
     except TypeError as error:
         raise EngineError(
-            f"{trt.__name__} cannot start: {first_error(recent_errors(trt)) or error}",
+            f"{trt.__name__} cannot start: {recent_reason(trt) or error}",
             hint="it builds on the machine with the GPU; TensorRT-RTX builds without one:"
             " add --runtime tensorrt-rtx --target sm86",
         ) from error
@@ -60,7 +60,7 @@ def create_network(trt: ModuleType, builder: trt.Builder) -> trt.INetworkDefinit
     if not hasattr(flags, "STRONGLY_TYPED"):
         raise EngineError(
             f"{trt.__name__} {trt.__version__} is too old: it does not take a graph's own types",
-            hint="use TensorRT 10.3 or later (JetPack 6 or later)",
+            hint="use TensorRT 10.3 or later (JetPack 6.1 or later)",
         )
     return builder.create_network(1 << int(flags.STRONGLY_TYPED))  # differs between versions
 

@@ -19,9 +19,9 @@ __all__ = [
     "Flavour",
     "TensorRT",
     "find_tensorrt",
-    "first_error",
     "installed_flavours",
     "recent_errors",
+    "recent_reason",
     "shared_logger",
 ]
 
@@ -133,5 +133,7 @@ def recent_errors(trt: ModuleType) -> tuple[str, ...]:
     return taken
 
 
-def first_error(messages: tuple[str, ...]) -> str | None:
-    return messages[0].strip() if messages else None
+def recent_reason(trt: ModuleType) -> str | None:
+    """The first of `recent_errors`, which led to the others; None if nothing was said."""
+    errors = recent_errors(trt)
+    return errors[0].strip() if errors else None

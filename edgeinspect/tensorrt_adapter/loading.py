@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from edgeinspect.errors import EngineError
-from edgeinspect.tensorrt_adapter.flavours import first_error, recent_errors, shared_logger
+from edgeinspect.tensorrt_adapter.flavours import recent_errors, recent_reason, shared_logger
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -38,7 +38,7 @@ def deserialise_engine(
     if engine is None:
         raise EngineError(
             f"{trt.__name__} {trt.__version__} cannot load the engine:"
-            f" {first_error(recent_errors(trt)) or 'it does not say why'}",
+            f" {recent_reason(trt) or 'it does not say why'}",
             hint="run: edgeinspect build-engine BUNDLE --force, on this machine",
         )
     return engine

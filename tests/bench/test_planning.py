@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from edgeinspect import building
 from edgeinspect.bench import planning
 from edgeinspect.bench.candidates import Demand
 from edgeinspect.bench.plan_record import write_choice
 from edgeinspect.bench.planning import PlanSettings, plan_bundle
+from edgeinspect.bench.variants import VariantKey
+from edgeinspect.building import BuildRequest
 from edgeinspect.bundle import Bundle, read_bundle
-from edgeinspect.errors import ConfigError, NotCalibratedError
+from edgeinspect.config import Precision
+from edgeinspect.errors import ConfigError, EngineError, NotCalibratedError
 from tests.bundles import make_bundle, make_labelled
 
 QUICK = PlanSettings(runtimes=("onnxruntime",), batches=(1, 2), threads=(1,), seconds=0.02)
@@ -63,6 +67,25 @@ def test_runtimes_of_the_cpu_are_searched_beside_each_other(bundle: Bundle) -> N
     settings = dataclasses.replace(QUICK, runtimes=("onnxruntime", "openvino"), batches=(1,))
     with plan_bundle(bundle, EASY, settings) as found:
         assert [c.key.runtime for c in found.candidates] == ["onnxruntime", "openvino"]
+
+
+def test_engines_are_built_in_the_precision_that_is_measured(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    asked: list[BuildRequest] = []
+
+    def build(bundle: Path, request: BuildRequest) -> None:
+        asked.append(request)
+        raise EngineError("no GPU here")
+
+    names = ("onnxruntime", "tensorrt-rtx")
+    keys = [VariantKey(runtime=name, precision=Precision.FP32, batch=1) for name in names]
+    monkeypatch.setattr(planning, "variant_keys", lambda bundle, **how: (keys, []))
+    monkeypatch.setattr(building, "build_engine", build)
+    with plan_bundle(bundle, EASY, dataclasses.replace(QUICK, runtimes=None)) as found:
+        assert "no GPU here" in [one.why for one in found.left_out]
+    assert [(one.runtime, one.precision) for one in asked] == [("tensorrt-rtx", Precision.FP32)]
 
 
 def test_no_threads_at_all_are_refused() -> None:

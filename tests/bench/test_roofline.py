@@ -10,6 +10,7 @@ from edgeinspect.bench.variants import VariantKey
 from edgeinspect.config import Precision
 from edgeinspect.errors import EngineError
 from edgeinspect.runtime import onnxruntime_graph
+from tests.runtime.fake_onnxruntime import FakeOnnxRuntime, FakeSession
 
 PEAK = Peak(runtime="onnxruntime", precision=Precision.FP32, flop_per_s=100e9, bytes_per_s=10e9)
 
@@ -40,6 +41,20 @@ def test_the_peak_is_measured_on_the_runtime_that_is_judged(
     assert found is not None
     assert found.flop_per_s > 0
     assert found.bytes_per_s > 0
+
+
+def test_a_box_without_memory_for_the_peak_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "GPU_SIDE", 64)
+    monkeypatch.setattr(roofline, "GPU_VALUES", 1 << 12)
+    ort = FakeOnnxRuntime()
+    monkeypatch.setattr(onnxruntime_graph, "load_onnxruntime", lambda: ort)
+    key = VariantKey(runtime="onnxruntime-cuda", precision=Precision.FP32, batch=1)
+
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 1073741824")
+
+    monkeypatch.setattr(FakeSession, "run_with_iobinding", fail)
+    assert measure_peak(key) is None
 
 
 def test_engines_without_cuda_of_onnx_runtime_have_no_peak() -> None:

@@ -115,7 +115,7 @@ def test_no_driver_says_where_to_build() -> None:
 
 def test_a_tensorrt_without_typed_networks_is_too_old() -> None:
     behaviour = Behaviour(has_typed_networks=False)
-    with pytest.raises(EngineError, match=r"tensorrt 10\.3\.0 is too old.*JetPack 6 or later"):
+    with pytest.raises(EngineError, match=r"tensorrt 10\.3\.0 is too old.*JetPack 6\.1 or later"):
         _compile(behaviour)
 
 

@@ -15,9 +15,6 @@ from edgeinspect.cli.main import main
 from edgeinspect.config import ResizeRule
 from edgeinspect.errors import EngineError
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeSession
-from edgeinspect.stream.intake import Overload
-from edgeinspect.stream.record_file import Fsync
-from edgeinspect.stream.run import Save
 from tests.bundles import make_bundle
 from tests.cli.runs import one_error_line, run
 from tests.stream.made_frames import make_pictures, read_records
@@ -119,14 +116,6 @@ def test_ng_parts_get_overlays_unless_told_otherwise(tmp_path, bundle):
     run(bundle, pictures, tmp_path / "c", "--save", "none")
     counts = [len(list((tmp_path / name).glob("overlays/*"))) for name in "abc"]
     assert counts == [1, 2, 0]
-
-
-def test_the_words_of_choices_are_those_of_the_library():
-    from edgeinspect.cli.run import FsyncChoice, OverloadChoice, SaveChoice
-
-    pairs = ((SaveChoice, Save), (OverloadChoice, Overload), (FsyncChoice, Fsync))
-    for choices, words in pairs:
-        assert [choice.value for choice in choices] == [word.value for word in words]
 
 
 @pytest.mark.parametrize(

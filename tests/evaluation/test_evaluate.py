@@ -19,7 +19,8 @@ from edgeinspect.errors import DataError, NotCalibratedError
 from edgeinspect.evaluation import Evaluation, EvaluationSettings, evaluate
 from edgeinspect.evaluation.baselines import Baseline
 from edgeinspect.evaluation.results import WarningKind
-from edgeinspect.runtime.inspector import Inspector, Verdict
+from edgeinspect.runtime.inspection import Verdict
+from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.session import Scores, Session, open_session
 from tests.bundles import good_picture, make_bundle
 from tests.evaluation.parts_folder import N_GOOD, N_LINE, N_SPOT, N_TRAIN, make_parts, put

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgeinspect.evaluation.results import PartResult
 from edgeinspect.evaluation.rows import RowPictures, choose_parts, draw_sheet
-from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.runtime.inspection import Verdict
 
 WHITE = 255
 

@@ -12,7 +12,7 @@ from edgeinspect.evaluation.baselines import Baseline
 from edgeinspect.evaluation.results import Figure, PartResult, Summary, measure_images
 from edgeinspect.evaluation.summary import Judged, summarise
 from edgeinspect.pixel_metrics import PixelTally
-from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.runtime.inspection import Verdict
 
 
 def part(label: str, score: float, **changes: object) -> PartResult:

@@ -19,7 +19,8 @@ from edgeinspect.report.overlays import (
     encode_map,
     heat_strength,
 )
-from edgeinspect.runtime.inspector import Inspection, Reason, Region, Verdict
+from edgeinspect.runtime.inspection import Inspection, Reason, Verdict
+from edgeinspect.runtime.regions import Region
 
 CAPTION_PX = 34
 GREY = np.full((90, 120, 3), 120, np.uint8)

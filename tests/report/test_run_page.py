@@ -20,7 +20,7 @@ from edgeinspect.errors import DataError, OutputError
 from edgeinspect.report import run_history
 from edgeinspect.report.run_history import read_run
 from edgeinspect.report.run_page import make_run_report
-from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.runtime.inspection import Verdict
 from edgeinspect.stream.pictures import PictureStore
 from edgeinspect.stream.records import Record, RecordFolder, prepare_record_folder
 from tests.chromium import look_at

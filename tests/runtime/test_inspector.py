@@ -14,7 +14,8 @@ import edgeinspect
 from edgeinspect.bundle import Bundle, install_calibration, read_bundle
 from edgeinspect.config import Normalisation, ResizeRule, Rule, ScoringConfig
 from edgeinspect.errors import ConfigError, ImageError, NotCalibratedError
-from edgeinspect.runtime.inspector import Inspection, Inspector, Reason, Verdict
+from edgeinspect.runtime.inspection import Inspection, Reason, Verdict
+from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.session import Scores, Session, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle
 

@@ -14,7 +14,7 @@ from edgeinspect.runtime import onnxruntime_cuda
 from edgeinspect.runtime.onnxruntime_cuda import OnnxRuntimeCudaSession
 from edgeinspect.runtime.session import OUTPUTS, Scores, TimedSession, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle
-from tests.runtime.fake_onnxruntime import FakeOnnxRuntime
+from tests.runtime.fake_onnxruntime import FakeOnnxRuntime, FakeValue
 
 IMAGES = np.stack([good_picture(0), bad_picture(1), good_picture(2)])
 TILE = np.zeros(3, np.int32)
@@ -142,6 +142,30 @@ def test_on_a_jetson_the_extra_is_not_named_whose_package_is_not_made_for_it(
     monkeypatch.setattr(onnxruntime_cuda, "read_jetson", lambda: "Orin")
     with pytest.raises(EngineError, match=r"has no CUDA; use --runtime tensorrt$"):
         onnxruntime_cuda.require_cuda(FakeOnnxRuntime(providers=("CPUExecutionProvider",)))
+
+
+@pytest.mark.parametrize("copying", ["update_inplace", "numpy"])
+def test_a_copy_that_fails_is_an_engine_error(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, copying: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
+
+    with open_cuda(bundle, FakeOnnxRuntime()) as session:
+        monkeypatch.setattr(FakeValue, copying, fail)
+        with pytest.raises(EngineError, match="CUDA failure 700"):
+            session.infer(IMAGES, TILE)
+
+
+def test_a_gpu_without_memory_for_the_values_is_an_engine_error(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(array: np.ndarray, device: str) -> None:
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 1")
+
+    monkeypatch.setattr(FakeValue, "ortvalue_from_numpy", fail)
+    with pytest.raises(EngineError, match=r"no memory .*; use a smaller --batch"):
+        open_cuda(bundle, FakeOnnxRuntime())
 
 
 def test_another_thread_is_refused(bundle: Bundle) -> None:

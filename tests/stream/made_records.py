@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgeinspect.runtime.inspector import Inspection, Reason, Verdict
+from edgeinspect.runtime.inspection import Inspection, Reason, Verdict
 from edgeinspect.stream.judge import Judge
 from edgeinspect.stream.records import RECORDS, Latency, Record
 from edgeinspect.stream.sinks import RunInfo

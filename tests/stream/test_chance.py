@@ -24,14 +24,13 @@ from edgeinspect.runtime.own_thread import OwnThreadSession
 from edgeinspect.runtime.session import Session, open_session
 from edgeinspect.stream import record_file
 from edgeinspect.stream import run as run_module
+from edgeinspect.stream.choices import Fsync, Overload, Save
 from edgeinspect.stream.frames import Delivery, Recorded, Source
 from edgeinspect.stream.inspectors import Inspectors
-from edgeinspect.stream.intake import Overload
 from edgeinspect.stream.pipeline import PipelineSettings
 from edgeinspect.stream.reading import Selection
-from edgeinspect.stream.record_file import Fsync
 from edgeinspect.stream.records import Record
-from edgeinspect.stream.run import RunSettings, Save, run_stream
+from edgeinspect.stream.run import RunSettings, run_stream
 from edgeinspect.writing import LineFile
 from tests.bundles import make_bundle
 from tests.stream.made_frames import KINDS, made_frame, read_records

@@ -10,7 +10,7 @@ import pytest
 
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.constants import Calibration
-from edgeinspect.runtime.inspector import Reason, Verdict
+from edgeinspect.runtime.inspection import Reason, Verdict
 from edgeinspect.stream import drift_watch as watch_module
 from edgeinspect.stream.drift import WINDOW
 from edgeinspect.stream.drift_watch import DriftWatch

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinspect.runtime.inspector import Reason
+from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream import intake as intake_module
+from edgeinspect.stream.choices import Overload
 from edgeinspect.stream.frames import Frame
-from edgeinspect.stream.intake import MAX_NOTICES, Intake, Lane, Overload
+from edgeinspect.stream.intake import MAX_NOTICES, Intake, Lane
 from edgeinspect.stream.notices import Notice, NoticeKind
 from tests.stream.made_frames import made_frame
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgeinspect.errors import OutputError
-from edgeinspect.runtime.inspector import Region, Verdict
+from edgeinspect.runtime.inspection import Verdict
+from edgeinspect.runtime.regions import Region
 from edgeinspect.stream import pictures as pictures_module
 from edgeinspect.stream.pictures import PictureStore
 from edgeinspect.stream.records import Record, RecordFolder, prepare_record_folder

@@ -21,12 +21,12 @@ from edgeinspect.errors import DataError, EngineError, OutputError
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.own_thread import OwnThreadSession
 from edgeinspect.runtime.session import Scores, Session, open_session
+from edgeinspect.stream.choices import Overload, Save
 from edgeinspect.stream.frames import Delivery, Source
 from edgeinspect.stream.inspectors import Inspectors
-from edgeinspect.stream.intake import Overload
 from edgeinspect.stream.pipeline import PipelineSettings
 from edgeinspect.stream.records import Record
-from edgeinspect.stream.run import RunSettings, RunSummary, Save, run_stream
+from edgeinspect.stream.run import RunSettings, RunSummary, run_stream
 from edgeinspect.writing import LineFile
 from tests.bundles import make_bundle
 from tests.stream.made_frames import KINDS, MadeSource, read_records

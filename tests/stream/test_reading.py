@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
+import time
 
 import pytest
 
 from edgeinspect.errors import ConfigError
-from edgeinspect.runtime.inspector import Reason
+from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream.frames import Frame
 from edgeinspect.stream.intake import Intake, Lane
 from edgeinspect.stream.notices import Notice, NoticeKind
@@ -44,9 +46,9 @@ def test_files_that_appear_wait_for_the_rate_as_files_do():
 
 
 def test_files_wait_for_the_rate():
-    frames = read(MadeSource(["broken"] * 5), Selection(rate_per_s=100.0))
-    starts = [frame.started_s for frame in frames]
-    assert len(starts) == 5
+    start_s = time.perf_counter()
+    assert len(read(MadeSource(["broken"] * 5), Selection(rate_per_s=100.0))) == 5
+    assert time.perf_counter() - start_s > 0.039  # four waits of 10 ms
 
 
 def test_the_roi_is_cut_out():
@@ -71,7 +73,17 @@ def test_a_roi_is_four_numbers_with_an_area():
             read_roi(text)
 
 
-def test_notices_of_a_source_have_its_name():
+def test_a_source_and_a_reason_of_a_third_party_become_what_they_mean():
+    class Odd(MadeSource):
+        def frames(self, stop: threading.Event | None = None):  # type: ignore[no-untyped-def]
+            for frame in super().frames(stop):
+                yield dataclasses.replace(frame, source=7, reason="frozen")  # type: ignore[arg-type]
+
+    (frame,) = read(Odd(["good"]), Selection())
+    assert (frame.source, frame.reason) == ("7", Reason.FROZEN)
+
+
+def test_notices_of_a_source_are_logged_and_have_its_name(caplog):
     class Losing(MadeSource):
         def frames(self, stop: threading.Event | None = None):  # type: ignore[no-untyped-def]
             yield Notice.now(NoticeKind.OUTAGE, "lost")
@@ -83,3 +95,6 @@ def test_notices_of_a_source_have_its_name():
     reader.start()
     assert intake.take() is None
     assert [(notice.source, notice.text) for notice in told] == [("left", "lost")]
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "lost")
+    ]

@@ -9,8 +9,9 @@ import pytest
 
 from edgeinspect.errors import OutputError
 from edgeinspect.stream import record_file
+from edgeinspect.stream.choices import Fsync
 from edgeinspect.stream.notices import Notice, NoticeKind
-from edgeinspect.stream.record_file import Fsync, RecordWriter
+from edgeinspect.stream.record_file import RecordWriter
 from edgeinspect.writing import LineFile
 from tests.stream.made_frames import read_records
 from tests.stream.made_records import made_record
@@ -170,6 +171,17 @@ def test_no_record_goes_into_a_file_that_was_removed(tmp_path):
     assert "records go on in a new file" in notices[0].text
 
 
+def test_a_file_in_place_of_a_removed_one_is_held_alone_too(tmp_path):
+    path = tmp_path / "out" / "records.jsonl"
+    path.parent.mkdir()
+    with RecordWriter(path) as writer:
+        writer.write(made_record(0))
+        shutil.rmtree(path.parent)
+        writer.write(made_record(1))
+        with pytest.raises(OutputError, match="another run writes into"):
+            RecordWriter(path)
+
+
 def test_records_wait_while_a_file_stands_in_the_place_of_their_folder(tmp_path, disk):
     path = tmp_path / "out" / "records.jsonl"
     path.parent.mkdir()
@@ -210,3 +222,14 @@ def test_a_folder_that_goes_before_the_end_has_a_file_of_records_again(tmp_path)
         path.parent.rename(tmp_path / "gone")
         writer.finish(within_s=0)
     assert read_records(tmp_path / "out") == []
+
+
+def test_a_folder_that_cannot_be_made_again_at_the_end_is_an_error(tmp_path):
+    path = tmp_path / "out" / "records.jsonl"
+    path.parent.mkdir()
+    with RecordWriter(path) as writer:
+        writer.write(made_record(0))
+        path.parent.rename(tmp_path / "gone")
+        path.parent.touch()
+        with pytest.raises(OutputError, match="a file of that name is in the way"):
+            writer.finish(within_s=0)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from edgeinspect.config import Measure
 from edgeinspect.errors import OutputError
-from edgeinspect.runtime.inspector import Inspection, Reason, Region, Verdict
+from edgeinspect.runtime.inspection import Inspection, Reason, Verdict
+from edgeinspect.runtime.regions import Region
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.records import (
     Latency,

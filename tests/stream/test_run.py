@@ -18,16 +18,18 @@ from edgeinspect.config import ResizeRule
 from edgeinspect.data.images import list_pictures
 from edgeinspect.errors import DataError, EngineError
 from edgeinspect.report.overlays import MAP_STEPS
-from edgeinspect.runtime.inspector import Inspector, Reason
+from edgeinspect.runtime.inspection import Reason
+from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.session import Session, open_session
 from edgeinspect.stream import run as run_module
+from edgeinspect.stream.choices import Save
 from edgeinspect.stream.frames import Delivery, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.outlets import open_outlets
 from edgeinspect.stream.pipeline import PipelineSettings
 from edgeinspect.stream.reading import Selection
 from edgeinspect.stream.records import Record
-from edgeinspect.stream.run import RunSettings, RunSummary, Save, run_stream
+from edgeinspect.stream.run import RunSettings, RunSummary, run_stream
 from edgeinspect.stream.sources import PictureSource
 from tests.bundles import make_bundle
 from tests.stream.made_frames import KINDS, MadeSource, make_pictures, read_records

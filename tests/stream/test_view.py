@@ -10,18 +10,22 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
 import pytest
 
 from edgeinspect.errors import ConfigError
-from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.runtime.inspection import Verdict
 from edgeinspect.stream.pictures import PictureStore
 from edgeinspect.stream.records import RecordFolder, prepare_record_folder
 from edgeinspect.stream.sinks import Notice, NoticeKind, Sinks, open_sinks
 from edgeinspect.stream.view import View, open_view, server
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 N_VIEWERS, N_PARTS = 100, 2000
 N_TAKEN = 500  # parts between two looks whether the page keeps up
@@ -59,38 +63,43 @@ def get(view: View, path: str = "", **keys) -> httpx.Response:
     return httpx.get(view.url + path, trust_env=False, timeout=HANGS_S, **keys)
 
 
-def test_chromium_shows_verdict_counters_ng_parts_and_outages(served, folder):
+@pytest.fixture
+def page() -> Iterator[Page]:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
     from playwright.sync_api import sync_playwright
 
-    view, sinks = served
-    store = PictureStore(RecordFolder(folder))
-    complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(1e3 * HANGS_S)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.goto(view.url)
-        page.wait_for_selector("text=waiting for the first part")
-        sinks.put(made_record(0))
-        page.wait_for_selector("body[data-verdict=OK]")
-        sinks.put(store.save(made_record(1, Verdict.NG, **PART)))
-        sinks.note(Notice.now(NoticeKind.OUTAGE, "<b>camera</b> is lost", source="right"))
-        page.wait_for_selector("body[data-verdict=NG]")
-        page.wait_for_selector("#picture:not([hidden])")
-        page.wait_for_selector("text=/NG, 2.00 . the limit, 1_bad.png/")
-        page.wait_for_selector("text=<b>camera</b> is lost")
-        word = page.locator("#word")
-        assert word.inner_text() == "NG"
-        assert word.bounding_box()["height"] > 0.3 * 800  # letters for three metres
-        assert [page.inner_text(f"#n-{name}") for name in ("ok", "ng", "not")] == ["1", "1", "0"]
-        assert page.locator("#ng img").evaluate("image => image.decode().then(() => true)")
-        height = page.evaluate("document.documentElement.scrollHeight")
-        assert height <= 800  # nobody scrolls a page on a wall
+        yield page
         browser.close()
+
+
+def test_chromium_shows_verdict_counters_ng_parts_and_outages(served, folder, page):
+    view, sinks = served
+    store = PictureStore(RecordFolder(folder))
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(view.url)
+    page.wait_for_selector("text=waiting for the first part")
+    sinks.put(made_record(0))
+    page.wait_for_selector("body[data-verdict=OK]")
+    sinks.put(store.save(made_record(1, Verdict.NG, **PART)))
+    sinks.note(Notice.now(NoticeKind.OUTAGE, "<b>camera</b> is lost", source="right"))
+    page.wait_for_selector("body[data-verdict=NG]")
+    page.wait_for_selector("#picture:not([hidden])")
+    page.wait_for_selector("text=/NG, 2.00 . the limit, 1_bad.png/")
+    page.wait_for_selector("text=<b>camera</b> is lost")
+    word = page.locator("#word")
+    assert word.inner_text() == "NG"
+    assert word.bounding_box()["height"] > 0.3 * 800  # letters for three metres
+    assert [page.inner_text(f"#n-{name}") for name in ("ok", "ng", "not")] == ["1", "1", "0"]
+    assert page.locator("#ng img").evaluate("image => image.decode().then(() => true)")
+    height = page.evaluate("document.documentElement.scrollHeight")
+    assert height <= 800  # nobody scrolls a page on a wall
     assert complaints == []
 
 
@@ -112,21 +121,33 @@ def test_a_lost_camera_leaves_the_verdict_of_another_alone(served):
     assert not newest(view)["is_last_lost"]
 
 
-def test_a_page_whose_server_is_gone_says_so(folder):
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
+def test_a_page_whose_server_is_gone_says_so(folder, page):
+    with open_view("127.0.0.1:0", folder) as view:
+        page.goto(view.url)
+        page.wait_for_selector("text=waiting for the first part")
+    page.wait_for_selector("text=NO CONNECTION TO THE LINE")
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.set_default_timeout(1e3 * HANGS_S)
-        with open_view("127.0.0.1:0", folder) as view:
-            page.goto(view.url)
-            page.wait_for_selector("text=waiting for the first part")
-        page.wait_for_selector("text=NO CONNECTION TO THE LINE")
-        browser.close()
+
+def _show_ng(page: Page, folder: Path, sinks: Sinks, seq: int) -> set[str | None]:
+    """Have the page show an NG part; the addresses of its pictures."""
+    sinks.put(PictureStore(RecordFolder(folder)).save(made_record(seq, Verdict.NG, **PART)))
+    page.wait_for_selector(f"figcaption:has-text('{seq}_bad.png')")
+    return {page.get_attribute(image, "src") for image in ("#picture", "#ng img")}
+
+
+def test_a_page_goes_on_with_the_next_run_though_it_was_refused_meanwhile(folder, page):
+    with (
+        page.expect_response(lambda answer: answer.status == 503),
+        open_view("127.0.0.1:0", folder) as view,
+        _fed(view, folder) as sinks,
+    ):
+        page.goto(view.url)
+        before = _show_ng(page, folder, sinks, 0)
+        page.route("**/events", lambda route: route.fulfill(status=503))
+    page.unroute("**/events")
+    with open_view(f"127.0.0.1:{_port(view)}", folder) as view, _fed(view, folder) as sinks:
+        after = _show_ng(page, folder, sinks, 1)
+    assert not before & after  # a browser keeps pictures by their addresses
 
 
 def test_a_new_viewer_gets_the_newest_state_at_once(served):
@@ -204,6 +225,11 @@ def test_only_the_last_ng_parts_have_pictures(served):
 def test_another_sites_name_is_refused_on_loopback(served):
     answer = get(served[0], headers={"Host": "evil.example"})
     assert answer.status_code == 400
+
+
+def test_any_address_of_loopback_needs_no_token(folder):
+    with open_view("127.0.0.2:0", folder) as view:
+        assert get(view).status_code == 200
 
 
 def test_beyond_loopback_a_token_is_asked_for_and_becomes_a_cookie(folder):

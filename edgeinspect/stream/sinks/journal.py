@@ -57,7 +57,7 @@ class Journal:
     def read(self, n_lines: int) -> list[Line]:
         """The next whole lines, at most `n_lines`; the place stays.
 
-        None while the file is not there, or its disk does not answer.
+        Empty while the file is not there, or its disk does not answer.
         """
         lines: list[Line] = []
         try:

@@ -92,7 +92,7 @@ class Runner(abc.ABC):
     def join(self) -> bool:
         """Wait for the end that `stop` asked for; False if the sink does not come back."""
         assert self._give_up_at is not None, "a runner is stopped before it is awaited"
-        self._thread.join(max(0.0, self._give_up_at - time.monotonic()) + TICK_S)
+        self._thread.join(max(0.0, self._give_up_at + TICK_S - time.monotonic()))
         return not self._thread.is_alive()
 
     def _run(self) -> None:

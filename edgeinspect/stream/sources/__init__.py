@@ -11,15 +11,12 @@ opening.py   which of them a word on the command line means
 
 from __future__ import annotations
 
-from edgeinspect.stream.frames import Frame, Source
 from edgeinspect.stream.sources.files import PictureSource
 from edgeinspect.stream.sources.opening import SourceContext, open_source, open_sources
 from edgeinspect.stream.sources.video import VideoSource
 
 __all__ = [
-    "Frame",
     "PictureSource",
-    "Source",
     "SourceContext",
     "VideoSource",
     "open_source",

@@ -26,7 +26,7 @@ READ_MS = 5_000  # a stream that is silent for so long is lost
 def is_capture(text: str) -> bool:
     """Whether a word means something that OpenCV opens."""
     return bool(
-        re.fullmatch(r"\d+|/dev/video\d+", text)
+        re.fullmatch(r"(/dev/video)?\d{1,9}", text)
         or re.match(rf"({'|'.join(SCHEMES)})://|gst:", text, re.IGNORECASE)
     )
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.errors import DataError
-from edgeinspect.runtime.inspector import Reason
+from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.patience import Patience
@@ -140,16 +140,16 @@ class LiveSource:
         was_frozen, since_s = self._frozen.is_frozen, self._frozen.since_s
         is_frozen = self._frozen.look(frame.picture, frame.started_s)
         if is_frozen and not was_frozen:
-            yield self._say(NoticeKind.FROZEN, "delivers the same picture over and over")
+            yield self._notice(NoticeKind.FROZEN, "delivers the same picture over and over")
         if was_frozen and not is_frozen:
             frozen_s = frame.started_s - since_s
-            yield self._say(NoticeKind.RECOVERED, "delivers new pictures again", frozen_s)
+            yield self._notice(NoticeKind.RECOVERED, "delivers new pictures again", frozen_s)
         yield dataclasses.replace(frame, reason=Reason.FROZEN) if is_frozen else frame
 
     def _reconnect(self, stop: threading.Event) -> Delivery:
         """Try again, waiting longer each time, until it is found or the run ends."""
         since_s, n_tries = time.perf_counter(), 0
-        yield self._say(NoticeKind.OUTAGE, "is lost; it is tried again")
+        yield self._notice(NoticeKind.OUTAGE, "is lost; it is tried again")
         self._release()
         frame: Frame | None = None
         while frame is None and not stop.wait(self._patience.wait_s(n_tries)):
@@ -157,9 +157,9 @@ class LiveSource:
             n_tries += 1
         lasted_s = time.perf_counter() - since_s
         if frame is None:
-            yield self._say(NoticeKind.OUTAGE, "was not found again before the end", lasted_s)
+            yield self._notice(NoticeKind.OUTAGE, "was not found again before the end", lasted_s)
         else:
-            yield self._say(NoticeKind.RECOVERED, "is back", lasted_s)
+            yield self._notice(NoticeKind.RECOVERED, "is back", lasted_s)
             yield from self._checked(frame)
 
     def _try_again(self) -> Frame | None:
@@ -173,11 +173,9 @@ class LiveSource:
             self._release()
         return frame
 
-    def _say(self, kind: NoticeKind, what: str, seconds: float | None = None) -> Notice:
+    def _notice(self, kind: NoticeKind, what: str, seconds: float | None = None) -> Notice:
         lasted = "" if seconds is None else f" after {seconds:.1f} s"
-        text = f"{self._name} {what}{lasted}"
-        (_log.info if kind is NoticeKind.RECOVERED else _log.warning)("%s", text)
-        return Notice.now(kind, text, seconds=seconds)
+        return Notice.now(kind, f"{self._name} {what}{lasted}", seconds=seconds)
 
     def _release(self) -> None:
         if self._capture is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import importlib.metadata
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ def open_sources(
 
 def _split_name(word: str) -> tuple[str | None, str]:
     match = re.match(r"([A-Za-z0-9][\w-]*)=(.+)", word)
-    if match is None or Path(word).exists():
+    if match is None or os.path.exists(word):
         return None, word
     return match[1], match[2]
 
@@ -66,12 +67,14 @@ def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
     from edgeinspect.stream.sources.captures import SCHEMES, is_capture, open_capture
 
     path = Path(text)
-    if path.is_dir() or (path.is_file() and not text.startswith("/dev/")):
+    if os.path.isdir(text) or (os.path.isfile(text) and not text.startswith("/dev/")):
         return _open_path(path, white_level_16bit)
     if text == "-":
         if sys.stdin is None:
             raise DataError("standard input is closed", hint="pipe paths into it, a line each")
         return PathsSource(sys.stdin.fileno(), white_level_16bit=white_level_16bit)
+    if text == "watch:":  # a variable of the shell has no value
+        raise DataError("watch: names no folder", hint="write watch:DIR")
     if text.startswith("watch:"):
         return _watch(Path(text.removeprefix("watch:")), white_level_16bit)
     if is_capture(text):

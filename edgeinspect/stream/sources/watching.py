@@ -120,17 +120,16 @@ class WatchedFolder:
         if stop.is_set() or _number(self._folder) is not None:
             return
         since_s = time.perf_counter()
-        yield self._say(NoticeKind.OUTAGE, "is gone; it is waited for")
+        yield self._notice(NoticeKind.OUTAGE, "is gone; it is waited for")
         while _number(self._folder) is None:
             if stop.wait(BACK_S):
                 return
-        yield self._say(NoticeKind.RECOVERED, "is back", time.perf_counter() - since_s)
+        yield self._notice(NoticeKind.RECOVERED, "is back", time.perf_counter() - since_s)
 
-    def _say(self, kind: NoticeKind, what: str, seconds: float | None = None) -> Notice:
+    def _notice(self, kind: NoticeKind, what: str, seconds: float | None = None) -> Notice:
         lasted = "" if seconds is None else f" after {seconds:.1f} s"
-        text = f"the folder {printable(str(self._folder))} {what}{lasted}"
-        (_log.info if kind is NoticeKind.RECOVERED else _log.warning)("%s", text)
-        return Notice.now(kind, text, seconds=seconds)
+        folder = printable(str(self._folder))
+        return Notice.now(kind, f"the folder {folder} {what}{lasted}", seconds=seconds)
 
     def _overlooked(self) -> set[Path]:
         """What no event told of: files that came while the watch began, or of network drives."""

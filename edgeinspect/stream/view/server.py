@@ -15,7 +15,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 TOKEN_VARIABLE = "EDGEINSPECT_VIEW_TOKEN"
 TOKEN_FILE = "view.token"
 COOKIE = "edgeinspect_view"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 N_CONNECTIONS = 256  # at most; others are turned away
 BACKLOG = 128  # taken at once, before one too many is closed
 IDLE_S = 5  # a connection that asks nothing
@@ -84,7 +85,7 @@ def open_view(address: str, folder: Path) -> Iterator[View]:
         pictures=PartPictures(state),
     )
     config = uvicorn.Config(
-        _application(state, token),
+        _application(state, token, names={*LOOPBACK, _shown(host)} if token is None else {"*"}),
         log_config=None,
         access_log=False,
         log_level=logging.CRITICAL,  # a viewer's trouble is not the run's
@@ -162,7 +163,8 @@ def _token(folder: Path) -> str:
     return token
 
 
-def _application(state: ViewState, token: str | None) -> Starlette:
+def _application(state: ViewState, token: str | None, names: Collection[str]) -> Starlette:
+    """`names`: what viewers may call this host; another page's script calls it by another name."""
     feed = _Feed(state)
 
     async def part(request: Request) -> Response:
@@ -185,7 +187,6 @@ def _application(state: ViewState, token: str | None) -> Starlette:
         Route(address, _sender(_file(name), media_type))
         for address, (name, media_type) in FILES.items()
     ]
-    hosts = ["127.0.0.1", "localhost", "[::1]"] if token is None else ["*"]
     return Starlette(
         routes=[
             Route("/", page),
@@ -195,7 +196,7 @@ def _application(state: ViewState, token: str | None) -> Starlette:
             *files,
         ],
         middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(names)),
             Middleware(_Guard, token=token),
         ],
         lifespan=feed.lifespan,

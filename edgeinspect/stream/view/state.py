@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeinspect.report.overlays import draw_part, encode_jpeg
-from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.runtime.inspection import Verdict
 from edgeinspect.stream.records import Record, was_judged
 from edgeinspect.stream.sinks.sink import Notice, NoticeKind, PlainRecord, RunInfo, Sink
 

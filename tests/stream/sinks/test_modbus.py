@@ -7,7 +7,7 @@ import socket
 import pytest
 from pymodbus.client import ModbusTcpClient
 
-from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.runtime.inspection import Verdict
 from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sinks import open_sinks
 from edgeinspect.stream.sinks.modbus import DataType

@@ -12,7 +12,7 @@ from cryptography.x509 import load_der_x509_certificate
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from edgeinspect.errors import ConfigError
-from edgeinspect.runtime.inspector import Verdict
+from edgeinspect.runtime.inspection import Verdict
 from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sinks import open_sink, open_sinks
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgeinspect.errors import DataError
-from edgeinspect.runtime.inspector import Reason
+from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream.frames import Frame, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.patience import Patience

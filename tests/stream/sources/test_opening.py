@@ -62,18 +62,26 @@ def test_words_that_mean_a_camera_or_a_stream(text):
     assert is_capture(text)
 
 
-@pytest.mark.parametrize("text", ["pictures", "0.png", "watch:dir", "-", "part[0-9].png"])
+@pytest.mark.parametrize("text", ["pictures", "0.png", "watch:dir", "-", "part[0-9].png", "9" * 20])
 def test_words_that_do_not(text):
     assert not is_capture(text)
+
+
+LONG_PIPELINE = f"gst:{'identity ! ' * 30}appsink"  # longer than any file's name
 
 
 @pytest.mark.skipif(
     cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER), reason="this OpenCV has GStreamer"
 )
-@pytest.mark.parametrize("text", ["gst:videotestsrc ! appsink", "csi://0"])
+@pytest.mark.parametrize("text", ["gst:videotestsrc ! appsink", LONG_PIPELINE, "csi://0"])
 def test_without_gstreamer_it_is_said_how_to_get_it(text):
     with pytest.raises(DataError, match=r"built without.*python3-opencv"):
         open_source(text)
+
+
+def test_watching_no_folder_is_not_watching_the_current_one():
+    with pytest.raises(DataError, match="names no folder; write watch:DIR"):
+        open_source("watch:")
 
 
 def test_a_camera_that_is_not_there_is_an_error_and_opencv_is_silent(capfd):

@@ -2,9 +2,10 @@
 "use strict";
 const LOST_AFTER_MS = 4000;
 const QUIET_AFTER_S = 10;
+const AGAIN_MS = 1000;
 const find = id => document.getElementById(id);
 let lastEvent = Date.now();
-let picture = 0;
+let picture = "";
 let shownNg = "";
 let shownTroubles = "";
 
@@ -25,12 +26,7 @@ function show(state) {
     find("latency").textContent = figure(latency.p50);
     find("latency-99").textContent = `ms median, 99 %: ${figure(latency.p99)}`;
   }
-  if (state.picture !== picture) {
-    picture = state.picture;
-    find("picture").src = `part.jpg?n=${picture}`;
-    find("picture").hidden = false;
-    find("caption").textContent = `${state.shown.verdict}, ${result(state.shown)}, ${name(state.shown)}`;
-  }
+  showPicture(state);
   showNg(state.ng);
   const lost = state.lost.map(source => `${source} is lost`);
   const away = (state.away || []).map(sink => `the sink ${sink} is away`);
@@ -63,6 +59,16 @@ function figure(value) {
   return value < 100 ? value.toFixed(1) : number(Math.round(value));
 }
 
+// Numbers begin anew with each run, and a browser keeps pictures by their address: hence the time.
+function showPicture({ picture: n, shown: part }) {
+  const address = part ? `part.jpg?${n}-${part.time}` : "";
+  if (address === picture) return;
+  picture = address;
+  find("picture").hidden = !part;
+  find("caption").textContent = part ? `${part.verdict}, ${result(part)}, ${name(part)}` : "";
+  if (part) find("picture").src = address;
+}
+
 function showNg(parts) {
   const key = JSON.stringify(parts);
   if (key === shownNg) return;
@@ -70,7 +76,7 @@ function showNg(parts) {
   find("ng").replaceChildren(...parts.map(part => {
     const item = document.createElement("li");
     const image = document.createElement(part.has_picture ? "img" : "div");
-    if (part.has_picture) { image.src = `ng/${part.key}.jpg`; image.alt = part.name; }
+    if (part.has_picture) { image.src = `ng/${part.key}.jpg?${part.time}`; image.alt = part.name; }
     else image.className = "none";
     item.append(image, words(result(part)), words(`${clock(part.time)} ${name(part)}`));
     return item;
@@ -103,11 +109,19 @@ function clock(time) {
   return new Date(time).toLocaleTimeString("en-GB");
 }
 
-const source = new EventSource("events");
-source.onmessage = event => {
-  lastEvent = Date.now();
-  find("lost").hidden = true;
-  show(JSON.parse(event.data));
-};
+function listen() {
+  const source = new EventSource("events");
+  source.onmessage = event => {
+    lastEvent = Date.now();
+    find("lost").hidden = true;
+    show(JSON.parse(event.data));
+  };
+  // A browser asks again by itself when a connection breaks, and not after an answer such as 503.
+  source.onerror = () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN_MS);
+  };
+}
+
+listen();
 // What is not renewed must not be believed.
 setInterval(() => { find("lost").hidden = Date.now() - lastEvent < LOST_AFTER_MS; }, 500);
