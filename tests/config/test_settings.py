@@ -37,7 +37,7 @@ from edgeinspect.errors import ConfigError
         (GeneratorConfig, {"size": 320, "mask_scales": (2, 3)}, "use a multiple of 192 px"),
         (GeneratorConfig, {"depth": 10**9}, "depth is 1000000000: it must be at most 1000"),
         (GeneratorConfig, {"decoder_mlp_ratio": -1.0}, "decoder_mlp_ratio is -1.0: it must be at"),
-        (GeneratorConfig, {"feature_memory": 10**9}, "it must be at most 100000"),
+        (GeneratorConfig, {"feature_memory": 10**9}, "it must be at most 300000"),
         (GeneratorConfig, {"merge": 1000}, "can merge at most"),
         (GeneratorConfig, {"merge": -1}, "none below 0"),
         (GeneratorConfig, {"merge": (8, 8)}, "for 6 blocks; give one number for all"),
