@@ -207,7 +207,7 @@ def split_good(paths: list[Path], holdout: float) -> Split:
 
     Of files with the same content the first counts, so that none has two uses under two names.
     """
-    readable = distinct_pictures(survey_pictures(paths).paths)
+    readable = list(distinct_pictures(survey_pictures(paths).paths))
     if len(readable) < FEWEST_PICTURES:
         raise DataError(
             f"{len(readable)} good pictures can be read, and fit divides them among training,"

@@ -188,7 +188,7 @@ def test_the_rate_is_the_least_that_the_pictures_support(fitted):
 def test_pictures_that_calibrated_did_not_train(good, fitted):
     provenance = read_bundle(fitted[0]).manifest.provenance
     calibration = split_good(sorted(good.iterdir()), 0.34).calibration
-    assert untrained_pictures(calibration, provenance) == calibration
+    assert list(untrained_pictures(calibration, provenance)) == calibration
 
 
 def test_a_rate_beyond_the_pictures_leaves_no_bundle(good, tmp_path):
