@@ -201,7 +201,7 @@ class Trainer:
 
     def _move_discriminator(self, step: int, images: Tensor, fakes: Tensor) -> float:
         assert self.networks.discriminator is not None
-        logits, _ = self.networks.discriminator(torch.cat([images, fakes]))
+        logits = self.networks.discriminator(torch.cat([images, fakes]))
         loss = discriminator_loss(*logits.chunk(2))
         value = float(loss.detach())
         self._refuse_non_finite({"discriminator": value}, step)
