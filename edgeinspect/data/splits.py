@@ -17,6 +17,8 @@ __all__ = ["neighbour_folds", "split_neighbours"]
 
 ItemT = TypeVar("ItemT")
 
+N_RUNS = 5
+
 
 def neighbour_folds(n: int, k: int) -> NDArray[np.int64]:
     """Fold 0 to k-1 of each of n items, (n,): contiguous runs whose lengths differ by at most 1.
@@ -28,20 +30,18 @@ def neighbour_folds(n: int, k: int) -> NDArray[np.int64]:
     return np.arange(n, dtype=np.int64) * k // max(1, n)
 
 
-def split_neighbours(
-    items: Sequence[ItemT], share: float, n_runs: int = 5
-) -> tuple[list[ItemT], list[ItemT]]:
-    """(kept, held out): about `share` of the items held out, in runs spread over the list.
+def split_neighbours(items: Sequence[ItemT], share: float) -> tuple[list[ItemT], list[ItemT]]:
+    """(kept, held out): about `share` of the items held out, in five runs spread over the list.
 
     Both keep the list's order. With `share` above 0 at least one item is held out, and with two
-    items or more at least one is kept. Each of the `n_runs` runs lies in the middle of its stretch
-    of the list; with fewer held-out items than runs, each is a run of its own.
+    items or more at least one is kept. Each run lies in the middle of its fifth of the list; with
+    fewer held-out items than runs, each is a run of its own.
     """
     assert 0 <= share < 1, share
     n = len(items)
     n_held = min(max(1, round(share * n)), max(0, n - 1)) if share > 0 else 0
     is_held = np.zeros(n, bool)
-    n_runs = max(1, min(n_runs, n_held))
+    n_runs = max(1, min(N_RUNS, n_held))
     for run in range(n_runs):
         first, last = run * n // n_runs, (run + 1) * n // n_runs
         length = (run + 1) * n_held // n_runs - run * n_held // n_runs

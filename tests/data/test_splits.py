@@ -38,17 +38,14 @@ def test_a_split_holds_out_the_share_that_was_asked_for(n: int, share: float) ->
     assert abs(len(held_out) - share * n) <= 1
 
 
-@given(counts, shares, st.integers(1, 8))
-def test_held_out_items_come_in_no_more_runs_than_asked_for(
-    n: int, share: float, n_runs: int
-) -> None:
-    held_out = split_neighbours(range(n), share, n_runs)[1]
-    n_breaks = int((np.diff(held_out) > 1).sum())
-    assert n_breaks < n_runs
+@given(counts, shares)
+def test_held_out_items_come_in_at_most_five_runs(n: int, share: float) -> None:
+    held_out = split_neighbours(range(n), share)[1]
+    assert int((np.diff(held_out) > 1).sum()) < 5
 
 
 def test_runs_are_spread_over_the_whole_list() -> None:
-    held_out = split_neighbours(range(100), 0.2, n_runs=5)[1]
+    held_out = split_neighbours(range(100), 0.2)[1]
     assert held_out == [
         *range(8, 12),
         *range(28, 32),
