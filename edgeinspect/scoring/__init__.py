@@ -13,6 +13,5 @@ from __future__ import annotations
 
 from edgeinspect.scoring.measures import error_maps
 from edgeinspect.scoring.path import RuleInputs, ScoreOutputs, score_maps
-from edgeinspect.scoring.statistics import top_k
 
-__all__ = ["RuleInputs", "ScoreOutputs", "error_maps", "score_maps", "top_k"]
+__all__ = ["RuleInputs", "ScoreOutputs", "error_maps", "score_maps"]
