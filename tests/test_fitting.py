@@ -237,7 +237,7 @@ def test_a_bundle_that_someone_else_changes_is_not_replaced(good, tmp_path, monk
         made = SimpleNamespace(seconds=1.0)
         monkeypatch.setattr(f"edgeinspect.fitting.{step}", lambda *_, made=made, **__: made)
     at_once = functools.partial(bundle_lock, timeout_s=0)
-    monkeypatch.setattr("edgeinspect.bundle.bundle_lock", at_once)
+    monkeypatch.setattr("edgeinspect.bundle.writing.bundle_lock", at_once)
     with bundle_lock(bundle), pytest.raises(BundleError, match="is being changed by another"):
         fit(
             good, bundle, tmp_path / "run", small_config(**LOSSES), Duration(steps=1),
