@@ -1,8 +1,7 @@
 """The training loop: the discriminator's step, then the generator's (paper, section 2.4.1).
 
 Each image gets one scale at random, both complements are reconstructed, and all losses look at
-the fused O_i. Lightning Fabric carries device, precision and several processes; a batch is the
-whole one, divided among the processes.
+the fused O_i. Lightning Fabric carries device, precision and several processes.
 """
 
 from __future__ import annotations
@@ -18,13 +17,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
 from edgeinspect.errors import NonFiniteLossError
 from edgeinspect.interruption import Interruption
 from edgeinspect.model.discriminator import Discriminator
 from edgeinspect.model.encoder import Encoder
-from edgeinspect.model.equalise import equalise
+from edgeinspect.training.batches import Batches
 from edgeinspect.training.checkpoint import (
     TrainingState,
     has_checkpoint,
@@ -48,7 +46,6 @@ from edgeinspect.training.networks import (
     learning_rate,
     make_optimiser,
 )
-from edgeinspect.training.pictures import GoodImages
 from edgeinspect.training.run_folder import RunFolder
 from edgeinspect.training.validation import Validation
 
@@ -114,10 +111,9 @@ class Trainer:
             state = self._look(state, validation, journal)
         every = max(1, self.n_steps // N_LOOKS)
         meter = _RateMeter(self.config.optimiser.batch)
+        batches = Batches(self.run, self.fabric, self.n_steps)
         with Interruption() as interruption:
-            for images, scales in self._batches(
-                state.step, self.n_steps, self._pictures(self.n_steps)
-            ):
+            for images, scales in batches.steps(state.step, self.n_steps):
                 losses = self._step(state.step, images, scales)
                 state = replace(
                     state, step=state.step + 1, seconds=before + time.monotonic() - started
@@ -145,11 +141,10 @@ class Trainer:
         Its pictures are read before: a training reads each once, and then takes it from memory.
         """
         self._set_up()
-        pictures = self._pictures(n_steps)
-        for number in self._numbers(0, n_steps):
-            pictures[number]
+        batches = Batches(self.run, self.fabric, n_steps)
+        batches.read(0, n_steps)
         started = time.monotonic()
-        for step, (images, scales) in enumerate(self._batches(0, n_steps, pictures)):
+        for step, (images, scales) in enumerate(batches.steps(0, n_steps)):
             if step == n_skipped:
                 started = time.monotonic()
             self._step(0, images, scales)
@@ -253,48 +248,6 @@ class Trainer:
             cast("Discriminator | None", wrapped.get("discriminator")),
         )
         self._is_set_up = True
-
-    def _pictures(self, n_steps: int) -> GoodImages:
-        optimiser = self.config.optimiser
-        return GoodImages(
-            self.run.training_paths(),
-            self.config.preprocess,
-            self.config.augment,
-            seed=optimiser.seed,
-            n_images=n_steps * optimiser.batch,
-        )
-
-    def _numbers(self, first: int, last: int) -> Iterator[int]:
-        """Of the images of steps first..last-1, this process's share of each batch."""
-        batch, share = self.config.optimiser.batch, self._share
-        for step in range(first, last):
-            yield from range(step * batch + share.start, step * batch + share.stop)
-
-    @property
-    def _share(self) -> slice:
-        """The places of this process in a batch."""
-        n = self.config.optimiser.batch // self.fabric.world_size
-        return slice(n * self.fabric.global_rank, n * (self.fabric.global_rank + 1))
-
-    def _batches(
-        self, first: int, last: int, pictures: GoodImages
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and scales of steps first..last-1, this process's share of each batch."""
-        loader: DataLoader[Tensor] = DataLoader(
-            pictures,
-            batch_size=self._share.stop - self._share.start,
-            sampler=self._numbers(first, last),
-        )
-        for step, batch in zip(range(first, last), loader, strict=True):
-            scales = self._scales(step)[self._share]
-            batch, scales = self.fabric.to_device((batch, scales))
-            yield equalise(batch, self.config.preprocess.equalise), scales
-
-    def _scales(self, step: int) -> Tensor:
-        """One scale for each image of a step's whole batch: a function of seed and step."""
-        rng = np.random.default_rng((self.config.optimiser.seed, 3, step))
-        n_scales = self.config.generator.n_scales
-        return torch.from_numpy(rng.integers(0, n_scales, self.config.optimiser.batch))
 
     def _look(
         self, state: TrainingState, validation: Validation, journal: Journal
