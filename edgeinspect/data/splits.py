@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["neighbour_folds", "split_neighbours"]
+__all__ = ["neighbour_folds", "split_neighbours", "spread_places"]
 
 ItemT = TypeVar("ItemT")
 
@@ -50,3 +50,8 @@ def split_neighbours(items: Sequence[ItemT], share: float) -> tuple[list[ItemT],
     kept = [item for item, held in zip(items, is_held, strict=True) if not held]
     held_out = [item for item, held in zip(items, is_held, strict=True) if held]
     return kept, held_out
+
+
+def spread_places(n: int, most: int) -> NDArray[np.int64]:
+    """At most `most` places of 0 to n - 1, evenly from the first to the last."""
+    return np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeinspect.data.images import save_picture
-from edgeinspect.data.loading import load_many
+from edgeinspect.data.loading import spread_tiles
+from edgeinspect.data.splits import spread_places
 from edgeinspect.model.equalise import equalise
 from edgeinspect.model.fill import SmoothFill
 from edgeinspect.model.generator import Generator
@@ -55,10 +56,9 @@ class Validation:
         self.run = run
         config = run.config
         paths = run.holdout_paths() or run.training_paths()
-        chosen = [paths[place] for place in _spread(len(paths))]
-        tiles = load_many(chosen, config.preprocess).tiles
-        images = as_tensor(tiles[_spread(len(tiles))])
-        self.images = equalise(images, config.preprocess.equalise).to(device)
+        chosen = [paths[place] for place in spread_places(len(paths), MAX_IMAGES)]
+        tiles = np.stack(list(spread_tiles(chosen, MAX_IMAGES, config.preprocess)))
+        self.images = equalise(as_tensor(tiles), config.preprocess.equalise).to(device)
 
     def __call__(self, generator: Generator, step: int) -> Look:
         """Measure, and leave a picture of reconstructions in the run, if there are any."""
@@ -94,11 +94,6 @@ def _squares(differences: Tensor) -> Tensor:
 def _distance(recons: Tensor, images: Tensor) -> Tensor:
     """Mean absolute difference of (B, I, 3, H, W) and (B, 3, H, W): (B, I)."""
     return (recons.float() - images.unsqueeze(1)).abs().mean(dim=(2, 3, 4)).cpu()
-
-
-def _spread(n: int) -> NDArray[np.intp]:
-    """At most 32 places of 0 to n - 1, evenly from the first to the last."""
-    return np.linspace(0, n - 1, min(n, MAX_IMAGES)).round().astype(np.intp)
 
 
 def _reconstruction_sheet(images: Tensor, recons: Tensor) -> NDArray[np.uint8]:

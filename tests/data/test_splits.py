@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinspect.data.splits import neighbour_folds, split_neighbours
+from edgeinspect.data.splits import neighbour_folds, split_neighbours, spread_places
 
 counts = st.integers(0, 200)
 shares = st.floats(0, 0.9)
@@ -61,3 +61,11 @@ def test_a_share_of_nothing_holds_out_nothing() -> None:
 
 def test_a_single_item_is_kept() -> None:
     assert split_neighbours("a", 0.5) == (["a"], [])
+
+
+@given(st.integers(1, 1000), st.integers(2, 64))
+def test_spread_places_are_apart_alike_from_the_first_to_the_last(n: int, most: int) -> None:
+    places = spread_places(n, most)
+    assert len(set(places.tolist())) == len(places) == min(n, most)
+    assert (places[0], places[-1]) == (0, n - 1)
+    assert n == 1 or np.ptp(np.diff(places)) <= 1
