@@ -1,4 +1,4 @@
-"""What held-out good images say: the error of the generator beside that of none.
+"""Validation on held-out good images: the error of the generator beside that of none.
 
 A generator that does not beat the smooth fill, or for features their mean, has not been trained
 enough; `train` says so at the end.
@@ -22,7 +22,7 @@ from edgeinspect.model.generator import Generator
 from edgeinspect.training.pictures import as_tensor
 from edgeinspect.training.run_folder import RunFolder
 
-__all__ = ["Look", "Validation"]
+__all__ = ["Validation", "ValidationErrors"]
 
 MAX_IMAGES = 32
 MAX_ROWS = 4
@@ -30,7 +30,7 @@ BATCH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class ValidationErrors:
     """Errors by scale, on held-out good images, and what they are without a generator.
 
     Target pixels: mean absolute error (grey levels, 0 to 1), beside that of the smooth fill.
@@ -60,7 +60,7 @@ class Validation:
         tiles = np.stack(list(spread_tiles(chosen, MAX_IMAGES, config.preprocess)))
         self.images = equalise(as_tensor(tiles), config.preprocess.equalise).to(device)
 
-    def __call__(self, generator: Generator, step: int) -> Look:
+    def __call__(self, generator: Generator, step: int) -> ValidationErrors:
         """Measure, and leave a picture of reconstructions in the run, if there are any."""
         was_training = generator.training
         generator.eval()
@@ -72,7 +72,7 @@ class Validation:
                 save_picture(self.run.path / "pictures" / f"step-{step:06d}.png", sheet)
         generator.train(was_training)
         errors, without = (torch.cat(parts).mean(dim=0) for parts in zip(*pairs, strict=True))
-        return Look(errors=errors.tolist(), fill_errors=without.tolist())
+        return ValidationErrors(errors=errors.tolist(), fill_errors=without.tolist())
 
 
 def _errors(generator: Generator, images: Tensor) -> tuple[Tensor, Tensor]:
