@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.config import PreprocessConfig
+from edgeinspect.data.appearance import Appearance
 from edgeinspect.data.images import guess_white_level, read_picture
 from edgeinspect.data.splits import spread_places
 from edgeinspect.data.tiling import TileGrid, cut_tiles, plan_tiles
@@ -61,13 +62,15 @@ class Survey:
     """What a list of files holds, after each was read once.
 
     Attributes:
-        paths, shapes: the readable ones, with their (H, W). skipped: what is wrong with the rest.
+        paths, shapes, appearances: the readable ones, with (H, W) and how they look as a whole.
+        skipped: what is wrong with the rest.
         white_level_16bit: what 16-bit files hold for white; they were read by it.
         mean, spread: of all values of all pictures, 0 to 1; every picture counts the same.
     """
 
     paths: tuple[Path, ...]
     shapes: tuple[tuple[int, int], ...]
+    appearances: tuple[Appearance, ...]
     skipped: tuple[ImageError, ...]
     white_level_16bit: int
     mean: float
@@ -141,6 +144,7 @@ def survey_pictures(paths: Sequence[Path], *, white_level_16bit: int | None = No
     white = white_level_16bit or guess_white_level(paths)
     kept: list[Path] = []
     shapes: list[tuple[int, int]] = []
+    appearances: list[Appearance] = []
     moments: list[tuple[float, float]] = []  # mean and mean square, 0 to 1
     skipped: list[ImageError] = []
     for path in paths:
@@ -151,6 +155,7 @@ def survey_pictures(paths: Sequence[Path], *, white_level_16bit: int | None = No
             continue
         kept.append(path)
         shapes.append((picture.shape[0], picture.shape[1]))
+        appearances.append(Appearance.of(picture))
         square = float(np.square(picture, dtype=np.float32).mean())
         moments.append((float(picture.mean()) / 255, square / 255**2))
     _report_skipped(skipped, n_read=len(kept))
@@ -158,6 +163,7 @@ def survey_pictures(paths: Sequence[Path], *, white_level_16bit: int | None = No
     return Survey(
         paths=tuple(kept),
         shapes=tuple(shapes),
+        appearances=tuple(appearances),
         skipped=tuple(skipped),
         white_level_16bit=white,
         mean=mean,

@@ -54,4 +54,5 @@ def split_neighbours(items: Sequence[ItemT], share: float) -> tuple[list[ItemT],
 
 def spread_places(n: int, most: int) -> NDArray[np.int64]:
     """At most `most` places of 0 to n - 1, evenly from the first to the last."""
-    return np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)
+    places: NDArray[np.int64] = np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)
+    return places
