@@ -49,7 +49,7 @@ from edgeinspect.data.layout import GOOD, LabelledPicture, find_good, find_test
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.data.tiling import stitch_tiles
 from edgeinspect.evaluation.collecting import read_mask_at
-from edgeinspect.evaluation.results import PixelMetrics, measure_images
+from edgeinspect.evaluation.figures import PixelMetrics, measure_images
 from edgeinspect.model.coreset import greedy_coreset
 from edgeinspect.pixel_metrics import PixelTally
 from edgeinspect.training.backbone_weights import read_backbone_weights

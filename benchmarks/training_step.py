@@ -113,7 +113,7 @@ class Step:
         if fused.images is None:
             return terms[0]
         if judge is not None and self.judge_mover is not None:
-            logits, _ = judge(torch.cat([self.images, fused.images.detach()]))
+            logits = judge(torch.cat([self.images, fused.images.detach()]))
             self._move(self.judge_mover, discriminator_loss(*logits.chunk(2)))
         terms += [20 * term for term in self.loss(self.images, fused.images).values()]
         if latent is not None and fused.latents is not None:

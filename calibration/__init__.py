@@ -3,7 +3,7 @@
     good_maps.py          good pictures -> error maps, once, kept on disk while they are needed
     training_pictures.py  the pictures that must not calibrate, because they trained
     normalisation.py      error maps -> the mean and spread that they are normalised with
-    statistics.py         normalised maps -> statistics (eq. 8 and its companions)
+    statistics.py         normalised maps -> statistics (the mean of eq. 8, and others)
     shrinkage.py, rules.py  statistics -> z, local and global score, the score of the rule
     crossfit.py           scores of good parts by constants that have not seen them
     candidates.py, selection.py  which rule: by default, or by synthetic defects

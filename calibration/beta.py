@@ -1,15 +1,18 @@
-"""Quantiles of the beta distribution: how sure a rate is that was counted on n good parts.
+"""Quantiles of the beta distribution: how sure a rate is that was counted on n parts.
 
-For the intervals of `thresholds`. The base install has no SciPy, so the regularised incomplete
-beta function is computed here: continued fraction by Lentz's method (Abramowitz and Stegun,
-"Handbook of Mathematical Functions", 26.5.8), inverted by bisection.
+For the intervals of `thresholds`, and of the shares that `evaluate` counts. The base install has
+no SciPy, so the regularised incomplete beta function is computed here: continued fraction by
+Lentz's method (Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.5.8), inverted by
+bisection.
 """
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["beta_cdf", "beta_quantile"]
+from edgeinspect.metrics import CONFIDENCE
+
+__all__ = ["beta_cdf", "beta_quantile", "counted_interval"]
 
 _TINY = 1e-300
 _PRECISION = 1e-15
@@ -63,3 +66,14 @@ def beta_quantile(probability: float, a: float, b: float) -> float:
         else:
             high = middle
     return (low + high) / 2
+
+
+def counted_interval(n_hits: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share, of which `n_hits` of n >= 1 were counted (Clopper, Pearson 1934).
+
+    Resampling would call none of three as sure as none of a thousand.
+    """
+    tail = (1 - CONFIDENCE) / 2
+    low = beta_quantile(tail, n_hits, n - n_hits + 1) if n_hits else 0.0
+    high = beta_quantile(1 - tail, n_hits + 1, n - n_hits) if n_hits < n else 1.0
+    return low, high

@@ -9,6 +9,7 @@ The graph is never touched and torch is not needed. `edgeinspect calibrate` is t
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,7 @@ from edgeinspect.calibration.thresholds import check_rate, fit_threshold
 from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.config import Normalisation, Rule
 from edgeinspect.constants import Calibration, RuleConstants, one_hot
-from edgeinspect.data.copies import distinct_pictures
-from edgeinspect.data.images import file_sha256, list_sha256
+from edgeinspect.data.images import list_sha256
 from edgeinspect.errors import BundleError, CalibrationError
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.session import MapSession, open_maps
@@ -113,21 +113,22 @@ def calibrate(
     )
     bundle = read_bundle(bundle_path)
     _check_schema(bundle)
-    paths = untrained_pictures(
-        distinct_pictures(good),
+    pictures = untrained_pictures(
+        good,
         bundle.manifest.provenance,
         allow=allow_training_pictures,
         skip=skip_training_pictures,
     )
-    check_count(len(paths), request.rate)
+    check_count(len(pictures), request.rate)
     with open_maps(bundle, threads=threads) as session, MapCache() as cache:
         steps = _Steps(
             bundle=bundle,
             session=session,
             request=request,
+            pictures=pictures,
             on_progress=on_progress,
         )
-        calibration = steps.run(paths, cache, on_skipped or _log_skipped)
+        calibration = steps.run(cache, on_skipped or _log_skipped)
     install_calibration(bundle, calibration)
     return calibration
 
@@ -157,17 +158,18 @@ def check_count(n: int, rate: float) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Steps:
-    """One calibration under way."""
+    """One calibration under way; `pictures` with the sha256 of each."""
 
     bundle: Bundle
     session: MapSession
     request: _Request
+    pictures: Mapping[Path, str]
     on_progress: OnProgress
 
-    def run(self, paths: list[Path], cache: MapCache, on_skipped: OnSkipped) -> Calibration:
+    def run(self, cache: MapCache, on_skipped: OnSkipped) -> Calibration:
         good = collect_good_maps(
             self.session,
-            paths,
+            list(self.pictures),
             self.bundle.config.preprocess,
             cache,
             on_progress=self.on_progress,
@@ -264,7 +266,7 @@ class _Steps:
         """Threshold from cross-fitted scores, constants from all pictures."""
         scores = self._part_scores(fit, candidate)
         how = candidate.normalisation
-        digests = [file_sha256(picture.path) for picture in good.pictures]
+        digests = [self.pictures[picture.path] for picture in good.pictures]
         return Calibration(
             constants=self._constants(totals, fit, candidate),
             threshold=fit_threshold(

@@ -45,7 +45,7 @@ Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 NumberT = TypeVar("NumberT", np.float32, np.float64)
 
-N_FOLDS = 5  # of few pictures, too: constants of half of them judge the others by far too hard
+N_FOLDS = 5  # of few pictures, too: constants of half of them are far too strict on the others
 MIN_GOOD = 10
 
 

@@ -98,14 +98,14 @@ def add_int8(
     require_quantiser()
     bundle = read_bundle(path)
     calibration = bundle.require_calibration()
-    paths = untrained_pictures(
+    usable = untrained_pictures(
         good,
         bundle.manifest.provenance,
         allow=allow_training_pictures,
         skip=skip_training_pictures,
     )
     pictures = load_int8_pictures(
-        paths,
+        list(usable),
         bundle.config.preprocess,
         n_positions=calibration.constants.n_tiles,
         seed=seed,

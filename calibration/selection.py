@@ -24,6 +24,7 @@ from edgeinspect.calibration.good_maps import BATCH, GoodMaps
 from edgeinspect.config import Normalisation, PreprocessConfig, ScoringConfig
 from edgeinspect.constants import one_hot
 from edgeinspect.data.loading import load_tiles
+from edgeinspect.data.splits import spread_places
 from edgeinspect.data.synthetic.disturbing import harm_part
 from edgeinspect.data.tiling import cut_tiles
 from edgeinspect.progress import OnProgress
@@ -103,8 +104,7 @@ class Selector:
         The same seed gives the same defects at every severity. Images that a defect does not
         touch keep the statistics they had.
         """
-        n = len(self.good)
-        chosen = np.unique(np.linspace(0, n - 1, min(n, MAX_PASTED)).round().astype(int))
+        chosen = spread_places(len(self.good), MAX_PASTED)
         rows: dict[Normalisation, list[Floats]] = {how: [] for how in self.fits}
         for done, picture in enumerate(chosen):
             self.on_progress(f"synthetic defects, severity {severity:g}", done, len(chosen))

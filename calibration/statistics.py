@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.calibration.normalisation import MapConstants
-from edgeinspect.config import TOP_K_LIMIT, ScoringConfig, Statistic
+from edgeinspect.config import ScoringConfig
 from edgeinspect.constants import RuleConstants
 
-__all__ = ["blur", "normalise", "statistics", "top_count"]
+__all__ = ["blur", "normalise", "statistics"]
 
 Floats = NDArray[np.float32]
-
-_SHARES = Statistic.top_shares()
 
 
 def normalise(
@@ -67,27 +65,13 @@ def statistics(normalised: Floats, config: ScoringConfig) -> Floats:
     """
     n, n_measures, n_scales, height, width = normalised.shape
     flat = normalised.reshape(n, n_measures, n_scales, height * width)
-    by_name = _reduce(flat, config.statistics)
-    return np.stack([by_name[name] for name in config.statistics], axis=-1).reshape(n, -1)
-
-
-def _reduce(flat: Floats, names: tuple[Statistic, ...]) -> dict[Statistic, Floats]:
-    """Each statistic over the last axis; one partial sort serves both top shares."""
-    n_pixels = flat.shape[-1]
-    counts = {name: top_count(share, n_pixels) for name, share in _SHARES.items() if name in names}
-    n_top = max(counts.values(), default=1)
-    top = np.sort(_largest(flat, n_top), axis=-1)[..., ::-1]  # NaN comes first
-    reduced = {name: top[..., :count].mean(axis=-1) for name, count in counts.items()}
-    reduced[Statistic.MEAN] = flat.mean(axis=-1)
-    reduced[Statistic.MAX] = flat.max(axis=-1)
-    return reduced
+    counts = [statistic.top_k(height * width) for statistic in config.statistics]
+    largest = _largest(flat, max(1, *counts))
+    columns = [(largest[..., :count] if count else flat).mean(axis=-1) for count in counts]
+    return np.stack(columns, axis=-1).reshape(n, -1)
 
 
 def _largest(flat: Floats, count: int) -> Floats:
-    """The `count` largest of the last axis, in any order; NaN counts as largest."""
-    return np.partition(flat, flat.shape[-1] - count, axis=-1)[..., -count:]
-
-
-def top_count(share: float, n_pixels: int) -> int:
-    """How many pixels the mean of the largest `share` takes: 1 to 3839."""
-    return min(max(1, round(share * n_pixels)), TOP_K_LIMIT)
+    """The `count` largest of the last axis, falling; NaN counts as largest."""
+    partitioned = np.partition(flat, flat.shape[-1] - count, axis=-1)
+    return np.sort(partitioned[..., -count:], axis=-1)[..., ::-1]

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinspect.calibration.beta import beta_cdf, beta_quantile
+from edgeinspect.calibration.beta import beta_cdf, beta_quantile, counted_interval
 from edgeinspect.constants import Threshold
 from edgeinspect.errors import CalibrationError
+from edgeinspect.metrics import CONFIDENCE
 
 __all__ = [
     "Tail",
@@ -43,7 +44,6 @@ SHAPE_LIMIT = 0.5  # beyond it, in either direction, tens of excesses prove noth
 # The shape's estimate varies by sqrt(4/3 / excesses), that of scores of good parts by about 0.2
 # about 0 (an exponential tail): it counts as much as if 33 excesses had said 0.
 PRIOR_EXCESSES = 33
-CONFIDENCE = 0.95
 N_BOOTSTRAP = 1000
 _ROUNDING = 1e-9  # (n + 1)(1 - p) is meant exactly, as 95 for n = 99 and p = 0.05 + 1e-17
 
@@ -167,6 +167,7 @@ def _n_below_cdf(k: int, n: int, rate: float) -> float:
 
 
 def _from_tail(ordered: Doubles, rate: float, rng: np.random.Generator) -> Threshold:
+    """What lies beyond all scores the tail guesses, so its rate is counted, not resampled."""
     n = len(ordered)
     value = fit_tail(ordered).quantile(rate)
     low, high = _bootstrap(ordered, lambda tail: tail.quantile(rate), rng)
@@ -174,19 +175,10 @@ def _from_tail(ordered: Doubles, rate: float, rng: np.random.Generator) -> Thres
         value=value,
         false_reject_rate=rate,
         interval=(min(low, value), max(high, value)),
-        rate_interval=_counted_interval(int((ordered > value).sum()), n),
+        rate_interval=counted_interval(int((ordered > value).sum()), n),
         method="tail",
         n_good=n,
     )
-
-
-def _counted_interval(n_above: int, n: int) -> tuple[float, float]:
-    """Of the rate above a threshold that `n_above` of n scores exceed (Clopper and Pearson, 1934).
-
-    What lies beyond all scores the fitted tail guesses; how wrong it is resampling cannot see.
-    """
-    low = beta_quantile(_LOW, n_above, n + 1 - n_above) if n_above else 0.0
-    return low, beta_quantile(_HIGH, n_above + 1, n - n_above)
 
 
 def fit_tail(ordered: Doubles) -> Tail:

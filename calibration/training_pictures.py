@@ -1,4 +1,4 @@
-"""Which of the good pictures given may calibrate: those that did not train.
+"""Which of the good pictures given may calibrate: each once, and those that did not train.
 
 Before the first step of calibration. A model reconstructs the pictures it was trained on better
 than new ones, so constants and thresholds made from them reject good parts. Training records the
@@ -9,12 +9,12 @@ so a renamed copy is recognised.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeinspect.data.images import file_sha256
-from edgeinspect.errors import CalibrationError, ImageError
+from edgeinspect.data.copies import distinct_pictures
+from edgeinspect.errors import CalibrationError
 
 __all__ = ["count_trained", "untrained_pictures"]
 
@@ -22,9 +22,9 @@ _log = logging.getLogger(__name__)
 
 
 def untrained_pictures(
-    good: list[Path], provenance: Mapping[str, Any], *, allow: bool = False, skip: bool = False
-) -> list[Path]:
-    """The pictures to calibrate with, in the order given.
+    good: Iterable[Path], provenance: Mapping[str, Any], *, allow: bool = False, skip: bool = False
+) -> dict[Path, str]:
+    """The pictures to calibrate with and their sha256, in the order given; copies count once.
 
     Args:
         provenance: of the bundle's manifest.
@@ -38,13 +38,14 @@ def untrained_pictures(
             "training pictures cannot be allowed and left out at once",
             hint="give one of --allow-training-pictures and --skip-training-pictures",
         )
+    pictures = distinct_pictures(good)
     trained = provenance.get("training_pictures") or {}
     if allow or not trained:
-        return good
-    kept = [path for path in good if _sha256(path) not in trained]
-    n_trained = len(good) - len(kept)
+        return pictures
+    kept = {path: digest for path, digest in pictures.items() if digest not in trained}
+    n_trained = len(pictures) - len(kept)
     if n_trained and not (skip and kept):
-        raise _refusal(good, kept, len(provenance.get("holdout_pictures") or ()))
+        raise _refusal(pictures, kept, len(provenance.get("holdout_pictures") or ()))
     if n_trained:
         _log.info("%d training pictures left out, %d remain", n_trained, len(kept))
     return kept
@@ -56,17 +57,8 @@ def count_trained(digests: Iterable[str], provenance: Mapping[str, Any]) -> int:
     return sum(digest in trained for digest in digests)
 
 
-def _sha256(path: Path) -> str | None:
-    """None for a file that cannot be read: reading the picture will name it."""
-    try:
-        return file_sha256(path)
-    except ImageError:
-        return None
-
-
-def _refusal(good: list[Path], kept: list[Path], n_holdout: int) -> CalibrationError:
-    others = set(kept)
-    first = next(path for path in good if path not in others)
+def _refusal(good: Collection[Path], kept: Collection[Path], n_holdout: int) -> CalibrationError:
+    first = next(path for path in good if path not in kept)
     hint = "give good pictures that were not used in training"
     if kept:
         hint += f", or add --skip-training-pictures: {len(kept)} would remain"

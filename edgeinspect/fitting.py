@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from edgeinspect.config import ResizeRule, RunConfig
 from edgeinspect.constants import Calibration
 from edgeinspect.data.appearance import Appearance
 from edgeinspect.data.copies import distinct_pictures
-from edgeinspect.data.images import guess_white_level, read_picture
+from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import survey_pictures
 from edgeinspect.data.populations import find_populations
@@ -130,14 +130,15 @@ def fit(
             "with holdout=0 no picture selects the checkpoint, and none shows what is found",
             hint="set holdout above 0, or run train, export and calibrate one by one",
         )
-    split = split_good(find_good(good_dir), config.optimiser.holdout)
+    survey = survey_pictures(find_good(good_dir))
+    split = _split(survey.paths, config.optimiser.holdout)
     rate = false_reject_rate
     if rate is None:
         rate = max(USUAL_RATE, smallest_supported_rate(len(split.calibration)))
     check_rate(len(split.calibration), rate, share=CALIBRATION_SHARE)
     if on_split is not None:
         on_split(split)
-    warnings = _warnings(split)
+    warnings = _warnings(split, dict(zip(survey.paths, survey.appearances, strict=True)))
     state = train(
         good_dir, run, config, duration, resize=resize,
         only=split.training + split.selection, holdout=split.selection,
@@ -178,12 +179,10 @@ def _bundle_in_the_making(bundle: Path) -> Iterator[Path]:
         shutil.rmtree(workshop, ignore_errors=True)
 
 
-def _warnings(split: Split) -> list[str]:
+def _warnings(split: Split, appearances: Mapping[Path, Appearance]) -> list[str]:
     """What is doubtful about the pictures together; each sentence is logged as well."""
     paths = [*split.training, *split.selection, *split.calibration]
-    white = guess_white_level(paths)
-    pictures = (read_picture(path, white_level_16bit=white) for path in paths)
-    groups = find_populations([Appearance.of(picture) for picture in pictures])
+    groups = find_populations([appearances[path] for path in paths])
     if groups is None:
         return []
     told = groups.tell([path.name for path in paths])
@@ -208,7 +207,12 @@ def split_good(paths: list[Path], holdout: float) -> Split:
 
     Of files with the same content the first counts, so that none has two uses under two names.
     """
-    readable = distinct_pictures(survey_pictures(paths).paths)
+    return _split(survey_pictures(paths).paths, holdout)
+
+
+def _split(paths: Sequence[Path], holdout: float) -> Split:
+    """Of paths that can be read."""
+    readable = list(distinct_pictures(paths))
     if len(readable) < FEWEST_PICTURES:
         raise DataError(
             f"{len(readable)} good pictures can be read, and fit divides them among training,"

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "CONFIDENCE",
     "DecisionMetrics",
     "Ranking",
     "auroc",

@@ -237,13 +237,10 @@ def compare_outputs(
     budget: Budget,
     *,
     n_placed: int,
-    units: ScoreUnits | None = None,
     names: Sequence[str] | None = None,
 ) -> ParityReport:
-    """Hold a runtime's outputs to PyTorch's. See `compare_images`."""
-    images = compare_images(
-        expected, actual, constants, budget, n_placed=n_placed, units=units, names=names
-    )
+    """Hold a runtime's outputs before calibration to PyTorch's. See `compare_images`."""
+    images = compare_images(expected, actual, constants, budget, n_placed=n_placed, names=names)
     return ParityReport.of(images, budget)
 
 

@@ -135,6 +135,5 @@ def _region_shares(mask: NDArray[np.bool_]) -> tuple[FloatArray, int]:
 
     n_labels, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     areas = np.bincount(labels.ravel(), minlength=n_labels).astype(np.float64)
-    inverse = 1 / areas
-    inverse[0] = 0.0  # the background
-    return inverse[labels], n_labels - 1
+    areas[0] = np.inf  # the background
+    return (1 / areas)[labels], n_labels - 1

@@ -44,7 +44,7 @@ from edgeinspect.parity import (
     compare_outputs,
 )
 from edgeinspect.runtime.onnxruntime_session import OnnxRuntimeMaps, OnnxRuntimeSession
-from edgeinspect.scoring import RuleInputs, top_k
+from edgeinspect.scoring import RuleInputs
 from edgeinspect.training.checkpoint import load_generator
 from edgeinspect.training.run_folder import RunFolder
 from edgeinspect.writing import to_utf8
@@ -230,7 +230,7 @@ def _graph_facts(config: RunConfig, folder: Path) -> dict[str, Any]:
             precision: describe_work(folder / name)
             for precision, name in (("fp32", SCORES), ("fp16", HALF_SCORES))
         },
-        "top_k": {s.value: top_k(s, n_pixels) for s in config.scoring.statistics},
+        "top_k": {s.value: s.top_k(n_pixels) for s in config.scoring.statistics},
     }
 
 

@@ -189,7 +189,7 @@ def test_the_rate_is_the_least_that_the_pictures_support(fitted):
 def test_pictures_that_calibrated_did_not_train(good, fitted):
     provenance = read_bundle(fitted[0]).manifest.provenance
     calibration = split_good(sorted(good.iterdir()), 0.34).calibration
-    assert untrained_pictures(calibration, provenance) == calibration
+    assert list(untrained_pictures(calibration, provenance)) == calibration
 
 
 def test_a_rate_beyond_the_pictures_leaves_no_bundle(good, tmp_path):
@@ -238,7 +238,7 @@ def test_a_bundle_that_someone_else_changes_is_not_replaced(good, tmp_path, monk
         made = SimpleNamespace(seconds=1.0)
         monkeypatch.setattr(f"edgeinspect.fitting.{step}", lambda *_, made=made, **__: made)
     at_once = functools.partial(bundle_lock, timeout_s=0)
-    monkeypatch.setattr("edgeinspect.bundle.bundle_lock", at_once)
+    monkeypatch.setattr("edgeinspect.bundle.writing.bundle_lock", at_once)
     with bundle_lock(bundle), pytest.raises(BundleError, match="is being changed by another"):
         fit(
             good, bundle, tmp_path / "run", small_config(**LOSSES), Duration(steps=1),

@@ -19,7 +19,9 @@ from edgeinspect.parity import (
     FP16_BUDGET,
     FP32_BUDGET,
     Golden,
+    ParityReport,
     ScoreUnits,
+    compare_images,
     compare_maps,
     compare_outputs,
 )
@@ -56,9 +58,10 @@ def compare(budget: Any = FP32_BUDGET, unit: float = 1.0, **changes: Any) -> Any
     actual = dataclasses.replace(GOLDEN, **changes)
     units = ScoreUnits(score=unit)
     names = GOLDEN.names
-    return compare_outputs(
+    images = compare_images(
         GOLDEN, actual, GOLDEN.constants, budget, n_placed=2, units=units, names=names
     )
+    return ParityReport.of(images, budget)
 
 
 def test_equal_outputs_are_within_the_budget() -> None:

@@ -106,6 +106,11 @@ def test_minus_zero_and_zero_are_one_value() -> None:
     assert got.auroc() == 0.5
 
 
+def test_a_mask_of_the_whole_picture_is_one_region() -> None:
+    tally = PixelTally.of(np.ones((4, 4)), np.ones((4, 4), dtype=bool))
+    assert (tally.n_regions, tally.overlap.tolist()) == (1, [1.0])
+
+
 def test_pixel_metrics_without_a_region_are_none() -> None:
     good = PixelTally.of(np.ones((4, 4)), np.zeros((4, 4), dtype=bool))
     assert (good.auroc(), good.aupro()) == (None, None)

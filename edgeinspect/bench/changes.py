@@ -91,7 +91,7 @@ def make_changed(
     generator, config, provenance = load_generator(run)
     _require_same(bundle, config, run)
     rate = bundle.require_calibration().threshold.false_reject_rate
-    pictures = untrained_pictures(find_good(good), provenance, skip=True)
+    pictures = list(untrained_pictures(find_good(good), provenance, skip=True))
     check_count(len(pictures), rate)
     made = []
     changes, failed = list_changes(bundle.config, merge=merge)

@@ -80,7 +80,7 @@ def calibrate(
     if int8:
         require_quantiser()
     given = find_good(good_dir)
-    pictures = distinct_pictures(given)
+    pictures = list(distinct_pictures(given))
     skipped: list[tuple[Path, str]] = []
     with step_bars() as on_progress:
         calibration = calibrate_bundle(

@@ -13,7 +13,8 @@ from edgeinspect.cli.output import show_json, show_table
 
 if TYPE_CHECKING:
     from edgeinspect.evaluation import Evaluation
-    from edgeinspect.evaluation.results import Figure, ImageMetrics, Summary
+    from edgeinspect.evaluation.figures import Figure, ImageMetrics
+    from edgeinspect.evaluation.results import Summary
 
 __all__ = ["evaluate"]
 

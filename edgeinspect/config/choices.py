@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 
+from edgeinspect.config.limits import TOP_K_LIMIT
 from edgeinspect.errors import ConfigError
 
 __all__ = [
@@ -114,10 +115,12 @@ class Statistic(str, enum.Enum):
     TOP_01_PERCENT = "top_01_percent"
     MAX = "max"
 
-    @classmethod
-    def top_shares(cls) -> dict[Statistic, float]:
-        """Those that are the mean of a share of the map's pixels, the largest; and the share."""
-        return {cls.TOP_1_PERCENT: 0.01, cls.TOP_01_PERCENT: 0.001}
+    def top_k(self, n_pixels: int) -> int:
+        """Of how many of a map's pixels, the largest, it is the mean: 1 to 3839; 0 for all."""
+        if self is Statistic.MEAN:
+            return 0
+        share = {Statistic.TOP_1_PERCENT: 0.01, Statistic.TOP_01_PERCENT: 0.001}.get(self, 0.0)
+        return min(max(1, round(share * n_pixels)), TOP_K_LIMIT)
 
 
 class Normalisation(str, enum.Enum):

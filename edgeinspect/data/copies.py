@@ -18,21 +18,30 @@ __all__ = ["distinct_pictures"]
 _log = logging.getLogger(__name__)
 
 
-def distinct_pictures(paths: Iterable[Path]) -> list[Path]:
-    """The paths without those whose content came before; one warning tells how many those are.
+def distinct_pictures(paths: Iterable[Path]) -> dict[Path, str]:
+    """sha256 by path, without files whose content came before; one warning tells how many.
 
-    A file that cannot be read stays: reading the picture will name it.
+    A file that cannot be read stays, with "": reading the picture will name it.
     """
-    first: dict[str, Path] = {}
-    kept: list[Path] = []
+    distinct: dict[Path, str] = {}
+    known: set[str] = set()
     copies: list[Path] = []
     for path in paths:
-        try:
-            is_first = first.setdefault(file_sha256(path), path) == path
-        except ImageError:
-            is_first = True
-        (kept if is_first else copies).append(path)
+        digest = _sha256(path)
+        if digest in known:
+            copies.append(path)
+            continue
+        distinct[path] = digest
+        if digest:
+            known.add(digest)
     if copies:
         told = "%d of the pictures are copies of others and left out (%s is one)"
         _log.warning(told, len(copies), copies[0])
-    return kept
+    return distinct
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except ImageError:
+        return ""

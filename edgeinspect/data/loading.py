@@ -7,7 +7,7 @@ must not stop the rest, it is named in the log and counted in the result.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.config import PreprocessConfig
+from edgeinspect.data.appearance import Appearance
 from edgeinspect.data.images import guess_white_level, read_picture
+from edgeinspect.data.splits import spread_places
 from edgeinspect.data.tiling import TileGrid, cut_tiles, plan_tiles
 from edgeinspect.errors import DataError, ImageError
 
@@ -27,6 +29,7 @@ __all__ = [
     "load_many",
     "load_tiles",
     "plan_file",
+    "spread_tiles",
     "survey_pictures",
 ]
 
@@ -45,16 +48,13 @@ class LoadedPicture(NamedTuple):
 class LoadedPictures:
     """Images of many pictures, tile after tile.
 
-    `tiles` (N, size, size, 3) uint8 RGB; `tile_index` (N,) is each image's place in its grid and
-    `picture_index` (N,) its picture in `paths` and `grids`. `skipped` says what was wrong.
+    `tiles` (N, size, size, 3) uint8 RGB; `tile_index` (N,) is each image's place in its grid.
+    `paths` are those that could be read.
     """
 
     tiles: NDArray[np.uint8]
     tile_index: NDArray[np.int32]
-    picture_index: NDArray[np.int64]
     paths: tuple[Path, ...]
-    grids: tuple[TileGrid, ...]
-    skipped: tuple[ImageError, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +62,15 @@ class Survey:
     """What a list of files holds, after each was read once.
 
     Attributes:
-        paths, shapes: the readable ones, with their (H, W). skipped: what is wrong with the rest.
+        paths, shapes, appearances: the readable ones, with (H, W) and how they look as a whole.
+        skipped: what is wrong with the rest.
         white_level_16bit: what 16-bit files hold for white; they were read by it.
         mean, spread: of all values of all pictures, 0 to 1; every picture counts the same.
     """
 
     paths: tuple[Path, ...]
     shapes: tuple[tuple[int, int], ...]
+    appearances: tuple[Appearance, ...]
     skipped: tuple[ImageError, ...]
     white_level_16bit: int
     mean: float
@@ -96,25 +98,40 @@ def load_many(paths: Iterable[Path], preprocess: PreprocessConfig) -> LoadedPict
 
     Raises: DataError if none could be read.
     """
-    loaded: list[LoadedPicture] = []
+    tiles: list[NDArray[np.uint8]] = []
     kept: list[Path] = []
     skipped: list[ImageError] = []
     for path in paths:
         try:
-            loaded.append(load_tiles(path, preprocess))
+            tiles.append(load_tiles(path, preprocess).tiles)
             kept.append(path)
         except ImageError as error:
             skipped.append(error)
     _report_skipped(skipped, n_read=len(kept))
-    counts = [one.grid.n_tiles for one in loaded]
     return LoadedPictures(
-        tiles=np.concatenate([one.tiles for one in loaded]),
-        tile_index=np.concatenate([np.arange(n, dtype=np.int32) for n in counts]),
-        picture_index=np.repeat(np.arange(len(counts), dtype=np.int64), counts),
+        tiles=np.concatenate(tiles),
+        tile_index=np.concatenate([np.arange(len(one), dtype=np.int32) for one in tiles]),
         paths=tuple(kept),
-        grids=tuple(one.grid for one in loaded),
-        skipped=tuple(skipped),
     )
+
+
+def spread_tiles(
+    paths: Sequence[Path], most: int, preprocess: PreprocessConfig
+) -> Iterator[NDArray[np.uint8]]:
+    """At most `most` images of pictures, evenly from the first to the last: (size, size, 3) each.
+
+    Pictures are read twice, one at a time: a hundred of 5 MP in tiles take gigabytes.
+    Raises: ImageError if one cannot be read, or has no grid.
+    """
+    white = preprocess.white_level_16bit
+    shapes = (read_picture(path, white_level_16bit=white).shape[:2] for path in paths)
+    counts = [plan_tiles((height, width), preprocess).n_tiles for height, width in shapes]
+    ends = np.cumsum(counts)
+    chosen = spread_places(int(ends[-1]), most)
+    for path, count, end in zip(paths, counts, ends, strict=True):
+        inside = chosen[(chosen >= end - count) & (chosen < end)] - (end - count)
+        if inside.size:
+            yield from load_tiles(path, preprocess).tiles[inside]
 
 
 def survey_pictures(paths: Sequence[Path], *, white_level_16bit: int | None = None) -> Survey:
@@ -127,6 +144,7 @@ def survey_pictures(paths: Sequence[Path], *, white_level_16bit: int | None = No
     white = white_level_16bit or guess_white_level(paths)
     kept: list[Path] = []
     shapes: list[tuple[int, int]] = []
+    appearances: list[Appearance] = []
     moments: list[tuple[float, float]] = []  # mean and mean square, 0 to 1
     skipped: list[ImageError] = []
     for path in paths:
@@ -137,6 +155,7 @@ def survey_pictures(paths: Sequence[Path], *, white_level_16bit: int | None = No
             continue
         kept.append(path)
         shapes.append((picture.shape[0], picture.shape[1]))
+        appearances.append(Appearance.of(picture))
         square = float(np.square(picture, dtype=np.float32).mean())
         moments.append((float(picture.mean()) / 255, square / 255**2))
     _report_skipped(skipped, n_read=len(kept))
@@ -144,6 +163,7 @@ def survey_pictures(paths: Sequence[Path], *, white_level_16bit: int | None = No
     return Survey(
         paths=tuple(kept),
         shapes=tuple(shapes),
+        appearances=tuple(appearances),
         skipped=tuple(skipped),
         white_level_16bit=white,
         mean=mean,

@@ -13,9 +13,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["neighbour_folds", "split_neighbours"]
+__all__ = ["neighbour_folds", "split_neighbours", "spread_places"]
 
 ItemT = TypeVar("ItemT")
+
+N_RUNS = 5
 
 
 def neighbour_folds(n: int, k: int) -> NDArray[np.int64]:
@@ -28,20 +30,18 @@ def neighbour_folds(n: int, k: int) -> NDArray[np.int64]:
     return np.arange(n, dtype=np.int64) * k // max(1, n)
 
 
-def split_neighbours(
-    items: Sequence[ItemT], share: float, n_runs: int = 5
-) -> tuple[list[ItemT], list[ItemT]]:
-    """(kept, held out): about `share` of the items held out, in runs spread over the list.
+def split_neighbours(items: Sequence[ItemT], share: float) -> tuple[list[ItemT], list[ItemT]]:
+    """(kept, held out): about `share` of the items held out, in five runs spread over the list.
 
     Both keep the list's order. With `share` above 0 at least one item is held out, and with two
-    items or more at least one is kept. Each of the `n_runs` runs lies in the middle of its stretch
-    of the list; with fewer held-out items than runs, each is a run of its own.
+    items or more at least one is kept. Each run lies in the middle of its fifth of the list; with
+    fewer held-out items than runs, each is a run of its own.
     """
     assert 0 <= share < 1, share
     n = len(items)
     n_held = min(max(1, round(share * n)), max(0, n - 1)) if share > 0 else 0
     is_held = np.zeros(n, bool)
-    n_runs = max(1, min(n_runs, n_held))
+    n_runs = max(1, min(N_RUNS, n_held))
     for run in range(n_runs):
         first, last = run * n // n_runs, (run + 1) * n // n_runs
         length = (run + 1) * n_held // n_runs - run * n_held // n_runs
@@ -50,3 +50,9 @@ def split_neighbours(
     kept = [item for item, held in zip(items, is_held, strict=True) if not held]
     held_out = [item for item, held in zip(items, is_held, strict=True) if held]
     return kept, held_out
+
+
+def spread_places(n: int, most: int) -> NDArray[np.int64]:
+    """At most `most` places of 0 to n - 1, evenly from the first to the last."""
+    places: NDArray[np.int64] = np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)
+    return places

@@ -7,7 +7,8 @@ collecting.py  test pictures through an inspector: scores, features, counted map
 summary.py     judged parts -> figures, per score, class and baseline
 warnings.py    what must be known before a figure is believed
 peaks.py       where a part's map is highest
-results.py     the figures as frozen values, and their plain form
+figures.py     metrics with their intervals
+results.py     all results as frozen values, and their plain form
 rows.py        defect, reconstruction, residual, heat map and ground truth side by side
 card.py        the bundle's card with what was found, and the failures
 folder.py      figures, scores, charts and rows as files

@@ -58,11 +58,6 @@ class Baseline(str, enum.Enum):
         """Its name for people."""
         return self.value.replace("_", " ").replace("pca", "PCA")
 
-    @property
-    def needs_good(self) -> bool:
-        """Whether it compares with good pictures."""
-        return not self.is_two_sided
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PictureFeatures:

@@ -12,8 +12,9 @@ import numpy as np
 
 from edgeinspect.bundle import Bundle
 from edgeinspect.card import markdown_table, write_card
+from edgeinspect.evaluation.figures import Figure, ImageMetrics
 from edgeinspect.evaluation.peaks import MapPeak
-from edgeinspect.evaluation.results import Evaluation, Figure, ImageMetrics, PartResult, Summary
+from edgeinspect.evaluation.results import Evaluation, PartResult, Summary
 from edgeinspect.numbers import percent, percent_range, three_decimals
 from edgeinspect.runtime.inspection import Verdict
 

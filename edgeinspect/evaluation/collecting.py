@@ -232,8 +232,8 @@ def mask_at(mask: NDArray[np.bool_], resized_hw: tuple[int, int]) -> NDArray[np.
     if not mask.any():
         return np.zeros(resized_hw, dtype=bool)
     height, width = resized_hw
-    is_shrunk = height <= mask.shape[0] and width <= mask.shape[1]
-    how = cv2.INTER_AREA if is_shrunk else cv2.INTER_LINEAR
-    share = np.asarray(cv2.resize(mask.astype(np.float32), (width, height), interpolation=how))
+    smaller = (min(width, mask.shape[1]), min(height, mask.shape[0]))
+    shares = cv2.resize(mask.astype(np.float32), smaller, interpolation=cv2.INTER_AREA)
+    share = np.asarray(cv2.resize(shares, (width, height), interpolation=cv2.INTER_LINEAR))
     limit = min(0.5, float(share.max()) - 1e-6)
     return np.asarray(share > limit)

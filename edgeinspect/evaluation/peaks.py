@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,7 +39,9 @@ def find_map_peak(
     """The peak of a map (h, w); `mask` (h, w) is None, or all false, where there is none."""
     distance_px = None
     if mask is not None and mask.any():
-        distances = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
-        resized = float(distances.flat[int(anomaly_map.argmax())])
-        distance_px = resized * grid.picture_hw[0] / grid.resized_hw[0]
+        peak = np.unravel_index(anomaly_map.argmax(), anomaly_map.shape)
+        px = np.divide(
+            grid.picture_hw, grid.resized_hw
+        )  # of the picture in one of the map, y and x
+        distance_px = float(np.linalg.norm((np.argwhere(mask) - peak) * px, axis=1).min())
     return MapPeak(region=peak_region(anomaly_map, grid), measure=measure, distance_px=distance_px)

@@ -1,7 +1,7 @@
 """Picture rows as in the paper's Fig. 10: defect, reconstruction, residual, heat map, truth.
 
 After the scores are known: a handful of pictures of each class, from its highest score to its
-lowest, run once more through both graphs. Everything is shown at the size the model saw, the
+lowest, run once more through both graphs. Everything is shown as the model saw it, the
 reconstruction at the mask scale that the verdict came from. Residuals have one grey scale for all
 sheets of an evaluation, so that good parts and defects can be compared; heat begins earlier than in
 the overlays of `run`, so that a defect that was missed shows what it left in the map.
@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.bundle import Bundle
+from edgeinspect.data.equalise import equalise_images
 from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import LabelledPicture, find_test
-from edgeinspect.data.tiling import cut_tiles, picture_from_tiles, resize_picture
+from edgeinspect.data.tiling import cut_tiles, picture_from_tiles
 from edgeinspect.evaluation.collecting import read_mask_at
 from edgeinspect.evaluation.results import Evaluation, PartResult
 from edgeinspect.evaluation.settings import EvaluationSettings
@@ -107,8 +108,8 @@ def choose_parts(parts: Sequence[PartResult], n_per_class: int) -> list[PartResu
 def _row_of(
     part: PartResult, labelled: LabelledPicture, inspector: Inspector, maps: MapSession
 ) -> RowPictures:
-    white = inspector.bundle.config.preprocess.white_level_16bit
-    picture = read_picture(labelled.path, white_level_16bit=white)
+    preprocess = inspector.bundle.config.preprocess
+    picture = read_picture(labelled.path, white_level_16bit=preprocess.white_level_16bit)
     grid = inspector.plan(picture)
     inspection = inspector(picture)
     anomaly_map, level = inspection.anomaly_map, inspection.map_level
@@ -117,17 +118,21 @@ def _row_of(
     tiles = cut_tiles(picture, grid)
     fused = list(_reconstruct(maps, tiles, part.scale, inspector.batch))
     reconstruction = picture_from_tiles(np.concatenate(fused), grid)
-    shown = resize_picture(picture, grid)
-    residual = np.abs(reconstruction - shown / np.float32(255)).mean(axis=-1)
+    seen = picture_from_tiles(equalise_images(tiles, preprocess.equalise), grid)
+    residual = np.abs(reconstruction - seen).mean(axis=-1)
     return RowPictures(
         part=part,
-        picture=shown,
-        reconstruction=np.rint(reconstruction.clip(0, 1) * 255).astype(np.uint8),
+        picture=_to_8_bits(seen),
+        reconstruction=_to_8_bits(reconstruction),
         residual=residual.astype(np.float32),
         anomaly_map=anomaly_map,
         map_level=level,
         mask=read_mask_at(labelled, grid),
     )
+
+
+def _to_8_bits(picture: Floats) -> Picture:
+    return np.asarray(np.rint(picture.clip(0, 1) * 255), np.uint8)
 
 
 def _reconstruct(maps: MapSession, tiles: Picture, scale: int, batch: int) -> Iterator[Floats]:

@@ -15,15 +15,8 @@ from edgeinspect import metrics
 from edgeinspect.constants import Threshold
 from edgeinspect.data.layout import GOOD
 from edgeinspect.evaluation.baselines import Baseline
-from edgeinspect.evaluation.results import (
-    BaselineResult,
-    ClassResult,
-    ImageMetrics,
-    PartResult,
-    PixelMetrics,
-    Summary,
-    measure_images,
-)
+from edgeinspect.evaluation.figures import ImageMetrics, PixelMetrics, measure_images
+from edgeinspect.evaluation.results import BaselineResult, ClassResult, PartResult, Summary
 from edgeinspect.pixel_metrics import PixelTally
 
 __all__ = ["Judged", "summarise"]

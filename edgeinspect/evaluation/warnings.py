@@ -14,10 +14,10 @@ from edgeinspect.data.appearance import Appearance
 from edgeinspect.data.populations import find_populations
 from edgeinspect.data.shift import find_shifts
 from edgeinspect.evaluation.baselines import Baseline
+from edgeinspect.evaluation.figures import Figure
 from edgeinspect.evaluation.results import (
     BaselineResult,
     EvaluationWarning,
-    Figure,
     Summary,
     WarningKind,
 )

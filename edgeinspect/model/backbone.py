@@ -1,7 +1,7 @@
 """A frozen backbone of timm, whose features the generator reconstructs (target `features`).
 
-Trained on other pictures, it says what a place looks like in words that weak marks change more
-than pixels. It is never trained here; its weights come from outside (`training.backbone_weights`)
+Trained on other pictures, it gives features that weak marks change more than they change pixels.
+It is never trained here; its weights come from outside (`training.backbone_weights`)
 and travel in checkpoints and graphs from then on.
 """
 

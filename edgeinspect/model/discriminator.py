@@ -16,7 +16,7 @@ __all__ = ["Discriminator"]
 
 
 class Discriminator(nn.Module):
-    """(B, 3, H, W) -> logit (B,) of being an image, and features (B, D) of the middle block.
+    """(B, 3, H, W) -> logit (B,) of being an image.
 
     The paper's output is the sigmoid of the logit; the loss takes the logit, which is the same
     with better rounding.
@@ -33,16 +33,15 @@ class Discriminator(nn.Module):
         self.output = nn.Linear(width, 1)
         initialise(self)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.features(images)
-        x, sizes = features
+    def forward(self, images: Tensor) -> Tensor:
+        x, sizes = self.features(images)
         for block in self.blocks[self._middle :]:
             x, sizes = block(x, sizes)
         logit: Tensor = self.output(_pool(self.norm(x), sizes)).squeeze(-1)
-        return logit, _pool(*features)
+        return logit
 
     def middle_features(self, images: Tensor) -> Tensor:
-        """(B, D): the features alone, at half the cost."""
+        """What L_adv compares, (B, D): the middle block's tokens, pooled."""
         return _pool(*self.features(images))
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from edgeinspect.config import Equalisation
+from edgeinspect.data.equalise import LEAST_SPREAD, MEAN, SPREAD
 
 __all__ = ["equalise"]
-
-MEAN, SPREAD = 0.5, 0.17
-LEAST_SPREAD = 0.01  # an empty picture is not blown up into noise
 
 
 def equalise(images: Tensor, how: Equalisation) -> Tensor:

@@ -1,9 +1,9 @@
 """What a generator reconstructs under target `features`: whitened features, token by token.
 
 backbone -> levels of features, each the mean of a small window, brought to the token grid -> one
-vector a token -> whitened by their statistics on good pictures (`model.whitening`). To its distance
-comes that to the nearest features that good parts are remembered by (docs/decisions/0014), and
-beside both, one number for the whole image (docs/decisions/0015).
+vector a token -> whitened by their statistics on good pictures (`model.whitening`). A token's error
+is its distance to the reconstruction and to the nearest remembered feature of good parts, added
+(docs/decisions/0014); one number for the whole image stands beside it (docs/decisions/0015).
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class FeatureTargets(nn.Module):
             images: (B, 3, H, W).
             recons: (B, I, N, D), each token from the pass that did not see it.
         Returns: (B, 2, I, H, W). First the mean squared distance of each token to its
-            reconstruction, 1 on average where good parts differ from their own mean, and to it
-            that to the memory; then the distance of the whole image, the same everywhere.
+            reconstruction (1 on average, if that were the mean of good parts) plus its distance to
+            the memory; then the distance of the whole image, the same everywhere.
         """
         levels = self._levels(images)
         differences = recons - self._whitened(levels).unsqueeze(1)

@@ -7,6 +7,8 @@ here is a constant of the graph.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -38,7 +40,7 @@ def block_masks(config: GeneratorConfig) -> Tensor:
     return pixels.float()
 
 
-class MaskTables:
+class MaskTables(NamedTuple):
     """The masks of Q passes, as the forms read them. Q is n_passes, or 2 in training.
 
     Attributes (leading axes `Q`, or `B, Q` where each image has passes of its own):
@@ -49,16 +51,12 @@ class MaskTables:
             `masked`; N/2 where it is not in there.
     """
 
-    def __init__(self, masks: BlockMasks, passes: Tensor | None) -> None:
-        def pick(table: Tensor) -> Tensor:
-            return table if passes is None else table[passes]
-
-        self.removed = pick(masks.removed)
-        self.token_removed = pick(masks.token_removed)
-        self.visible = pick(masks.visible)
-        self.masked = pick(masks.masked)
-        self.place_visible = pick(masks.place_visible)
-        self.place_masked = pick(masks.place_masked)
+    removed: Tensor
+    token_removed: Tensor
+    visible: Tensor
+    masked: Tensor
+    place_visible: Tensor
+    place_masked: Tensor
 
     @property
     def n_passes(self) -> int:
@@ -80,20 +78,21 @@ class BlockMasks(nn.Module):
         removed = token_masks(config.size // config.patch, config.mask_scales).flatten(0, 1)
         masked = _positions(removed)
         visible = _positions(~removed)
-        tables = {
-            "removed": block_masks(config).flatten(0, 1)[:, None],
-            "token_removed": removed,
-            "visible": visible,
-            "masked": masked,
-            "place_visible": _places(visible, config.n_tokens),
-            "place_masked": _places(masked, config.n_tokens),
-        }
-        for name, table in tables.items():
+        tables = MaskTables(
+            removed=block_masks(config).flatten(0, 1)[:, None],
+            token_removed=removed,
+            visible=visible,
+            masked=masked,
+            place_visible=_places(visible, config.n_tokens),
+            place_masked=_places(masked, config.n_tokens),
+        )
+        for name, table in tables._asdict().items():
             self.register_buffer(name, table, persistent=False)
 
     def tables(self, passes: Tensor | None = None) -> MaskTables:
         """All passes for every image, or the given ones: (B, Q) int, one row an image."""
-        return MaskTables(self, passes)
+        tables: list[Tensor] = [getattr(self, name) for name in MaskTables._fields]
+        return MaskTables(*(tables if passes is None else [table[passes] for table in tables]))
 
 
 def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:

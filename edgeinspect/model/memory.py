@@ -23,7 +23,7 @@ __all__ = ["FeatureMemory"]
 
 DEEPEST_STRIDE = 16  # px; deeper features are those of things, not of surfaces
 LEAST_SPREAD = 1e-6  # of distances on good parts
-WEIGHT = 4.0  # beside the other distance
+WEIGHT = 4.0  # of this distance, beside that to the reconstruction
 WHITENED_SHARE = 0.5
 
 
@@ -49,7 +49,7 @@ class FeatureMemory(nn.Module):
         self.register_buffer("unit", torch.ones(()))
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """In units such that they vary on good parts `WEIGHT` times as much as what `scale` saw."""
+        """They vary on good parts `WEIGHT` times as much as the distances that `scale` got."""
         cells = self.cells_of(levels)  # (B, M, C)
         if not self.n_remembered:
             return torch.zeros_like(cells[..., 0])
@@ -63,7 +63,7 @@ class FeatureMemory(nn.Module):
         return torch.cat([to_tokens(levels[place], self.n_side) for place in self.places], dim=-1)
 
     def remember(self, cells: Tensor) -> None:
-        """Those of good parts' features (n, C) that cover them best; few are repeated."""
+        """Keep those of good parts' features (n, C) that cover them best; too few are repeated."""
         if not self.n_remembered:
             return
         moments = Moments(self.width)

@@ -1,4 +1,4 @@
-"""From reconstructions to a score (eq. 6 to 9): what is exported after the generator.
+"""From reconstructions to a score (eq. 7 to 9): what is exported after the generator.
 
 image, reconstruction -> `measures` (error maps) -> `maps` (normalised, blurred) -> `statistics`
 -> `rules` (local, global and paper's score, scale, anomaly map). Pure functions in FP32; all after
@@ -13,6 +13,5 @@ from __future__ import annotations
 
 from edgeinspect.scoring.measures import error_maps
 from edgeinspect.scoring.path import RuleInputs, ScoreOutputs, score_maps
-from edgeinspect.scoring.statistics import top_k
 
-__all__ = ["RuleInputs", "ScoreOutputs", "error_maps", "score_maps", "top_k"]
+__all__ = ["RuleInputs", "ScoreOutputs", "error_maps", "score_maps"]

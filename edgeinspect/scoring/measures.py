@@ -26,8 +26,6 @@ __all__ = [
     "CHANNEL_BLOCK",
     "SSIM_C1",
     "SSIM_C2",
-    "WINDOW_PX",
-    "WINDOW_SIGMA",
     "absolute_error",
     "error_maps",
     "gradient_error",
@@ -36,6 +34,7 @@ __all__ = [
     "signed_error",
     "squared_error",
     "structure_error",
+    "window_taps",
 ]
 
 WINDOW_PX, WINDOW_SIGMA = 11, 1.5
@@ -110,7 +109,7 @@ def structure_error(grey: Tensor) -> Tensor:
     parts = [image, difference, difference * difference, both]
     n_fill = -(3 * n + 1) % CHANNEL_BLOCK
     filtered = torch.cat([*parts, image.expand(-1, n_fill, -1, -1)], dim=1)
-    means = separable_filter(filtered, _bell(grey))[:, : 3 * n + 1]
+    means = separable_filter(filtered, grey.new_tensor(window_taps()))[:, : 3 * n + 1]
     mean_image, mean, mean_square, both = torch.split(means, [1, n, n, n], dim=1)
     mean_recons, square_of_mean = mean_image + mean, mean * mean
     of_means = mean_image * mean_image + mean_recons * mean_recons
@@ -160,11 +159,11 @@ def _pad(maps: Tensor, n_px: int) -> Tensor:
     return F.pad(maps, (n_px, n_px, n_px, n_px), mode="replicate")
 
 
-def _bell(like: Tensor) -> Tensor:
-    """The Gaussian window's taps, which sum to 1: (11,)."""
+def window_taps() -> list[float]:
+    """SSIM's Gaussian window, down or across: 11 weights, which sum to 1."""
     half = WINDOW_PX // 2
     bell = [math.exp(-((x - half) ** 2) / (2 * WINDOW_SIGMA**2)) for x in range(WINDOW_PX)]
-    return like.new_tensor([value / sum(bell) for value in bell])
+    return [value / sum(bell) for value in bell]
 
 
 def separable_filter(maps: Tensor, taps: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class ScoreOutputs(NamedTuple):
 def score_maps(
     errors: Tensor, tile: Tensor, constants: RuleInputs, config: ScoringConfig
 ) -> ScoreOutputs:
-    """Eq. 7 to 9 after the error maps.
+    """Eq. 8 and 9, and the other rules: all that comes after the error maps.
 
     Args:
         errors: (B, K, I, H, W), un-normalised.

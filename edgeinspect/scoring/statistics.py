@@ -7,19 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from edgeinspect.config import TOP_K_LIMIT, Statistic
+from edgeinspect.config import Statistic
 
-__all__ = ["map_statistics", "top_k"]
-
-_SHARES = Statistic.top_shares()
-
-
-def top_k(statistic: Statistic, n_pixels: int) -> int:
-    """How many of the largest pixels a statistic averages; 0 for the mean, which sorts none."""
-    if statistic is Statistic.MEAN:
-        return 0
-    wanted = round(_SHARES.get(statistic, 0.0) * n_pixels)
-    return min(max(1, wanted), TOP_K_LIMIT)
+__all__ = ["map_statistics"]
 
 
 def map_statistics(maps: Tensor, statistics: Sequence[Statistic]) -> Tensor:
@@ -29,10 +19,10 @@ def map_statistics(maps: Tensor, statistics: Sequence[Statistic]) -> Tensor:
     Returns: (B, S), measure by measure, then scale, then statistic.
     """
     pixels = maps.flatten(3)  # (B, K, I, H * W)
-    counts = {s: top_k(s, pixels.shape[-1]) for s in statistics}
-    n_sorted = max(counts.values())
+    counts = [s.top_k(pixels.shape[-1]) for s in statistics]
+    n_sorted = max(counts)
     largest = pixels.topk(n_sorted, dim=-1).values if n_sorted > 1 else None
-    columns = [_statistic(pixels, largest, counts[s]) for s in statistics]
+    columns = [_statistic(pixels, largest, count) for count in counts]
     return torch.stack(columns, dim=-1).flatten(1)
 
 

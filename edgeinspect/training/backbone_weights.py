@@ -15,14 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import timm
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeinspect.config import PreprocessConfig
-from edgeinspect.data.images import file_sha256, read_picture
-from edgeinspect.data.loading import load_tiles
-from edgeinspect.data.tiling import plan_tiles
+from edgeinspect.data.images import file_sha256
+from edgeinspect.data.loading import spread_tiles
 from edgeinspect.errors import TrainingError
 from edgeinspect.model.equalise import equalise
 from edgeinspect.model.generator import Generator
@@ -89,24 +86,9 @@ def prepare_targets(generator: Generator, weights: BackboneWeights, run: RunFold
 def _batches(paths: Sequence[Path], n: int, preprocess: PreprocessConfig) -> Iterator[Tensor]:
     """At most `n` images of pictures, evenly spread over them, equalised."""
     step = -(-len(paths) // n)  # of a large folder every so-many-th picture is enough
-    tiles = _spread_tiles(paths[::step], n, preprocess)
+    tiles = spread_tiles(paths[::step], n, preprocess)
     while part := list(itertools.islice(tiles, BATCH)):
         yield equalise(as_tensor(np.stack(part)), preprocess.equalise)
-
-
-def _spread_tiles(
-    paths: Sequence[Path], n: int, preprocess: PreprocessConfig
-) -> Iterator[NDArray[np.uint8]]:
-    """The images themselves. Pictures are read twice: a hundred of 5 MP in tiles take gigabytes."""
-    white = preprocess.white_level_16bit
-    shapes = (read_picture(path, white_level_16bit=white).shape[:2] for path in paths)
-    counts = [plan_tiles((h, w), preprocess).n_tiles for h, w in shapes]
-    ends = np.cumsum(counts)
-    chosen = torch.linspace(0, ends[-1] - 1, min(int(ends[-1]), n)).round().long().numpy()
-    for path, count, end in zip(paths, counts, ends, strict=True):
-        inside = chosen[(chosen >= end - count) & (chosen < end)] - (end - count)
-        if inside.size:
-            yield from load_tiles(path, preprocess).tiles[inside]
 
 
 def _packaged() -> Path:

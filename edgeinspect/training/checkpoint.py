@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingState:
-    """Where a run stands: `step` steps are done; errors are those of `validation.Look`."""
+    """Where a run stands: `step` steps are done; errors are as in `ValidationErrors`."""
 
     step: int
     best_step: int | None = None

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from edgeinspect.training.run_folder import RunFolder
-from edgeinspect.training.validation import Look
+from edgeinspect.training.validation import ValidationErrors
 from edgeinspect.writing import output_errors, write_atomically
 
 __all__ = ["Journal"]
@@ -15,7 +15,7 @@ EVERY = 10
 
 
 class Journal:
-    """Writes means over 10 steps, and every look at held-out images.
+    """Writes means over 10 steps, and every validation.
 
     Opened for a resumed run it drops the lines past the checkpoint, so that the file is that of
     a run which never stopped, but that the first means after it are of fewer than 10 steps. In
@@ -41,9 +41,9 @@ class Journal:
             self._write({"step": step, **means})
             self._sums, self._n = {}, 0
 
-    def look(self, step: int, look: Look) -> None:
-        """Write what held-out images said."""
-        self._write({"step": step, "holdout_error": look.errors, "fill_error": look.fill_errors})
+    def validation(self, step: int, found: ValidationErrors) -> None:
+        """Write the errors on held-out images."""
+        self._write({"step": step, "holdout_error": found.errors, "fill_error": found.fill_errors})
 
     def _write(self, record: dict[str, Any]) -> None:
         if self.active:

@@ -1,8 +1,7 @@
 """The training loop: the discriminator's step, then the generator's (paper, section 2.4.1).
 
 Each image gets one scale at random, both complements are reconstructed, and all losses look at
-the fused O_i. Lightning Fabric carries device, precision and several processes; a batch is the
-whole one, divided among the processes.
+the fused O_i. Lightning Fabric carries device, precision and several processes.
 """
 
 from __future__ import annotations
@@ -18,13 +17,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
 from edgeinspect.errors import NonFiniteLossError
 from edgeinspect.interruption import Interruption
 from edgeinspect.model.discriminator import Discriminator
 from edgeinspect.model.encoder import Encoder
-from edgeinspect.model.equalise import equalise
+from edgeinspect.training.batches import Batches
 from edgeinspect.training.checkpoint import (
     TrainingState,
     has_checkpoint,
@@ -48,13 +46,12 @@ from edgeinspect.training.networks import (
     learning_rate,
     make_optimiser,
 )
-from edgeinspect.training.pictures import GoodImages
 from edgeinspect.training.run_folder import RunFolder
 from edgeinspect.training.validation import Validation
 
 __all__ = ["Progress", "Trainer"]
 
-N_LOOKS = 20  # at held-out images, over a run
+N_VALIDATIONS = 20  # over a run
 CHECKPOINT_S = 120.0
 
 
@@ -78,11 +75,11 @@ class Trainer:
         self.run, self.fabric, self.config, self.n_steps = run, fabric, run.config, n_steps
         self.plain: Networks = build_networks(self.config)
         optimiser = self.config.optimiser
-        movers = [n for n in (self.plain.reconstructor, self.plain.latent_encoder) if n]
-        self.optimisers: dict[str, Optimizer] = {"generator": make_optimiser(movers, optimiser)}
+        encoding = [n for n in (self.plain.reconstructor, self.plain.latent_encoder) if n]
+        self.optimisers: dict[str, Optimizer] = {"generator": make_optimiser(encoding, optimiser)}
         if self.plain.discriminator is not None:
-            judge = make_optimiser([self.plain.discriminator], optimiser)
-            self.optimisers["discriminator"] = judge
+            of_discriminator = make_optimiser([self.plain.discriminator], optimiser)
+            self.optimisers["discriminator"] = of_discriminator
         self.consistency = fabric.to_device(
             ConsistencyLoss(self.config.losses, self.config.generator.size)
         )
@@ -107,17 +104,16 @@ class Trainer:
         self._set_up()
         state, before = self._restored, self._restored.seconds
         started = saved = time.monotonic()
-        keep_to = state.step or -1  # the look before the first step is taken again
+        keep_to = state.step or -1  # the validation before the first step is made again
         journal = Journal(self.run, keep_to=keep_to, active=self.fabric.is_global_zero)
         validation = Validation(self.run, self.fabric.device)
         if state.step == 0:  # what training must beat, and what is kept if it never does
-            state = self._look(state, validation, journal)
-        every = max(1, self.n_steps // N_LOOKS)
+            state = self._validate(state, validation, journal)
+        every = max(1, self.n_steps // N_VALIDATIONS)
         meter = _RateMeter(self.config.optimiser.batch)
+        batches = Batches(self.run, self.fabric, self.n_steps)
         with Interruption() as interruption:
-            for images, scales in self._batches(
-                state.step, self.n_steps, self._pictures(self.n_steps)
-            ):
+            for images, scales in batches.steps(state.step, self.n_steps):
                 losses = self._step(state.step, images, scales)
                 state = replace(
                     state, step=state.step + 1, seconds=before + time.monotonic() - started
@@ -125,7 +121,7 @@ class Trainer:
                 journal.step(state.step, losses)
                 is_last = state.step == self.n_steps
                 if state.step % every == 0 or is_last:
-                    state = self._look(state, validation, journal)
+                    state = self._validate(state, validation, journal)
                 is_stopped = self._any_process(interruption.asked)
                 if is_last or is_stopped or time.monotonic() - saved > CHECKPOINT_S:
                     self._save(state)
@@ -145,11 +141,10 @@ class Trainer:
         Its pictures are read before: a training reads each once, and then takes it from memory.
         """
         self._set_up()
-        pictures = self._pictures(n_steps)
-        for number in self._numbers(0, n_steps):
-            pictures[number]
+        batches = Batches(self.run, self.fabric, n_steps)
+        batches.read(0, n_steps)
         started = time.monotonic()
-        for step, (images, scales) in enumerate(self._batches(0, n_steps, pictures)):
+        for step, (images, scales) in enumerate(batches.steps(0, n_steps)):
             if step == n_skipped:
                 started = time.monotonic()
             self._step(0, images, scales)
@@ -169,13 +164,13 @@ class Trainer:
         losses = {"learning_rate": rate}
         if self.networks.discriminator is not None and fused.images is not None:
             fakes = fused.images.detach()
-            losses["discriminator"] = self._move_discriminator(step, images, fakes)
+            losses["discriminator"] = self._update_discriminator(step, images, fakes)
         terms = self._generator_terms(images, fused)
         total = self._weighted(terms)
         values = torch.stack([*terms.values(), total]).detach().tolist()  # a GPU is waited for once
         losses |= dict(zip(terms, values[:-1], strict=True))
         self._refuse_non_finite(losses, step)
-        self._move(self.optimisers["generator"], total, self._generator_networks())
+        self._update(self.optimisers["generator"], total, self._generator_networks())
         return {**losses, "total": values[-1]}
 
     def _generator_terms(self, images: Tensor, fused: Fused) -> dict[str, Tensor]:
@@ -192,20 +187,20 @@ class Trainer:
             terms["adversarial"] = self._adversarial(self.plain.discriminator, images, fused.images)
         return terms
 
-    def _adversarial(self, judge: Discriminator, images: Tensor, fused: Tensor) -> Tensor:
-        """L_adv; the discriminator itself does not move, and is called without its DDP hooks."""
-        with _frozen(judge), self.fabric.autocast():
+    def _adversarial(self, frozen: Discriminator, images: Tensor, fused: Tensor) -> Tensor:
+        """L_adv, of a discriminator that is not updated, and called without its DDP hooks."""
+        with _frozen(frozen), self.fabric.autocast():
             with torch.no_grad():
-                real = judge.middle_features(images)
-            return adversarial_loss(real, judge.middle_features(fused))
+                real = frozen.middle_features(images)
+            return adversarial_loss(real, frozen.middle_features(fused))
 
-    def _move_discriminator(self, step: int, images: Tensor, fakes: Tensor) -> float:
+    def _update_discriminator(self, step: int, images: Tensor, fakes: Tensor) -> float:
         assert self.networks.discriminator is not None
-        logits, _ = self.networks.discriminator(torch.cat([images, fakes]))
+        logits = self.networks.discriminator(torch.cat([images, fakes]))
         loss = discriminator_loss(*logits.chunk(2))
         value = float(loss.detach())
         self._refuse_non_finite({"discriminator": value}, step)
-        self._move(self.optimisers["discriminator"], loss, [self.networks.discriminator])
+        self._update(self.optimisers["discriminator"], loss, [self.networks.discriminator])
         return value
 
     def _weighted(self, terms: dict[str, Tensor]) -> Tensor:
@@ -221,7 +216,7 @@ class Trainer:
         }
         return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
 
-    def _move(self, optimiser: Optimizer, loss: Tensor, networks: list[nn.Module]) -> None:
+    def _update(self, optimiser: Optimizer, loss: Tensor, networks: list[nn.Module]) -> None:
         optimiser.zero_grad()
         self.fabric.backward(loss)
         if self.config.optimiser.clip_norm:
@@ -254,65 +249,23 @@ class Trainer:
         )
         self._is_set_up = True
 
-    def _pictures(self, n_steps: int) -> GoodImages:
-        optimiser = self.config.optimiser
-        return GoodImages(
-            self.run.training_paths(),
-            self.config.preprocess,
-            self.config.augment,
-            seed=optimiser.seed,
-            n_images=n_steps * optimiser.batch,
-        )
-
-    def _numbers(self, first: int, last: int) -> Iterator[int]:
-        """Of the images of steps first..last-1, this process's share of each batch."""
-        batch, share = self.config.optimiser.batch, self._share
-        for step in range(first, last):
-            yield from range(step * batch + share.start, step * batch + share.stop)
-
-    @property
-    def _share(self) -> slice:
-        """The places of this process in a batch."""
-        n = self.config.optimiser.batch // self.fabric.world_size
-        return slice(n * self.fabric.global_rank, n * (self.fabric.global_rank + 1))
-
-    def _batches(
-        self, first: int, last: int, pictures: GoodImages
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and scales of steps first..last-1, this process's share of each batch."""
-        loader: DataLoader[Tensor] = DataLoader(
-            pictures,
-            batch_size=self._share.stop - self._share.start,
-            sampler=self._numbers(first, last),
-        )
-        for step, batch in zip(range(first, last), loader, strict=True):
-            scales = self._scales(step)[self._share]
-            batch, scales = self.fabric.to_device((batch, scales))
-            yield equalise(batch, self.config.preprocess.equalise), scales
-
-    def _scales(self, step: int) -> Tensor:
-        """One scale for each image of a step's whole batch: a function of seed and step."""
-        rng = np.random.default_rng((self.config.optimiser.seed, 3, step))
-        n_scales = self.config.generator.n_scales
-        return torch.from_numpy(rng.integers(0, n_scales, self.config.optimiser.batch))
-
-    def _look(
+    def _validate(
         self, state: TrainingState, validation: Validation, journal: Journal
     ) -> TrainingState:
-        """At held-out images, in the first process; keep the best generator. All learn of it."""
+        """In the first process; keep the best generator. All processes learn of it."""
         if self.fabric.is_global_zero:
-            state = self._look_and_keep_best(state, validation, journal)
+            state = self._validate_and_keep_best(state, validation, journal)
         return self.fabric.broadcast(state)
 
-    def _look_and_keep_best(
+    def _validate_and_keep_best(
         self, state: TrainingState, validation: Validation, journal: Journal
     ) -> TrainingState:
         generator = self.plain.reconstructor.generator
-        look = validation(generator, state.step)
-        state = replace(state, error=look.error, fill_error=look.fill_error)
-        journal.look(state.step, look)
-        if state.best_error is None or look.error < state.best_error:
-            state = replace(state, best_error=look.error, best_step=state.step)
+        found = validation(generator, state.step)
+        state = replace(state, error=found.error, fill_error=found.fill_error)
+        journal.validation(state.step, found)
+        if state.best_error is None or found.error < state.best_error:
+            state = replace(state, best_error=found.error, best_step=state.step)
             save_best(self.run, self.plain.reconstructor, state)
         return state
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgeinspect.config import LossConfig
 from edgeinspect.data.luminance import LUMINANCE
-from edgeinspect.scoring.measures import SSIM_C1, SSIM_C2, WINDOW_PX, WINDOW_SIGMA
+from edgeinspect.scoring.measures import SSIM_C1, SSIM_C2, window_taps
 
 __all__ = [
     "ConsistencyLoss",
@@ -107,10 +107,8 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 def _window_matrix(size: int) -> Tensor:
-    """(size, size): a Gaussian of 11 px in every row; beyond the border the last px repeats."""
-    reach = WINDOW_PX // 2
-    offsets = torch.arange(-reach, reach + 1)
-    weights = torch.exp(-(offsets**2) / (2 * WINDOW_SIGMA**2))
-    weights = weights / weights.sum()
-    columns = (torch.arange(size)[:, None] + offsets[None, :]).clamp(0, size - 1)
-    return torch.zeros(size, size).scatter_add_(1, columns, weights.expand(size, -1))
+    """(size, size): SSIM's window in every row; beyond the border the last px repeats."""
+    taps = torch.tensor(window_taps())
+    offsets = torch.arange(len(taps)) - len(taps) // 2
+    columns = (torch.arange(size)[:, None] + offsets).clamp(0, size - 1)
+    return torch.zeros(size, size).scatter_add_(1, columns, taps.expand(size, -1))

@@ -1,4 +1,4 @@
-"""The three networks of a training run, and the two optimisers that move them."""
+"""The three networks of a training run, and the two optimisers that update them."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def build_networks(config: RunConfig) -> Networks:
         reconstructor = Reconstructor(config.generator)
         unmerged = replace(config.generator, merge=0)
         latent = Encoder(unmerged) if config.losses.latent else None
-        judge = (
+        discriminator = (
             Discriminator(config.discriminator, config.generator)
             if config.losses.adversarial
             else None
         )
-    return Networks(reconstructor, latent, judge)
+    return Networks(reconstructor, latent, discriminator)
 
 
 def make_optimiser(networks: Sequence[nn.Module], config: OptimiserConfig) -> torch.optim.AdamW:

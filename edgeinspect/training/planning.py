@@ -10,7 +10,6 @@ from pathlib import Path
 
 from edgeinspect.config import PreprocessConfig, ResizeRule, RunConfig
 from edgeinspect.data.copies import distinct_pictures
-from edgeinspect.data.images import file_sha256
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import Survey, plan_file, survey_pictures
 from edgeinspect.data.splits import split_neighbours
@@ -74,13 +73,13 @@ def make_plan(
         plan_file(path, shape, preprocess)  # raises here, not in the middle of training
     _say_what_is_lost(survey, preprocess)
     readable = set(survey.paths)
-    training, held_out = _divide(distinct, config.optimiser.holdout, holdout)
+    training, held_out = _divide(list(distinct), config.optimiser.holdout, holdout)
     return Plan(
         config=replace(config, preprocess=preprocess),
         n_steps=0,
         folder=str(folder.resolve()),
-        training={file_sha256(p): p.name for p in training},
-        holdout={file_sha256(p): p.name for p in held_out},
+        training={distinct[p]: p.name for p in training},
+        holdout={distinct[p]: p.name for p in held_out},
         skipped=tuple(path.name for path in paths if path not in readable),
         mean=survey.mean,
         spread=survey.spread,

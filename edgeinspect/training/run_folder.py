@@ -1,7 +1,7 @@
 """The folder a training writes and export reads.
 
 RUN/run.json        settings, number of steps, pictures with their hashes: fixed at the start
-RUN/metrics.jsonl   one line every few steps: losses, rate; and each look at held-out images
+RUN/metrics.jsonl   one line every few steps: losses, rate; and each validation
 RUN/pictures/       reconstructions of held-out images, as training goes on
 RUN/checkpoints/    `training.checkpoint`
 """

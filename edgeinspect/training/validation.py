@@ -1,4 +1,4 @@
-"""What held-out good images say: the error of the generator beside that of none.
+"""Validation on held-out good images: the error of the generator beside that of none.
 
 A generator that does not beat the smooth fill, or for features their mean, has not been trained
 enough; `train` says so at the end.
@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeinspect.data.images import save_picture
-from edgeinspect.data.loading import load_many
+from edgeinspect.data.loading import spread_tiles
+from edgeinspect.data.splits import spread_places
 from edgeinspect.model.equalise import equalise
 from edgeinspect.model.fill import SmoothFill
 from edgeinspect.model.generator import Generator
 from edgeinspect.training.pictures import as_tensor
 from edgeinspect.training.run_folder import RunFolder
 
-__all__ = ["Look", "Validation"]
+__all__ = ["Validation", "ValidationErrors"]
 
 MAX_IMAGES = 32
 MAX_ROWS = 4
@@ -29,7 +30,7 @@ BATCH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class ValidationErrors:
     """Errors by scale, on held-out good images, and what they are without a generator.
 
     Target pixels: mean absolute error (grey levels, 0 to 1), beside that of the smooth fill.
@@ -55,12 +56,11 @@ class Validation:
         self.run = run
         config = run.config
         paths = run.holdout_paths() or run.training_paths()
-        chosen = [paths[place] for place in _spread(len(paths))]
-        tiles = load_many(chosen, config.preprocess).tiles
-        images = as_tensor(tiles[_spread(len(tiles))])
-        self.images = equalise(images, config.preprocess.equalise).to(device)
+        chosen = [paths[place] for place in spread_places(len(paths), MAX_IMAGES)]
+        tiles = np.stack(list(spread_tiles(chosen, MAX_IMAGES, config.preprocess)))
+        self.images = equalise(as_tensor(tiles), config.preprocess.equalise).to(device)
 
-    def __call__(self, generator: Generator, step: int) -> Look:
+    def __call__(self, generator: Generator, step: int) -> ValidationErrors:
         """Measure, and leave a picture of reconstructions in the run, if there are any."""
         was_training = generator.training
         generator.eval()
@@ -72,7 +72,7 @@ class Validation:
                 save_picture(self.run.path / "pictures" / f"step-{step:06d}.png", sheet)
         generator.train(was_training)
         errors, without = (torch.cat(parts).mean(dim=0) for parts in zip(*pairs, strict=True))
-        return Look(errors=errors.tolist(), fill_errors=without.tolist())
+        return ValidationErrors(errors=errors.tolist(), fill_errors=without.tolist())
 
 
 def _errors(generator: Generator, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,11 +94,6 @@ def _squares(differences: Tensor) -> Tensor:
 def _distance(recons: Tensor, images: Tensor) -> Tensor:
     """Mean absolute difference of (B, I, 3, H, W) and (B, 3, H, W): (B, I)."""
     return (recons.float() - images.unsqueeze(1)).abs().mean(dim=(2, 3, 4)).cpu()
-
-
-def _spread(n: int) -> NDArray[np.intp]:
-    """At most 32 places of 0 to n - 1, evenly from the first to the last."""
-    return np.linspace(0, n - 1, min(n, MAX_IMAGES)).round().astype(np.intp)
 
 
 def _reconstruction_sheet(images: Tensor, recons: Tensor) -> NDArray[np.uint8]:

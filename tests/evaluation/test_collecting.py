@@ -50,6 +50,15 @@ def test_no_defect_gets_lost_or_appears(
     assert mask_at(mask, resized).shape == resized
 
 
+@pytest.mark.parametrize("column", range(8))
+def test_a_thin_line_stays_one_where_one_side_shrinks_and_the_other_grows(column: int) -> None:
+    mask = np.zeros((20, 128), bool)
+    mask[:, column] = True
+    got = mask_at(mask, (32, 32))
+    assert got[:, column // 4].all()
+    assert got.sum() == 32
+
+
 def test_a_mask_of_the_right_size_is_not_touched() -> None:
     mask = np.random.default_rng(0).random((5, 7)) < 0.5
     np.testing.assert_array_equal(mask_at(mask, (5, 7)), mask)

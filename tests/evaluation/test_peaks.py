@@ -49,6 +49,15 @@ def test_the_distance_to_the_defect_is_in_px_of_the_picture(left: int, distance_
     assert found.distance_px == pytest.approx(distance_px)
 
 
+def test_the_distance_is_that_of_a_picture_which_was_squashed() -> None:
+    grid = plan_tiles((SIZE, 4 * SIZE), PreprocessConfig(size=SIZE))
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[30, 40] = True
+    anomaly_map = np.zeros((SIZE, SIZE), np.float32)
+    anomaly_map[30, 20] = 1
+    assert find_map_peak(anomaly_map, Measure.L1, grid, mask).distance_px == 80
+
+
 def test_a_good_part_has_no_defect_to_be_far_from() -> None:
     nothing = np.zeros((SIZE, SIZE), bool)
     assert find_map_peak(spot(10, 20), Measure.L1, GRID, nothing).distance_px is None

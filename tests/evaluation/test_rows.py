@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeinspect.bundle import read_bundle
+from edgeinspect.config import Equalisation
+from edgeinspect.data.images import save_picture
+from edgeinspect.data.layout import LabelledPicture
+from edgeinspect.evaluation import rows
 from edgeinspect.evaluation.results import PartResult
 from edgeinspect.evaluation.rows import RowPictures, choose_parts, draw_sheet
 from edgeinspect.runtime.inspection import Verdict
+from edgeinspect.runtime.inspector import Inspector
+from edgeinspect.runtime.session import open_maps, open_session
+from tests.bundles import good_picture, make_bundle
 
 WHITE = 255
 
@@ -54,6 +65,22 @@ def test_parts_run_from_the_highest_score_to_the_lowest(scores: list[float], n: 
 def test_parts_without_a_score_are_not_shown() -> None:
     parts = [part(float("nan")), part(1.0), part(2.0, label="good")]
     assert [p.score for p in choose_parts(parts, 5)] == [1.0, 2.0]
+
+
+def test_a_row_shows_the_picture_that_was_reconstructed(tmp_path: Path) -> None:
+    """Equalised: else the residual is the difference of exposure."""
+    save_picture(tmp_path / "dark.png", good_picture(0) // 4)
+    bundle = read_bundle(make_bundle(tmp_path))
+    preprocess = dataclasses.replace(bundle.config.preprocess, equalise=Equalisation.SPREAD)
+    config = dataclasses.replace(bundle.config, preprocess=preprocess)
+    bundle = dataclasses.replace(bundle, config=config)
+    labelled = LabelledPicture(path=tmp_path / "dark.png", label="good")
+    session = open_session(bundle, threads=1)
+    with Inspector(bundle, session) as inspector, open_maps(bundle, threads=1) as maps:
+        shown = rows._row_of(part(1.0, label="good"), labelled, inspector, maps)
+    assert shown.picture.mean() == pytest.approx(127.5, abs=3)
+    difference = np.abs(shown.picture / 255 - shown.reconstruction / 255).mean(axis=-1)
+    assert np.allclose(shown.residual, difference, atol=2 / 255)
 
 
 def test_the_five_cells_stand_side_by_side() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from edgeinspect.constants import Threshold
 from edgeinspect.evaluation.baselines import Baseline
-from edgeinspect.evaluation.results import Figure, PartResult, Summary, measure_images
+from edgeinspect.evaluation.figures import Figure, measure_images
+from edgeinspect.evaluation.results import PartResult, Summary
 from edgeinspect.evaluation.summary import Judged, summarise
 from edgeinspect.pixel_metrics import PixelTally
 from edgeinspect.runtime.inspection import Verdict

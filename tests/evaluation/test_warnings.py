@@ -10,12 +10,10 @@ import pytest
 from edgeinspect.constants import Threshold
 from edgeinspect.data.appearance import Appearance
 from edgeinspect.evaluation.baselines import Baseline
+from edgeinspect.evaluation.figures import Figure, ImageMetrics, PixelMetrics
 from edgeinspect.evaluation.results import (
     BaselineResult,
     EvaluationWarning,
-    Figure,
-    ImageMetrics,
-    PixelMetrics,
     Summary,
     WarningKind,
 )

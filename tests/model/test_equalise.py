@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 
 from edgeinspect.config import Equalisation
+from edgeinspect.data.equalise import equalise_images
 from edgeinspect.model.equalise import equalise
 
 
@@ -22,3 +25,11 @@ def test_an_empty_image_stays_empty():
 def test_without_equalising_the_image_is_untouched():
     image = torch.rand(1, 3, 8, 8)
     assert equalise(image, Equalisation.NONE) is image
+
+
+@pytest.mark.parametrize("how", list(Equalisation))
+def test_people_see_the_images_that_the_model_sees(how):
+    images = np.random.default_rng(0).integers(20, 90, (2, 16, 16, 3), dtype=np.uint8)
+    images[1] = 7
+    expected = equalise(torch.from_numpy(images / np.float32(255)).movedim(-1, 1), how)
+    assert np.allclose(equalise_images(images, how), expected.movedim(1, -1), atol=1e-5)

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeinspect.calibration.statistics import statistics as numpy_statistics
-from edgeinspect.calibration.statistics import top_count
 from edgeinspect.config import Measure, ScoringConfig, Statistic
-from edgeinspect.scoring.statistics import map_statistics, top_k
+from edgeinspect.scoring.statistics import map_statistics
 
 # Means of up to a thousand float32 numbers of size 1, summed in another order.
 TOLERANCE = 1e-5
@@ -59,24 +58,3 @@ def test_statistics_are_ordered_by_measure_then_scale_then_statistic() -> None:
     maps[0, 1, 2] = 5.0
     found = map_statistics(maps, [Statistic.MEAN, Statistic.MAX])
     assert found.tolist() == [[0.0] * 10 + [5.0, 5.0]]
-
-
-@pytest.mark.parametrize(
-    ("statistic", "size", "expected"),
-    [
-        (Statistic.MEAN, 256, 0),
-        (Statistic.MAX, 256, 1),
-        (Statistic.TOP_1_PERCENT, 256, 655),
-        (Statistic.TOP_01_PERCENT, 256, 66),
-        (Statistic.TOP_01_PERCENT, 8, 1),
-        (Statistic.TOP_1_PERCENT, 1024, 3839),
-    ],
-)
-def test_top_k_counts_pixels(statistic: Statistic, size: int, expected: int) -> None:
-    assert top_k(statistic, size * size) == expected
-
-
-@given(n_pixels=st.integers(1, 10**7))
-def test_top_k_is_what_calibration_counts(n_pixels: int) -> None:
-    assert top_k(Statistic.TOP_1_PERCENT, n_pixels) == top_count(0.01, n_pixels)
-    assert top_k(Statistic.TOP_01_PERCENT, n_pixels) == top_count(0.001, n_pixels)

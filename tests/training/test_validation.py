@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,15 +13,6 @@ from edgeinspect.training import train as training
 from edgeinspect.training import validation
 from edgeinspect.training.checkpoint import TrainingState
 from tests.model.settings import random_generator, small_features
-
-
-@pytest.mark.parametrize("n", [1, 31, 32, 33, 60, 1000])
-def test_looks_are_spread_over_all_pictures(n: int) -> None:
-    places = validation._spread(n)
-    assert len(places) == min(n, validation.MAX_IMAGES)
-    assert len(set(places)) == len(places)
-    assert (places[0], places[-1]) == (0, n - 1)
-    assert n == 1 or np.ptp(np.diff(places)) <= 1
 
 
 @pytest.mark.parametrize(("best_error", "n_warnings"), [(0.01, 0), (0.02, 1)])
