@@ -18,7 +18,9 @@ from edgeinspect.data.populations import find_populations
 
 __all__ = ["find_doubts"]
 
-OUTLIER_REACH = 6.0  # times from the median to the 90th percentile; good parts reached 5
+# Times from the median to a quantile, from where on a score is far; good parts reached 5 and 9.9.
+# The lower quantile is that of good parts even where a fifth of the pictures is of another part.
+OUTLIER_REACH = {0.9: 6.0, 0.75: 12.0}
 N_EXAMPLES = 3
 
 _log = logging.getLogger(__name__)
@@ -68,10 +70,14 @@ def _about_brightness(good: GoodMaps, provenance: Mapping[str, Any]) -> str | No
 
 
 def _about_outliers(scores: NDArray[np.float64], names: list[str]) -> str | None:
-    """Scores (n,) far beyond what nine in ten of the pictures reach."""
-    median, usual = np.quantile(scores, [0.5, 0.9])
-    far = np.flatnonzero(scores > median + OUTLIER_REACH * (usual - median))
-    if not far.size:
+    """Scores (n,) far beyond what nine in ten of the pictures reach, or else three in four."""
+    median = np.median(scores)
+    for quantile, reach in OUTLIER_REACH.items():
+        usual = np.quantile(scores, quantile)
+        far = np.flatnonzero(scores > median + reach * (usual - median))
+        if far.size:
+            break
+    else:
         return None
     first = sorted(far, key=lambda i: -scores[i])[:N_EXAMPLES]
     told = ", ".join(f"{names[i]} {scores[i]:.3g}" for i in first)

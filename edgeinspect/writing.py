@@ -61,7 +61,10 @@ def output_errors(path: Path, *, within: Path | None = None) -> Iterator[None]:
 
 
 def _is_elsewhere(error: OSError, folder: Path) -> bool:
+    """Whether it is of a file that is not in the folder; a copy's full disk names the source."""
     name = error.filename
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return False
     return isinstance(name, (str, os.PathLike)) and not Path(name).is_relative_to(folder)
 
 

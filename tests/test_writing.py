@@ -55,6 +55,15 @@ def test_trouble_of_the_system_names_the_place(tmp_path, number, words):
     assert "place" in caught.value.what
 
 
+def test_a_full_disk_met_by_a_copy_names_the_place_and_not_the_source(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "source.onnx"))
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*copy: no space is left"),
+        output_errors(tmp_path / "copy", within=tmp_path / "draft"),
+    ):
+        raise full
+
+
 def test_a_draft_takes_the_place_of_what_stood_there(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()

@@ -146,7 +146,7 @@ def pick(candidates: Sequence[Candidate], demand: Demand) -> Candidate:
 
 
 def _none_meets(candidates: Sequence[Candidate], demand: Demand) -> ConfigError:
-    nearest = min(candidates, key=lambda c: c.end_to_end.p99_ms)
+    nearest = max(candidates, key=lambda c: (c.parts_per_minute, -c.end_to_end.p99_ms))
     asked = f"{demand.deadline_ms:g} ms"
     if demand.parts_per_minute is not None:
         asked += f" at {three_digits(demand.parts_per_minute)} parts a minute"

@@ -108,13 +108,15 @@ def _tables(report: BenchReport) -> list[Table]:
 
 
 def _lead(report: BenchReport) -> str:
-    """The fastest variant in a sentence."""
+    """The fastest variant in a sentence, with the time of a whole part."""
     best = max(report.variants, key=lambda v: v.images_per_s)
     p50, p99 = (three_digits(ms) for ms in (best.latency.p50_ms, best.latency.p99_ms))
     words = f"{best.name}: {three_digits(best.images_per_s)} images a second"
     words += f", p50 {p50} ms, p99 {p99} ms a call"
     if best.ratio is not None:
         words += f", {best.ratio.value:.2f} times as fast as the unoptimised model"
+    if best.stages_ms is not None:
+        words += f"; {three_digits(best.stages_ms['end_to_end'])} ms a part, from file to record"
     return words
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,10 @@ class BenchPictures:
     def tiles_of_one(self) -> float:
         """Images that a picture is cut into, on average."""
         return len(self.tiles) / len(self.paths)
+
+    def parts_of(self, n: int) -> int:
+        """Parts that fill a batch of n images, as `run` collects them: whole ones, until it is."""
+        return math.ceil(n / round(self.tiles_of_one))
 
     def batch(self, n: int) -> Images:
         """(n, H, W, 3): the images in order, from the first again where there are fewer.

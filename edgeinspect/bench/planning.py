@@ -39,6 +39,7 @@ from edgeinspect.metrics import auroc
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.opening import find_engine_here
+from edgeinspect.runtime.session import MOST_THREADS
 
 __all__ = ["Plan", "PlanSettings", "plan_bundle"]
 
@@ -61,8 +62,10 @@ class PlanSettings:
     seconds: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.threads is not None and (not self.threads or min(self.threads) < 1):
-            raise ConfigError(f"threads is {self.threads}", hint="write numbers from 1 on, as 1,4")
+        if self.threads is not None and not all(1 <= n <= MOST_THREADS for n in self.threads):
+            words = ",".join(map(str, self.threads))
+            hint = f"write numbers from 1 to {MOST_THREADS}, as 1,4"
+            raise ConfigError(f"threads is {words}", hint=hint)
         check_batches(self.batches)
         if self.merge is not None and min(self.merge, default=0) < 0:
             words = ",".join(map(str, self.merge))
@@ -118,7 +121,7 @@ def plan_bundle(
         to be searched without labelled pictures; what runtimes raise.
     """
     bundle.require_calibration()
-    _check_request(data, run, good)
+    _check_request(settings, data, run, good)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         search = _Search(demand=demand, settings=settings, data=data, on_progress=on_progress)
@@ -141,7 +144,14 @@ def plan_bundle(
         )
 
 
-def _check_request(data: Path | None, run: Path | None, good: Path | None) -> None:
+def _check_request(
+    settings: PlanSettings, data: Path | None, run: Path | None, good: Path | None
+) -> None:
+    if settings.merge is not None and run is None:
+        raise ConfigError(
+            "--merge was given, and merging takes a new export",
+            hint="give --run, --good and --data too",
+        )
     if (run is None) != (good is None):
         raise ConfigError(
             "one of --run and --good was given", hint="a new export needs both: give the other too"

@@ -84,7 +84,7 @@ def measure_stages(
     The bundle is calibrated. Takes as long as that many batches, and two more.
     """
     inspector = Inspector(bundle, variant.session, batch=variant.key.batch, maps_of_all=False)
-    n_parts = max(1, round(variant.key.batch / pictures.tiles_of_one))
+    n_parts = pictures.parts_of(variant.key.batch)
     batches = _batches(pictures.paths, n_parts)
     with TemporaryDirectory() as folder, RecordWriter(Path(folder) / "records.jsonl") as writer:
         white = bundle.config.preprocess.white_level_16bit

@@ -99,8 +99,17 @@ def _speed(report: BenchReport) -> Table:
         ),
         lines=tuple(lines),
         note="Milliseconds of a call; of fewer than 100 calls p99 is close to the slowest. "
+        + _tile_words(report.pictures)
         + _baseline_words(report),
     )
+
+
+def _tile_words(pictures: Mapping[str, Any]) -> str:
+    """That an image is not a part, where pictures are cut."""
+    n_images, n_pictures = pictures["n_images"], pictures["n_pictures"]
+    if n_images == n_pictures:
+        return ""
+    return f"An image is a tile: a part is cut into {n_images / n_pictures:.3g} of them. "
 
 
 def _baseline_words(report: BenchReport) -> str:

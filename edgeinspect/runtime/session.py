@@ -49,6 +49,7 @@ OUTPUTS = ("score", "local_score", "global_score", "scale", "anomaly_map", "stat
 RUNTIMES = ("auto", "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "tensorrt-rtx")
 ON_CPU = ("onnxruntime", "openvino")  # of them, those that run on a CPU
 MOST_IMAGES = 1024  # in one call: queues of pictures are as long as a batch or two
+MOST_THREADS = 1024  # a runtime starts as many as it is told, until the machine has no more
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -240,9 +241,9 @@ def check_thread(owner: int) -> None:
 
 
 def check_threads(threads: int | None) -> None:
-    """Raise EngineError unless it is at least 1, or None."""
-    if threads is not None and threads < 1:
-        raise EngineError(f"threads is {threads}: it must be at least 1")
+    """Raise EngineError unless it is from 1 to `MOST_THREADS`, or None."""
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise EngineError(f"threads is {threads}: it must lie in 1 to {MOST_THREADS}")
 
 
 def check_tile(tile: Ints, n_images: int, n_tiles: int) -> None:

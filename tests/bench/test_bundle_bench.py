@@ -215,12 +215,13 @@ def test_a_device_s_time_is_told_apart_from_the_host_s(bundle: Bundle, pictures:
         assert row._device_ms(variant) == 0.001
 
 
-def test_parts_of_several_tiles_share_a_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [4, 6])
+def test_parts_of_several_tiles_fill_a_batch_as_in_run(tmp_path: Path, batch: int) -> None:
     bundle = read_bundle(make_bundle(tmp_path, resize=ResizeRule.TILE, has_golden=True))
     folder = tmp_path / "wide"
     folder.mkdir()
     save_picture(folder / "wide.png", bad_picture(0, (64, 160)))
-    key = VariantKey(runtime="onnxruntime", precision=Precision.FP32, batch=6, threads=1)
+    key = VariantKey(runtime="onnxruntime", precision=Precision.FP32, batch=batch, threads=1)
     with open_session(bundle, threads=1) as session, open_pictures(bundle, folder) as found:
         assert found.tiles_of_one == 3
         variant = Variant(key, session, found, n_tiles=1, map_above=np.inf)

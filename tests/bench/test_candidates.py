@@ -45,6 +45,16 @@ def test_nothing_in_time_names_the_nearest() -> None:
         pick([candidate(80), candidate(60)], DEMAND)
 
 
+def test_no_rate_high_enough_names_the_setting_with_the_highest() -> None:
+    alone, in_eights = candidate(10), candidate(20, batch=8)
+    assert in_eights.parts_per_minute > alone.parts_per_minute
+    with pytest.raises(ConfigError, match=r"at 90000 parts a minute; the nearest is .* batch 8 "):
+        pick(
+            [candidate(10, parts_per_minute=9e4), candidate(20, batch=8, parts_per_minute=9e4)],
+            Demand(deadline_ms=50, parts_per_minute=9e4),
+        )
+
+
 def test_a_rate_that_cannot_be_kept_is_not_met() -> None:
     assert candidate(40, parts_per_minute=1000).meets
     assert not candidate(40, parts_per_minute=1600).meets

@@ -33,6 +33,14 @@ def test_the_folder_holds_three_files_and_reads_back(tmp_path: Path) -> None:
     assert read_report(tmp_path / "out") == report().plain()
 
 
+def test_the_record_tells_images_from_parts_that_are_cut_into_tiles() -> None:
+    pictures = {"source": "parts", "n_pictures": 8, "n_images": 24, "sha256": "c" * 64}
+    cut = report(pictures=pictures)
+    assert "; 9.2 ms a part, from file to record" in render_record(cut)
+    assert "An image is a tile: a part is cut into 3 of them." in render_record(cut)
+    assert "An image is a tile" not in render_markdown(report())
+
+
 def test_an_earlier_report_is_replaced_by_force_alone(tmp_path: Path) -> None:
     write_bench(report(), tmp_path / "out")
     with pytest.raises(OutputError, match="--force"):

@@ -88,9 +88,19 @@ def test_engines_are_built_in_the_precision_that_is_measured(
     assert [(one.runtime, one.precision) for one in asked] == [("tensorrt-rtx", Precision.FP32)]
 
 
-def test_no_threads_at_all_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"threads is \(0,\)"):
-        PlanSettings(threads=(0,))
+@pytest.mark.parametrize(("threads", "words"), [((0,), "0"), ((1, 100_000), "1,100000")])
+def test_threads_that_no_machine_has_are_refused(threads: tuple[int, ...], words: str) -> None:
+    with pytest.raises(ConfigError, match=f"threads is {words}; write numbers from 1 to 1024"):
+        PlanSettings(threads=threads)
+
+
+def test_merging_without_a_run_is_refused_before_anything_is_measured(bundle: Bundle) -> None:
+    settings = dataclasses.replace(QUICK, merge=(8,))
+    with (
+        pytest.raises(ConfigError, match="--merge was given, and merging takes a new export"),
+        plan_bundle(bundle, EASY, settings),
+    ):
+        pass
 
 
 def test_a_deadline_that_nothing_meets_names_the_nearest(bundle: Bundle) -> None:

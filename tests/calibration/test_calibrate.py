@@ -312,6 +312,16 @@ def test_a_defect_among_the_good_pictures_is_told_by_name(bundle: Path, tmp_path
     assert "1 of the 24 good pictures score far above the others (part_07.png " in warning
 
 
+def test_a_fifth_of_another_part_among_the_good_pictures_is_told(
+    bundle: Path, tmp_path: Path
+) -> None:
+    good = save_good(tmp_path / "good")
+    for i, path in enumerate(good[:5]):
+        save_picture(path, bad_picture(i))
+    told = calibrated(bundle, good).warnings
+    assert any("5 of the 24 good pictures score far above the others" in words for words in told)
+
+
 def test_measures_that_the_graph_does_not_give_are_refused(bundle: Path, tmp_path: Path) -> None:
     manifest = read_manifest(bundle)
     scoring = {**manifest.config["scoring"], "measures": ["l1"]}

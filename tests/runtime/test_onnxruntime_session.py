@@ -15,7 +15,7 @@ from edgeinspect.errors import EngineError, NotCalibratedError
 from edgeinspect.report.demo import PACKAGED_BUNDLE
 from edgeinspect.runtime import onnxruntime_session
 from edgeinspect.runtime.onnxruntime_graph import OnnxGraph
-from edgeinspect.runtime.session import Scores, open_maps, open_session
+from edgeinspect.runtime.session import Scores, check_threads, open_maps, open_session
 from tests.bundles import good_picture, make_bundle
 
 IMAGES = np.stack([good_picture(seed) for seed in range(3)])
@@ -142,9 +142,10 @@ def test_an_unknown_runtime_lists_the_known_ones(bundle):
         open_session(bundle, runtime="cuda")
 
 
-def test_no_threads_at_all_are_refused(bundle):
-    with pytest.raises(EngineError, match="threads is 0"):
-        open_session(bundle, threads=0)
+@pytest.mark.parametrize("threads", [0, 100_000])
+def test_threads_that_no_machine_has_are_refused(threads):
+    with pytest.raises(EngineError, match=f"threads is {threads}: it must lie in 1 to 1024"):
+        check_threads(threads)
 
 
 def test_a_graph_of_another_kind_is_refused(bundle, tmp_path):
