@@ -24,7 +24,13 @@ from edgeinspect.config.choices import (
     Statistic,
     Target,
 )
-from edgeinspect.config.limits import HEAD_WIDTH, MAX_ENLARGEMENT, MOST_CELLS, TOP_K_LIMIT
+from edgeinspect.config.limits import (
+    HEAD_WIDTH,
+    MAX_ENLARGEMENT,
+    MOST_CELLS,
+    MOST_IMAGES,
+    TOP_K_LIMIT,
+)
 from edgeinspect.config.plain import from_dict, to_dict, with_settings
 from edgeinspect.config.presets import PRESETS, preset
 from edgeinspect.config.run import RunConfig
@@ -44,6 +50,7 @@ __all__ = [
     "HEAD_WIDTH",
     "MAX_ENLARGEMENT",
     "MOST_CELLS",
+    "MOST_IMAGES",
     "PRESETS",
     "TOP_K_LIMIT",
     "AugmentConfig",

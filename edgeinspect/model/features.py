@@ -52,7 +52,8 @@ class FeatureTargets(nn.Module):
             for images in batches:
                 levels = self._levels(images)
                 moments.add(self._tokens(levels).flatten(0, 1))
-                cells.append(self.memory.cells_of(levels).flatten(0, 1))
+                copies = map(self._levels, self.memory.shifted(images))
+                cells += [self.memory.cells_of(seen).flatten(0, 1) for seen in (levels, *copies)]
                 means.append(self.whole.means_of(levels).flatten(0, 1))
             self.whiten.set(moments.mean(), moments.covariance())
             self.memory.remember(torch.cat(cells))

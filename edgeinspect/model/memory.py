@@ -9,12 +9,13 @@ are, few loud directions decide what is near, whitened the noise of quiet ones
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeinspect.config import MOST_CELLS, GeneratorConfig
+from edgeinspect.config import MOST_CELLS, MOST_IMAGES, GeneratorConfig
 from edgeinspect.model.coreset import greedy_coreset
 from edgeinspect.model.tokens import to_tokens
 from edgeinspect.model.whitening import Moments, Whitening
@@ -41,7 +42,8 @@ class FeatureMemory(nn.Module):
         strides = config.feature_strides
         middle = [s for s in strides if s <= DEEPEST_STRIDE] or list(strides)
         self.places = [strides.index(stride) for stride in middle]
-        self.n_side = config.size // max(middle)
+        self.cell = max(middle)  # px
+        self.n_side = config.size // self.cell
         self.width = sum(channels[place] for place in self.places)
         self.n_remembered = config.feature_memory
         self.whiten = Whitening(self.width)
@@ -61,6 +63,18 @@ class FeatureMemory(nn.Module):
     def cells_of(self, levels: Sequence[Tensor]) -> Tensor:
         """The features that are compared, as the backbone gives them: (B, M, C)."""
         return torch.cat([to_tokens(levels[place], self.n_side) for place in self.places], dim=-1)
+
+    def shifted(self, images: Tensor) -> Iterator[Tensor]:
+        """Copies of images (B, 3, H, W) whose features are worth remembering beside their own.
+
+        Down and across by half a cell: a good part lies anywhere on the grid. As many of the three
+        as a memory can be chosen from.
+        """
+        half, n_cells = self.cell // 2, MOST_IMAGES * self.n_side**2
+        n_copies = MOST_CELLS // n_cells - 1 if self.n_remembered else 0
+        for down, across in ((half, half), (0, half), (half, 0))[: max(n_copies, 0)]:
+            padded = F.pad(images, (across, 0, down, 0), mode="replicate")
+            yield padded[..., : images.shape[-2], : images.shape[-1]]
 
     def remember(self, cells: Tensor) -> None:
         """Keep those of good parts' features (n, C) that cover them best; too few are repeated."""

