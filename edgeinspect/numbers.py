@@ -8,7 +8,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["finite", "json_plain", "percent", "percent_range", "three_decimals", "three_digits"]
+__all__ = [
+    "finite",
+    "json_plain",
+    "percent",
+    "percent_range",
+    "three_decimals",
+    "three_digits",
+    "two_digits",
+]
 
 
 def percent(share: float) -> str:
@@ -19,7 +27,12 @@ def percent(share: float) -> str:
 def percent_range(interval: tuple[float, float]) -> str:
     """(0.01, 0.05) as "1 to 5 %"; two digits, more would promise too much."""
     low, high = interval
-    return f"{100 * low:.2g} to {100 * high:.2g} %"
+    return f"{two_digits(100 * low)} to {two_digits(100 * high)} %"
+
+
+def two_digits(value: float) -> str:
+    """0.012, 12 and 549: two digits, and no power of ten for large numbers."""
+    return f"{value:.2g}" if abs(value) < 99.5 else f"{value:.0f}"
 
 
 def three_digits(value: float) -> str:

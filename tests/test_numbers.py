@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from edgeinspect.numbers import json_plain, three_digits
+from edgeinspect.numbers import json_plain, percent_range, three_digits, two_digits
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,18 @@ from edgeinspect.numbers import json_plain, three_digits
 )
 def test_three_digits_need_no_power_of_ten_for_large_numbers(value: float, words: str) -> None:
     assert three_digits(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0123, "0.012"), (12.3, "12"), (99.6, "100"), (100.0, "100"), (549, "549")],
+)
+def test_two_digits_need_none_either(value: float, words: str) -> None:
+    assert two_digits(value) == words
+
+
+def test_an_interval_that_ends_at_all_of_them_is_in_plain_numbers() -> None:
+    assert percent_range((0.79, 0.999)) == "79 to 100 %"
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])

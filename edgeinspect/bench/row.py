@@ -22,6 +22,7 @@ from edgeinspect.bench.variants import Variant
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
 from edgeinspect.errors import BundleError
+from edgeinspect.numbers import two_digits
 from edgeinspect.parity import Golden, ParityReport
 from edgeinspect.runtime.proof import prove
 from edgeinspect.runtime.session import open_session
@@ -170,7 +171,7 @@ def _warnings(latency: Latency, rounds: Rounds, device_ms: float | None) -> list
     found = []
     if latency.cv > NOISY_CV:
         found.append(
-            f"noisy: its rounds differ by {100 * latency.cv:.2g} % (coefficient of variation),"
+            f"noisy: its rounds differ by {two_digits(100 * latency.cv)} % (coefficient of variation),"
             f" up to {100 * NOISY_CV:.0f} % is usual"
         )
     if not rounds.warm_up.is_stable:

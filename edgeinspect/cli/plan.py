@@ -10,6 +10,7 @@ import typer
 from edgeinspect.cli.bench import read_numbers, read_precisions, read_words
 from edgeinspect.cli.options import AsJson
 from edgeinspect.cli.output import show_json, show_table
+from edgeinspect.numbers import two_digits
 
 if TYPE_CHECKING:
     from edgeinspect.bench.planning import Plan
@@ -130,7 +131,8 @@ def _show(found: Plan, out: Path) -> None:
             candidate.name,
             f"{candidate.end_to_end.p50_ms:.3g}",
             f"{candidate.end_to_end.p99_ms:.3g}",
-            f"{100 * candidate.late_share:.2g} % (at most {100 * candidate.late_at_most:.2g} %)",
+            f"{two_digits(100 * candidate.late_share)} %"
+            f" (at most {two_digits(100 * candidate.late_at_most)} %)",
             f"{candidate.parts_per_minute:.0f}" if candidate.parts_per_minute else "-",
             "-" if candidate.auroc is None else f"{candidate.auroc:.3f}",
             "yes" if candidate.name in found.front else "",
@@ -146,7 +148,7 @@ def _show(found: Plan, out: Path) -> None:
     if choice.late_at_most > found.demand.miss_probability:
         typer.echo(
             f"warning: {choice.end_to_end.n} batches cannot show less than"
-            f" {100 * choice.late_at_most:.2g} % late ones, and at a high rate each makes others"
+            f" {two_digits(100 * choice.late_at_most)} % late ones, and at a high rate each makes others"
             " late: measure longer with --seconds",
             err=True,
         )
