@@ -171,8 +171,8 @@ def _warnings(latency: Latency, rounds: Rounds, device_ms: float | None) -> list
     found = []
     if latency.cv > NOISY_CV:
         found.append(
-            f"noisy: its rounds differ by {two_digits(100 * latency.cv)} % (coefficient of variation),"
-            f" up to {100 * NOISY_CV:.0f} % is usual"
+            f"noisy: its rounds differ by {two_digits(100 * latency.cv)} % (coefficient of"
+            f" variation), up to {100 * NOISY_CV:.0f} % is usual"
         )
     if not rounds.warm_up.is_stable:
         found.append(f"still not stable after {rounds.warm_up.n_calls} calls of warm-up")

@@ -148,8 +148,8 @@ def _show(found: Plan, out: Path) -> None:
     if choice.late_at_most > found.demand.miss_probability:
         typer.echo(
             f"warning: {choice.end_to_end.n} batches cannot show less than"
-            f" {two_digits(100 * choice.late_at_most)} % late ones, and at a high rate each makes others"
-            " late: measure longer with --seconds",
+            f" {two_digits(100 * choice.late_at_most)} % late ones, and at a high rate each"
+            " makes others late: measure longer with --seconds",
             err=True,
         )
     typer.echo(
