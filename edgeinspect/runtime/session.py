@@ -22,6 +22,7 @@ from edgeinspect.errors import ConfigError, EngineError
 __all__ = [
     "BATCHED",
     "MOST_IMAGES",
+    "MOST_THREADS",
     "ON_CPU",
     "OUTPUTS",
     "RUNTIMES",
