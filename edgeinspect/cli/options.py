@@ -73,7 +73,7 @@ Target = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, max=1024, help="CPU threads.  [default: all cores]"),
+    typer.Option("--threads", min=1, help="CPU threads.  [default: all cores]"),
 ]
 Tile = Annotated[
     bool | None,

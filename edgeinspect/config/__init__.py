@@ -28,7 +28,7 @@ from edgeinspect.config.limits import (
     HEAD_WIDTH,
     MAX_ENLARGEMENT,
     MOST_CELLS,
-    MOST_IMAGES,
+    REFERENCE_IMAGES,
     TOP_K_LIMIT,
 )
 from edgeinspect.config.plain import from_dict, to_dict, with_settings
@@ -50,8 +50,8 @@ __all__ = [
     "HEAD_WIDTH",
     "MAX_ENLARGEMENT",
     "MOST_CELLS",
-    "MOST_IMAGES",
     "PRESETS",
+    "REFERENCE_IMAGES",
     "TOP_K_LIMIT",
     "AugmentConfig",
     "DiscriminatorConfig",

@@ -14,7 +14,7 @@ __all__ = [
     "MAX_ENLARGEMENT",
     "MOST_BLOCKS",
     "MOST_CELLS",
-    "MOST_IMAGES",
+    "REFERENCE_IMAGES",
     "TOP_K_LIMIT",
     "require_at_least",
     "require_at_most",
@@ -26,7 +26,7 @@ TOP_K_LIMIT = 3839  # TensorRT's TopK takes no more
 LARGEST_SEED = 2**63 - 1  # torch takes no more
 LARGEST_WHITE = 65535  # of 16 bits
 MAX_ENLARGEMENT = 8.0  # beyond it an image is interpolation, not picture
-MOST_IMAGES = 256  # of good parts, whose features say what is usual
+REFERENCE_IMAGES = 256  # of good parts, whose features say what is usual
 MOST_CELLS = 300_000  # of their features, which a memory is chosen from
 MOST_BLOCKS, LARGEST_BATCH = 1000, 4096  # far beyond what trains, and no machine stalls at once
 

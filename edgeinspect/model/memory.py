@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeinspect.config import MOST_CELLS, MOST_IMAGES, GeneratorConfig
+from edgeinspect.config import MOST_CELLS, REFERENCE_IMAGES, GeneratorConfig
 from edgeinspect.model.coreset import greedy_coreset
 from edgeinspect.model.tokens import to_tokens
 from edgeinspect.model.whitening import Moments, Whitening
@@ -70,7 +70,7 @@ class FeatureMemory(nn.Module):
         Down and across by half a cell: a good part lies anywhere on the grid. As many of the three
         as a memory can be chosen from.
         """
-        half, n_cells = self.cell // 2, MOST_IMAGES * self.n_side**2
+        half, n_cells = self.cell // 2, REFERENCE_IMAGES * self.n_side**2
         n_copies = MOST_CELLS // n_cells - 1 if self.n_remembered else 0
         for down, across in ((half, half), (0, half), (half, 0))[: max(n_copies, 0)]:
             padded = F.pad(images, (across, 0, down, 0), mode="replicate")

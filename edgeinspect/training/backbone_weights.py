@@ -17,7 +17,7 @@ import numpy as np
 import timm
 from torch import Tensor
 
-from edgeinspect.config import MOST_IMAGES, PreprocessConfig
+from edgeinspect.config import REFERENCE_IMAGES, PreprocessConfig
 from edgeinspect.data.images import file_sha256
 from edgeinspect.data.loading import spread_tiles
 from edgeinspect.errors import TrainingError
@@ -76,7 +76,7 @@ def prepare_targets(generator: Generator, weights: BackboneWeights, run: RunFold
     targets.backbone.load(weights.tensors)
     training, held_out = run.training_paths(), run.holdout_paths()
     targets.fit(
-        _batches(training, MOST_IMAGES, preprocess),
+        _batches(training, REFERENCE_IMAGES, preprocess),
         _batches(held_out or training, N_HELD_OUT, preprocess),
     )
     _log.info("features come from %s", weights.origin.file)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinspect.config import MOST_CELLS, MOST_IMAGES, GeneratorConfig
+from edgeinspect.config import MOST_CELLS, REFERENCE_IMAGES, GeneratorConfig
 from edgeinspect.model import memory as memory_module
 from edgeinspect.model.memory import WEIGHT, FeatureMemory
 from tests.model.settings import small_features
@@ -140,7 +140,7 @@ def test_copies_are_shifted_by_half_a_cell_as_long_as_all_can_be_remembered(size
     for copy, (down, across) in zip(copies, [(8, 8), (0, 8), (8, 0)], strict=False):
         assert torch.equal(copy[..., down:, across:], images[..., : size - down, : size - across])
         assert torch.equal(copy[..., 0, 0], images[..., 0, 0])
-    n_cells = (1 + n_copies) * MOST_IMAGES * found.n_side**2
+    n_cells = (1 + n_copies) * REFERENCE_IMAGES * found.n_side**2
     assert n_cells <= MOST_CELLS, "features are left out by chance, and defects with them"
 
 

@@ -133,7 +133,7 @@ def test_targets_are_prepared_from_images_that_are_spread_over_the_tiles(
     generator = Generator(config.generator)
     given: list[torch.Tensor] = []
     monkeypatch.setattr(generator.targets, "fit", lambda images, held_out: given.extend(images))
-    monkeypatch.setattr(backbone_weights, "MOST_IMAGES", 10)
+    monkeypatch.setattr(backbone_weights, "REFERENCE_IMAGES", 10)
     prepare_targets(generator, read_backbone_weights(str(backbone_file), BACKBONE), run)
     assert torch.equal(torch.cat(given), tiles[np.linspace(0, len(tiles) - 1, 10).round()])
 
