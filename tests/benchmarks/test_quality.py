@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.quality import _chosen
+from benchmarks.quality import _chosen, joined
 
 
 def _row(variant: str, seed: int, validation: float, auroc: float) -> dict[str, Any]:
@@ -45,3 +45,13 @@ def test_a_baseline_is_never_chosen_and_the_test_plays_no_part() -> None:
         _row("both", 0, 0.70, 0.50),
     ]
     assert _chosen(found) == 2
+
+
+def test_rows_that_were_not_measured_again_stay_in_the_report() -> None:
+    earlier = [
+        _row("both", 0, 0.7, 0.9),
+        _row("features", 0, 0.7, 0.8),
+        _row("features", 1, 0.7, 0.7),
+    ]
+    again = [_row("features", 0, 0.6, 0.6)]
+    assert joined(again, earlier, by=("variant", "seed")) == [earlier[0], earlier[2], *again]
