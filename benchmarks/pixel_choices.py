@@ -8,8 +8,10 @@ scored by constants of the other folds, as calibration scores them, and so are c
 second one with a synthetic defect of each kind at each severity. `validation` is the mean AUROC of
 kinds and severities.
 
-What is varied: the blur of the maps, their normalisation, and whether the mean of each measure
-counts not at all, upward, or both ways (docs/decisions/0016 and 0017).
+What is varied: the size of images, the blur of the maps, their normalisation, and whether the mean
+of each measure counts not at all, upward, or both ways (docs/decisions/0016 and 0017). With the
+mean both ways also which of the statistics count: one measure, one statistic or one mask scale
+alone, where by default the largest of all does.
 
 Results: `pixel_choices.json` and `pixel_choices.md`.
 """
@@ -36,7 +38,7 @@ from edgeinspect.calibration.crossfit import CrossFit, crossfit, map_statistics,
 from edgeinspect.calibration.good_maps import GoodMaps, MapCache, collect_good_maps, infer_maps
 from edgeinspect.calibration.normalisation import block_sides_px
 from edgeinspect.cli.settings import read_settings
-from edgeinspect.config import Normalisation, Rule, ScoringConfig, Statistic
+from edgeinspect.config import Normalisation, Rule, ScoringConfig
 from edgeinspect.constants import one_hot
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import load_tiles
@@ -50,11 +52,14 @@ from edgeinspect.writing import write_atomically
 PARTS = "kolektor_sdd,magnetic_tile"
 FALSE_REJECT_RATE = 0.05  # of a threshold that no AUROC reads
 SEVERITIES = (0.5, 1.5, 3.0)  # pixels see little below
+SIZES = (128, 256)  # px
 BLURS = (1, 3, 5)
 NORMALISATIONS = tuple(Normalisation)
-MEANS = {"no": 0.0, "upward": 1.0, "both ways": -1.0}  # weights
+_USUAL = (Normalisation.PIXEL.value, 3)  # what `fit` takes on both parts, docs/decisions/0017
+ALL = "all"  # measures, statistics and scales; the mean both ways
 
 Floats = NDArray[np.float32]
+Weights = dict[str, Floats]  # by what counts, (S,) each
 Fits = dict[tuple[int, Normalisation], CrossFit]
 Found = dict[tuple[int, Normalisation], Floats]
 
@@ -66,13 +71,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     rows = []
-    for part in options.parts.split(","):
-        rows += _measure(part, options.data_root / part / "train" / "good")
+    for part, size in itertools.product(options.parts.split(","), SIZES):
+        rows += _measure(part, options.data_root / part / "train" / "good", size)
     _write(rows, options.out)
 
 
-def _measure(part: str, good_dir: Path) -> list[dict[str, Any]]:
-    config = read_settings("tiny", (), target="pixels")
+def _measure(part: str, good_dir: Path, size: int) -> list[dict[str, Any]]:
+    config = read_settings("tiny", (f"size={size}",), target="pixels")
     split = split_good(find_good(good_dir), config.optimiser.holdout)
     with tempfile.TemporaryDirectory() as folder, MapCache() as cache:
         path, run = Path(folder) / "part.bundle", Path(folder) / "run"
@@ -92,13 +97,48 @@ def _measure(part: str, good_dir: Path) -> list[dict[str, Any]]:
                 for kind, severity in itertools.product(KINDS, SEVERITIES)
             }
     rows = []
-    for (how, fitted), (name, weight) in itertools.product(fits.items(), MEANS.items()):
+    for (how, fitted), (name, weight) in itertools.product(fits.items(), _weights(bundle).items()):
         found = _validate(fitted, {k: own[how] for k, own in harmed.items()}, bundle, weight)
-        rows.append({"part": part, "blur_px": how[0], "normalisation": how[1].value, "mean": name})
-        rows[-1] |= {"validation": float(np.mean(list(found.values())))}
-        rows[-1] |= {k: float(np.mean([found[k, s] for s in SEVERITIES])) for k in KINDS}
+        rows.append(
+            {
+                "part": part,
+                "size_px": size,
+                "blur_px": how[0],
+                "normalisation": how[1].value,
+                "counted": name,
+                "validation": float(np.mean(list(found.values()))),
+                **{k: float(np.mean([found[k, s] for s in SEVERITIES])) for k in KINDS},
+            }
+        )
         print(rows[-1], flush=True)
     return rows
+
+
+def _weights(bundle: Bundle) -> Weights:
+    """Of what counts: all, without the mean, and all of one measure, statistic or scale."""
+    scoring, n_scales = bundle.config.scoring, bundle.config.generator.n_scales
+    # The same under each normalisation.
+    default = default_candidate(Rule.PEAK, Normalisation.BLOCK, scoring).weight(scoring, n_scales)
+    usual = default.reshape(len(scoring.measures), n_scales, len(scoring.statistics))
+    mean = scoring.mean_index
+    found = {ALL: usual}
+    for name, weight_of_mean in (("not the mean", 0.0), ("the mean upward", 1.0)):
+        found[name] = usual.copy()
+        found[name][..., mean] = weight_of_mean
+    for k, measure in enumerate(scoring.measures):
+        found[f"{measure.value} alone"] = _only(usual, np.s_[k])
+    for s, statistic in enumerate(scoring.statistics):
+        found[f"{statistic.value} alone"] = _only(usual, np.s_[..., s])
+    for i, side in enumerate(block_sides_px(bundle.config.generator)):
+        found[f"blocks of {side} px alone"] = _only(usual, np.s_[:, i])
+    return {name: weight.ravel() for name, weight in found.items()}
+
+
+def _only(weight: Floats, place: Any) -> Floats:
+    """Weights (K, I, statistics) that are 0 but for those at an index."""
+    kept = np.zeros_like(weight)
+    kept[place] = weight[place]
+    return kept
 
 
 def _refuse(path: Path, what: str) -> None:
@@ -146,13 +186,10 @@ def _harmed_tiles(
 
 
 def _validate(
-    fitted: CrossFit, harmed: dict[Any, Floats], bundle: Bundle, weight_of_mean: float
+    fitted: CrossFit, harmed: dict[Any, Floats], bundle: Bundle, weight: Floats
 ) -> dict[Any, float]:
     """AUROC of each kind and severity against all good pictures."""
     scoring, n_scales = bundle.config.scoring, bundle.config.generator.n_scales
-    peak_candidate = default_candidate(Rule.PEAK, Normalisation.BLOCK, scoring)
-    weight = peak_candidate.weight(scoring, n_scales)  # the same under each normalisation
-    weight[scoring.statistics.index(Statistic.MEAN) :: len(scoring.statistics)] = weight_of_mean
     peak = one_hot(Rule.PEAK)
     clean = fitted.score_parts(weight, peak, scoring, n_scales).score
     picture = fitted.picture[fitted.picture % 2 == 0]
@@ -169,16 +206,38 @@ def _write(rows: list[dict[str, Any]], out: Path) -> None:
     rows = with_others(rows, file)
     report = {"hardware": hardware(), "severities": SEVERITIES, "rows": rows}
     write_atomically(file, json.dumps(report, indent=1).encode() + b"\n")
-    head = "| part | blur, px | normalisation | mean counts | validation |"
-    head += "".join(f" {kind} |" for kind in KINDS)
     lines = ["# How error maps of pixels are scored, on the smooth fill", ""]
-    lines += table(head, [_cells(row) for row in rows])
+    lines += ["Validation by normalisation of the maps and their blur:", "", *_by_maps(rows), ""]
+    lines += [f"By kind of defect ({_USUAL[0]}, {_USUAL[1]} px):", "", *_by_kind(rows)]
     write_atomically(out / "pixel_choices.md", ("\n".join(lines) + "\n").encode())
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    figures = [figure(row[key]) for key in ("validation", *KINDS)]
-    return [row["part"], str(row["blur_px"]), row["normalisation"], row["mean"], *figures]
+def _by_maps(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each part, size and choice of what counts."""
+    maps = [(how.value, blur_px) for how in NORMALISATIONS for blur_px in BLURS]
+    found = {(_place(row), _maps(row)): row["validation"] for row in rows}
+    places = list(dict.fromkeys(_place(row) for row in rows))
+    head = "| part | size, px | what counts |"
+    head += "".join(f" {how}, {blur_px} px |" for how, blur_px in maps)
+    return table(head, [[*map(str, p), *(figure(found[p, how]) for how in maps)] for p in places])
+
+
+def _by_kind(rows: list[dict[str, Any]]) -> list[str]:
+    head = "| part | size, px | what counts | validation |" + "".join(f" {k} |" for k in KINDS)
+    cells = [
+        [*map(str, _place(row)), *(figure(row[key]) for key in ("validation", *KINDS))]
+        for row in rows
+        if _maps(row) == _USUAL
+    ]
+    return table(head, cells)
+
+
+def _place(row: dict[str, Any]) -> tuple[str, int, str]:
+    return row["part"], row["size_px"], row["counted"]
+
+
+def _maps(row: dict[str, Any]) -> tuple[str, int]:
+    return row["normalisation"], row["blur_px"]
 
 
 if __name__ == "__main__":
