@@ -179,7 +179,7 @@ class CrossForm(nn.Module):
         """(B * Q, N/2, D): a mask token at each removed place, with its fill if there is one."""
         places = gather_tokens(self.mask_token + self.position, tables.masked.flatten(0, -2))
         if tables.masked.dim() == 2:
-            places = places.repeat(batch, 1, 1)
+            places = places.expand(batch, -1, -1, -1).flatten(0, 1)
         if self.fill_embedding is None or fill is None:
             return places
         prior = self.fill_embedding(fill)  # (B, Q/2, N, D)

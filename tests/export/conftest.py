@@ -17,6 +17,7 @@ from edgeinspect.config import (
     GeneratorConfig,
     LossConfig,
     PreprocessConfig,
+    Prior,
     RunConfig,
     Target,
 )
@@ -43,7 +44,12 @@ class Exported:
     bundle: Bundle
 
 
-def config_of(form: Form, target: Target = Target.PIXELS, merge: int = 0) -> RunConfig:
+def config_of(
+    form: Form,
+    target: Target = Target.PIXELS,
+    merge: int = 0,
+    prior: Prior = Prior.FILL,
+) -> RunConfig:
     """Features are those of the tiny backbone, in two levels."""
     return dataclasses.replace(
         CONFIG,
@@ -52,6 +58,7 @@ def config_of(form: Form, target: Target = Target.PIXELS, merge: int = 0) -> Run
             form=form,
             target=target,
             merge=merge,
+            prior=prior,
             backbone=BACKBONE,
             feature_strides=(8, 16),
             feature_memory=50,
@@ -61,11 +68,15 @@ def config_of(form: Form, target: Target = Target.PIXELS, merge: int = 0) -> Run
 
 
 def make_generator(
-    form: Form, seed: int = 0, target: Target = Target.PIXELS, merge: int = 0
+    form: Form,
+    seed: int = 0,
+    target: Target = Target.PIXELS,
+    merge: int = 0,
+    prior: Prior = Prior.FILL,
 ) -> tuple[Generator, RunConfig]:
     """Random weights, the heads' too, so that the reconstruction is more than the fill."""
     torch.manual_seed(seed)
-    config = config_of(form, target, merge)
+    config = config_of(form, target, merge, prior)
     generator = Generator(config.generator).eval()
     if target.has_pixels:
         torch.nn.init.normal_(generator.head.weight, std=0.05)
@@ -80,11 +91,16 @@ Exporting = Callable[..., Exported]
 
 @pytest.fixture(scope="session")
 def export_once(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
-    """Exports of (form, target, merge), each made when it is first asked for."""
+    """Exports of (form, target, merge, prior), each made when it is first asked for."""
 
     @functools.cache
-    def export(form: Form, target: Target = Target.PIXELS, merge: int = 0) -> Exported:
-        generator, config = make_generator(form, target=target, merge=merge)
+    def export(
+        form: Form,
+        target: Target = Target.PIXELS,
+        merge: int = 0,
+        prior: Prior = Prior.FILL,
+    ) -> Exported:
+        generator, config = make_generator(form, target=target, merge=merge, prior=prior)
         path = tmp_path_factory.mktemp(form.value) / "part.bundle"
         bundle = write_bundle(generator, config, path, provenance={"n_training": 7})
         return Exported(generator=generator, config=config, bundle=bundle)

@@ -7,7 +7,7 @@ from collections import Counter
 import onnx
 import pytest
 
-from edgeinspect.config import Form, GeneratorConfig, Precision, Target
+from edgeinspect.config import Form, GeneratorConfig, Precision, Prior, Target
 from edgeinspect.export.graph_flops import flops_by_node, flops_by_type
 from edgeinspect.model.flops import count_flops
 from edgeinspect.node_names import module_of
@@ -40,14 +40,16 @@ def flops_by_part(model: onnx.ModelProto) -> Counter[str]:
     return totals
 
 
-@pytest.mark.parametrize("merge", [0, MERGE])
+@pytest.mark.parametrize(
+    ("merge", "prior"), [(0, Prior.FILL), (MERGE, Prior.FILL), (0, Prior.NONE)]
+)
 @pytest.mark.parametrize("form", list(Form))
 def test_the_graph_costs_what_the_model_is_said_to(
-    export_once: Exporting, form: Form, merge: int
+    export_once: Exporting, form: Form, merge: int, prior: Prior
 ) -> None:
-    made = export_once(form, Target.PIXELS, merge)
+    made = export_once(form, Target.PIXELS, merge, prior)
     counted = count_flops(made.config.generator)
-    expected = {part: getattr(counted, part) for part in set(PARTS.values())}
+    expected = Counter({part: getattr(counted, part) for part in set(PARTS.values())})
     expected["smoothing"] = expected["smoothing"] // 3 * 4  # the luminance is a fourth colour
     assert flops_by_part(load(made)) == expected
 
