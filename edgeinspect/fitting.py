@@ -37,6 +37,7 @@ from edgeinspect.runtime.inspector import Inspector, open_inspector
 from edgeinspect.training.checkpoint import TrainingState
 from edgeinspect.training.loop import Progress
 from edgeinspect.training.planning import Duration
+from edgeinspect.training.run_folder import check_run_target
 from edgeinspect.training.train import train
 from edgeinspect.writing import temporary_sibling
 
@@ -125,6 +126,8 @@ def fit(
     """
     check_target(bundle, force=force)  # before minutes are spent
     _refuse_inside(run, bundle)
+    go_on = f"go on with: edgeinspect train {good_dir} --out {run} --resume, then export, calibrate"
+    check_run_target(run, force=force, hint=f"start anew with --force, or {go_on}")
     if not config.optimiser.holdout:
         raise ConfigError(
             "with holdout=0 no picture selects the checkpoint, and none shows what is found",

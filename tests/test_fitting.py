@@ -203,6 +203,14 @@ def test_a_rate_beyond_the_pictures_leaves_no_bundle(good, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_that_an_earlier_fit_left_is_kept_and_how_to_go_on_is_said(good, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text("{}")
+    with pytest.raises(OutputError, match="start anew with --force, or go on with: edgeinspect"):
+        fit(good, tmp_path / "b", run, small_config(), Duration(steps=1), device="cpu")
+
+
 def test_a_rate_of_zero_is_refused_like_any_other(good, tmp_path):
     with pytest.raises(CalibrationError, match="the false-reject rate is 0"):
         fit(

@@ -7,6 +7,7 @@ torch, and takes a minute or two a change.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from edgeinspect.progress import OnProgress
 from edgeinspect.training.checkpoint import load_generator
 
 __all__ = ["Change", "list_changes", "make_changed"]
+
+_log = logging.getLogger(__name__)
 
 MERGED_SHARE = 8  # of a masked pass's tokens one in so many, in each block
 
@@ -97,6 +100,7 @@ def make_changed(
     changes, failed = list_changes(bundle.config, merge=merge)
     for i, change in enumerate(changes):
         path = folder / f"change-{i}.bundle"
+        _log.info("%s: exporting and calibrating", change.name)  # warnings that follow are of it
         try:
             changed = Generator(change.config.generator).eval()
             changed.load_state_dict(generator.state_dict())

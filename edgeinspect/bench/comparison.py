@@ -35,8 +35,16 @@ class Change:
         return self.ratio.value < 1 / NOISE and self.ratio.high < 1
 
     @property
+    def is_untold(self) -> bool:
+        """The interval holds both no change and one that matters."""
+        low, high = self.ratio.low, self.ratio.high
+        return low <= 1 <= high and (low < 1 / NOISE or high > NOISE)
+
+    @property
     def words(self) -> str:
-        return "slower" if self.is_slower else "faster" if self.is_faster else "same"
+        if self.is_slower or self.is_faster:
+            return "slower" if self.is_slower else "faster"
+        return "not told apart" if self.is_untold else "same"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,10 @@ class Comparison:
     @property
     def slower(self) -> tuple[Change, ...]:
         return tuple(change for change in self.changes if change.is_slower)
+
+    @property
+    def untold(self) -> tuple[Change, ...]:
+        return tuple(change for change in self.changes if change.is_untold)
 
 
 def compare_reports(

@@ -184,6 +184,9 @@ def _comparison_plain(found: Comparison) -> dict[str, object]:
 
 
 def _show_comparison(found: Comparison) -> None:
+    from edgeinspect.bench.comparison import NOISE
+    from edgeinspect.numbers import percent
+
     lines = [
         (
             change.name,
@@ -196,5 +199,12 @@ def _show_comparison(found: Comparison) -> None:
     ]
     show_table(["", "before ms", "after ms", "after : before", ""], lines)
     _say(f"warning: different hardware: {words}" for words in found.other_hardware)
+    if found.untold:
+        n = len(found.untold)
+        typer.echo(
+            f"warning: {n} not told apart: their rounds differ too much to rule out a change above"
+            f" {percent(NOISE - 1)}; measure both again with more --rounds",
+            err=True,
+        )
     _say(f"only before: {name}" for name in found.only_before)
     _say(f"only after: {name}" for name in found.only_after)

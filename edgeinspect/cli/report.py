@@ -29,9 +29,16 @@ def report(
     Example: edgeinspect report results
     """
     from edgeinspect.report.run_page import REPORT, make_run_report
+    from edgeinspect.stream.records import RECORDS
 
     page = make_run_report(folder, out=out, force=force)
     target = folder / REPORT if out is None else out
+    if page.n_unreadable:
+        typer.echo(
+            f"warning: {page.n_unreadable} lines of {folder / RECORDS} are no records and left out,"
+            f" the first is line {page.first_unreadable}",
+            err=True,
+        )
     if as_json:
         show_json(
             {
@@ -40,6 +47,7 @@ def report(
                 "verdicts": page.n_by_verdict,
                 "reasons": page.n_by_reason,
                 "n_unreadable": page.n_unreadable,
+                "first_unreadable": page.first_unreadable,
                 "n_outages": len(page.intervals),
                 "n_drift": len(page.drift),
             }

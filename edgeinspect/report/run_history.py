@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.errors import DataError
+from edgeinspect.stream.plain import END_S, is_time
 from edgeinspect.stream.records import NOTICES, RECORDS, was_judged
 
 __all__ = ["VERDICTS", "RunHistory", "Sample", "read_run"]
@@ -29,6 +30,7 @@ N_GALLERY = 48  # the last NG parts
 N_NOTICES = 5_000  # the last ones
 WIDTHS_S = (1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
 N_SLOTS = 120  # at most, of time
+DAY_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,7 +54,8 @@ class RunHistory:
 
     Attributes:
         n_by_verdict: by the words of `VERDICTS`; n_by_reason: of NOT-INSPECTED.
-        n_unreadable: lines that are no record.
+        n_unreadable: lines that are no record, such as edited ones; the first is line
+            `first_unreadable`, from 1.
         slot_s: (m,) where slots of time of `width_s` begin, those with parts;
             slot_counts: (m, 3) parts by verdict.
         last_ng: records of the last NG parts, the newest first.
@@ -63,6 +66,7 @@ class RunHistory:
     n_by_verdict: dict[str, int]
     n_by_reason: dict[str, int]
     n_unreadable: int
+    first_unreadable: int | None
     first_s: float
     last_s: float
     width_s: int
@@ -95,8 +99,35 @@ def read_run(folder: Path) -> RunHistory:
         tally.add(record)
     if tally.n == 0:
         raise DataError(f"{folder / RECORDS} holds no record yet", hint="wait for the first part")
-    of_file = deque((n for n in _lines(folder / NOTICES) if n is not None), maxlen=N_NOTICES)
+    of_file = deque(filter(_is_notice, _lines(folder / NOTICES)), maxlen=N_NOTICES)
     return tally.history(folder, _each_once([*of_file, *tally.notices]))
+
+
+def _is_notice(plain: object) -> TypeGuard[dict[str, Any]]:
+    """Whether its time, seconds and values, where it has them, are of the kinds they should be."""
+    if not isinstance(plain, dict) or not isinstance(plain.get("values") or {}, dict):
+        return False
+    try:
+        _time_s(plain["time"])
+        seconds = _number(plain.get("seconds"))
+    except (KeyError, TypeError, ValueError):
+        return False
+    return seconds is None or is_time(seconds)
+
+
+def _time_s(text: str) -> float:
+    """Seconds since the epoch. Raises: TypeError, ValueError."""
+    time_s = datetime.fromisoformat(text).timestamp()
+    if not DAY_S <= time_s < END_S - DAY_S:  # in any time zone
+        raise ValueError(text)
+    return time_s
+
+
+def _number(value: object) -> float | None:
+    """Raises: TypeError for what is neither a number nor None, OverflowError for a huge one."""
+    if value is not None and not isinstance(value, int | float):
+        raise TypeError(value)
+    return None if value is None else float(value)
 
 
 def _each_once(notices: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
@@ -129,6 +160,7 @@ class _Tally:
 
     n: int = 0
     n_unreadable: int = 0
+    first_unreadable: int | None = None
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     slots: _Slots = field(default_factory=lambda: _Slots())
@@ -142,28 +174,32 @@ class _Tally:
     def add(self, record: dict[str, Any] | None) -> None:
         try:
             assert record is not None
-            time_s = datetime.fromisoformat(record["time"]).timestamp()
+            figures = _Figures.of(record)
             verdict = VERDICTS.index(record["verdict"])
-            _ = record["score"], record["threshold"], record["latency_ms"]
-        except (AssertionError, KeyError, TypeError, ValueError):
+            notices = record.get("notices") or ()  # older records have none
+            assert isinstance(record.get("reason"), str | None)
+            assert all(map(_is_notice, notices))
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError, OverflowError):
             self.n_unreadable += 1
+            self.first_unreadable = self.first_unreadable or self.n + self.n_unreadable
             return
         self.n += 1
-        self.first_s, self.last_s = min(self.first_s, time_s), max(self.last_s, time_s)
+        self.first_s = min(self.first_s, figures.time_s)
+        self.last_s = max(self.last_s, figures.time_s)
         self.verdicts[VERDICTS[verdict]] += 1
         if record.get("reason") is not None:
             self.reasons[record["reason"]] += 1
-        self.notices.extend(record.get("notices") or ())  # older records have none
+        self.notices.extend(notices)
         if record["verdict"] == "NG":
             self.last_ng.appendleft(record)
-        self.slots.add(time_s, verdict)
-        self._sample(time_s, record)
+        self.slots.add(figures.time_s, verdict)
+        self._sample(figures)
 
-    def _sample(self, time_s: float, record: dict[str, Any]) -> None:
+    def _sample(self, figures: _Figures) -> None:
         """Each record is kept with the same chance (Vitter's algorithm R)."""
         place = len(self.sampled) if self.n <= N_SAMPLED else self.rng.randrange(self.n)
         if place < N_SAMPLED:
-            self.sampled[place : place + 1] = [_Figures.of(time_s, record)]
+            self.sampled[place : place + 1] = [figures]
 
     def history(self, folder: Path, notices: tuple[dict[str, Any], ...]) -> RunHistory:
         starts = sorted(self.slots.counts)
@@ -172,6 +208,7 @@ class _Tally:
             n_by_verdict={verdict: self.verdicts[verdict] for verdict in VERDICTS},
             n_by_reason=dict(self.reasons.most_common()),
             n_unreadable=self.n_unreadable,
+            first_unreadable=self.first_unreadable,
             first_s=self.first_s,
             last_s=self.last_s,
             width_s=self.slots.width_s,
@@ -218,12 +255,18 @@ class _Figures:
     time_s: float
     score: float | None
     threshold: float | None
-    latency_ms: tuple[tuple[str, float], ...]
+    latency_ms: tuple[tuple[str, float | None], ...]
 
     @classmethod
-    def of(cls, time_s: float, record: Mapping[str, Any]) -> _Figures:
+    def of(cls, record: Mapping[str, Any]) -> _Figures:
+        """Raises: KeyError, TypeError, ValueError, AttributeError, OverflowError if it is none."""
         latency_ms = record["latency_ms"] if was_judged(record.get("reason")) else {}
-        return cls(time_s, record["score"], record["threshold"], tuple(latency_ms.items()))
+        return cls(
+            _time_s(record["time"]),
+            _number(record["score"]),
+            _number(record["threshold"]),
+            tuple((name, _number(value)) for name, value in latency_ms.items()),
+        )
 
 
 def _sample_of(sampled: Sequence[_Figures]) -> Sample:

@@ -75,6 +75,7 @@ class RunPage:
     n_by_verdict: dict[str, int]
     n_by_reason: dict[str, int]
     n_unreadable: int
+    first_unreadable: int | None
     rate_per_s: float
     quantiles_ms: dict[str, tuple[float, ...]]
     charts: tuple[str, ...]
@@ -131,6 +132,7 @@ def _page(run: RunHistory) -> RunPage:
         n_by_verdict=run.n_by_verdict,
         n_by_reason=run.n_by_reason,
         n_unreadable=run.n_unreadable,
+        first_unreadable=run.first_unreadable,
         rate_per_s=run.n_records / run.duration_s if run.duration_s > 0 else 0.0,
         quantiles_ms=quantiles,
         charts=(
@@ -189,11 +191,11 @@ def _ended(begin: Mapping[str, Any], end: Mapping[str, Any]) -> Interval:
 def _watched(run: RunHistory) -> str:
     """How many parts were looked at for drift: each start tells at its end."""
     ended = [n.get("values") or {} for n in run.notices if n.get("kind") == "ended"]
-    known = [values for values in ended if "n_scores_watched" in values]
+    known = [values for values in ended if isinstance(values.get("n_scores_watched"), int)]
     if not known:
         return "How many parts were looked at is told at the end of a run."
     n_scores, n_pictures = (
-        sum(int(values.get(f"n_{name}_watched", 0)) for values in known)
+        sum(n for values in known if isinstance(n := values.get(f"n_{name}_watched"), int))
         for name in ("scores", "pictures")
     )
     n_started = sum(n.get("kind") == "started" for n in run.notices)
@@ -212,7 +214,7 @@ def _ng_part(folder: Path, record: Mapping[str, Any]) -> NgPart:
     has_share = score is not None and threshold
     return NgPart(
         name=Path(str(record.get("source", ""))).name,
-        time=_clock(datetime.fromisoformat(record["time"]).timestamp()),
+        time=_clock(_time_s(record)),
         score=score,
         share=score / threshold if has_share else None,
         picture=_overlay(folder, record.get("map")),
@@ -261,11 +263,8 @@ def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _time_s(notice: Mapping[str, Any]) -> float:
-    try:
-        return datetime.fromisoformat(str(notice.get("time"))).timestamp()
-    except ValueError:
-        return 0.0
+def _time_s(told: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(told["time"]).timestamp()
 
 
 def _clock(time_s: float) -> str:

@@ -15,6 +15,7 @@ false alarms are more frequent all the same.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,11 +31,14 @@ from edgeinspect.stream.notices import Notice, NoticeKind, tell
 
 __all__ = ["FALSE_ALARMS", "FEWEST_GOOD", "STEP", "WINDOW", "Drift", "DriftMonitor", "DriftWindow"]
 
+_log = logging.getLogger(__name__)
+
 WINDOW, STEP = 256, 64  # parts
 FALSE_ALARMS = 1e-6  # expected, for each part that is looked at
 SMALLEST_GAP = 0.25  # of many parts even a gap without consequence is sure
 FEWEST_GOOD = 20  # below, nothing is sure
 FEWEST_SAID = 8.0  # parts that a window is worth: as if of fewer, not even a dark picture were sure
+N_DARK = 3  # pictures in a row from the start: one may come before the lamp is on
 SCORE = "score"
 WORDS = {
     SCORE: ("the scores of OK parts differ", "a score", "parts or pictures have changed"),
@@ -110,6 +114,9 @@ class DriftMonitor:
         level = FALSE_ALARMS * STEP / max(1, len(references))
         self._windows = {n: DriftWindow(values, level=level) for n, values in references.items()}
         self._unwatched = _why_unwatched(calibration)
+        means = calibration.good_appearance[:, 0] if len(calibration.good_appearance) else ()
+        self._darkest_mean = float(min(means, default=0.0))
+        self._n_dark: int | None = 0
 
     def say_unwatched(self) -> None:
         """Tell what cannot be watched with this calibration, if there is anything."""
@@ -128,9 +135,26 @@ class DriftMonitor:
     def take_picture(self, picture: NDArray[np.uint8]) -> None:
         """The picture of a part that was judged, (H, W, 3) or (H, W) grey."""
         self.n_pictures += 1
+        self._tell_of_depth(picture)
         values = Appearance.of(picture).as_row()
         for trait, value in zip(Trait, values, strict=True):
             self._take(trait.name, value)
+
+    def _tell_of_depth(self, picture: NDArray[np.uint8]) -> None:
+        """Once: the first pictures are darker where they are brightest than good ones on average.
+
+        Such as 12 bits in 16-bit files, of a bundle that takes 65535 for white: all parts are NG.
+        """
+        if self._n_dark is None:
+            return
+        self._n_dark = self._n_dark + 1 if picture.max() < self._darkest_mean else None
+        if self._n_dark == N_DARK:
+            self._n_dark = None
+            _log.warning(
+                "the first pictures are darker everywhere than good ones are on average: is there"
+                " light? 16-bit files may hold less than the bundle's white_level_16bit; save them"
+                " at full scale, or train on such files"
+            )
 
     def _take(self, name: str, value: float) -> None:
         window = self._windows.get(name)

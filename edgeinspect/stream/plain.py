@@ -14,7 +14,7 @@ import numpy as np
 
 from edgeinspect.numbers import finite
 
-__all__ = ["is_time", "json_type", "printable"]
+__all__ = ["END_S", "is_time", "json_type", "printable"]
 
 END_S = 253_402_300_800.0  # the year 10 000, which has no ISO format
 

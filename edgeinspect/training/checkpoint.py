@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,13 +25,14 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from edgeinspect.config import RunConfig
-from edgeinspect.errors import TrainingError, first_line
+from edgeinspect.errors import OutputError, TrainingError, first_line
 from edgeinspect.model.generator import Generator
 from edgeinspect.training.run_folder import RunFolder
 from edgeinspect.writing import draft_folder, output_errors, write_synced
 
 __all__ = [
     "TrainingState",
+    "gone_without_checkpoint",
     "has_checkpoint",
     "load_generator",
     "load_last",
@@ -88,6 +90,20 @@ def load_last(
 def has_checkpoint(run: RunFolder, name: str = "last") -> bool:
     """Whether there is a checkpoint of this name to go on from."""
     return any((place / "state.json").is_file() for place in _places(run, name))
+
+
+@contextmanager
+def gone_without_checkpoint(run: RunFolder) -> Iterator[None]:
+    """A new run that cannot be written, before there is anything to go on from, leaves no folder.
+
+    At most two minutes of training are lost.
+    """
+    try:
+        yield
+    except OutputError:
+        if not has_checkpoint(run):
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
 
 
 def load_generator(folder: Path) -> tuple[Generator, RunConfig, dict[str, Any]]:

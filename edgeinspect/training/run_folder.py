@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinspect.config import RunConfig, from_dict, to_dict
-from edgeinspect.errors import ConfigError, TrainingError
+from edgeinspect.errors import ConfigError, OutputError, TrainingError
 from edgeinspect.writing import output_errors, refuse_foreign, to_utf8, write_atomically
 
 __all__ = ["BackboneOrigin", "EncoderOrigin", "Plan", "RunFolder", "check_run_target"]
@@ -87,7 +87,11 @@ class RunFolder:
                 shutil.rmtree(path)
             (path / "pictures").mkdir(parents=True)
         text = json.dumps({"schema": SCHEMA, **_plain(plan)}, indent=1, ensure_ascii=False)
-        write_atomically(path / RUN_FILE, to_utf8(text + "\n"))
+        try:
+            write_atomically(path / RUN_FILE, to_utf8(text + "\n"))
+        except OutputError:  # without it the folder would count as somebody else's
+            shutil.rmtree(path, ignore_errors=True)
+            raise
         return cls(path, plan)
 
     @classmethod
@@ -154,14 +158,16 @@ class RunFolder:
         }
 
 
-def check_run_target(path: Path, *, force: bool) -> None:
-    """Refuse a place where no run can be started. Raises: OutputError."""
+def check_run_target(
+    path: Path, *, force: bool, hint: str = "go on with --resume, or start anew with --force"
+) -> None:
+    """Refuse a place where no run can be started. Raises: OutputError, with `hint` for a run."""
     refuse_foreign(
         path,
         marker=RUN_FILE,
         foreign="is not a training run",
         force=force,
-        hint="go on with --resume, or start anew with --force",
+        hint=hint,
     )
 
 

@@ -28,7 +28,11 @@ from edgeinspect.training.backbone_weights import (
     prepare_targets,
     read_backbone_weights,
 )
-from edgeinspect.training.checkpoint import TrainingState, has_checkpoint
+from edgeinspect.training.checkpoint import (
+    TrainingState,
+    gone_without_checkpoint,
+    has_checkpoint,
+)
 from edgeinspect.training.encoder_weights import (
     EncoderWeights,
     read_encoder_weights,
@@ -87,10 +91,11 @@ def train(
         start.give(trainer)  # before anything is written: it may take a minute
         if fabric.is_global_zero:
             RunFolder.create(out, trainer.run.plan, force=force)
-            if start.is_given:  # resuming needs no file but the run's
+        with gone_without_checkpoint(trainer.run):
+            if fabric.is_global_zero and start.is_given:  # resuming needs no file but the run's
                 trainer.save_start()
-        fabric.barrier()
-        return _finish(trainer.train(on_step))
+            fabric.barrier()
+            return _finish(trainer.train(on_step))
 
 
 def resume(

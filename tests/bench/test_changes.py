@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,29 @@ def test_usual_merging_suits_every_preset(name: str, target: Target) -> None:
     changes, refused = list_changes(config, merge=None)
     assert f"merging {config.generator.n_tokens_encoded // 8}" in {one.name for one in changes}
     assert not refused
+
+
+def test_a_change_is_named_before_what_is_said_of_it(
+    bundle: Bundle, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    class Weights:
+        def eval(self) -> Weights:
+            return self
+
+        state_dict = load_state_dict = lambda self, *_: None
+
+    def warn(path: Path, *_: object, **__: object) -> None:
+        logging.getLogger("edgeinspect").warning("doubt of %s", path.name)
+        raise CalibrationError("not today")
+
+    monkeypatch.setattr(changes, "load_generator", lambda _: (Weights(), bundle.config, {}))
+    monkeypatch.setattr(changes, "Generator", lambda _: Weights())
+    monkeypatch.setattr(changes, "write_bundle", lambda *_, **__: None)
+    monkeypatch.setattr(changes, "check_count", lambda *_: None)
+    monkeypatch.setattr(changes, "calibrate", warn)
+    caplog.set_level(logging.INFO, "edgeinspect")
+    _, failed = make_changed(bundle, tmp_path, good, tmp_path, merge=(), on_progress=no_progress)
+    told = [line for line in caplog.messages if "doubt" in line or "exporting" in line]
+    assert told[::2] == [f"{name}: exporting and calibrating" for name, _ in failed]
+    assert told[1] == "doubt of change-0.bundle"

@@ -41,6 +41,13 @@ def test_a_large_difference_of_few_wild_rounds_is_chance() -> None:
     assert compare_reports(plain(wild), plain([1.3 * v for v in wild])).slower == ()
 
 
+def test_rounds_too_wild_to_rule_a_change_out_are_not_told_apart() -> None:
+    wild = [5.0, 30.0, 6.0, 28.0, 7.0, 9.0]
+    found = compare_reports(plain(wild), plain([1.2 * v for v in wild]))
+    assert [change.words for change in found.untold] == ["not told apart"]
+    assert compare_reports(plain(STEADY), plain(STEADY)).untold == ()
+
+
 def test_different_hardware_is_refused_unless_it_is_asked_for() -> None:
     other = plain(STEADY, hardware={**HARDWARE, "cpu": "Another CPU"})
     with pytest.raises(ConfigError, match="different hardware: cpu A CPU and Another CPU"):

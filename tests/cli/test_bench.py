@@ -75,6 +75,13 @@ def test_compare_leaves_with_1_when_something_got_slower(tmp_path: Path) -> None
     assert plain["changes"][0]["verdict"] == "slower"
 
 
+def test_compare_says_that_wild_rounds_tell_nothing_apart(tmp_path: Path) -> None:
+    done = call("bench", "--compare", *reports(tmp_path, [5.0, 30.0, 6.0, 28.0, 7.0, 9.0]))
+    assert done.exit_code == 0
+    assert "not told apart" in done.stdout
+    assert "warning: 1 not told apart: their rounds differ too much" in done.stderr
+
+
 def test_compare_refuses_another_box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, after = reports(tmp_path, STEADY, hardware={**HARDWARE, "gpu": "A GPU"})
     told = refused(capsys, "bench", "--compare", before, after)

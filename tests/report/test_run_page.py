@@ -253,6 +253,43 @@ def test_half_a_line_and_broken_ones_do_no_harm(folder, tmp_path):
     assert make_run_report(folder.path).n_unreadable == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("time", "0001-01-01T00:00:00+00:00"),
+        ("time", "9999-12-31T23:59:59+00:00"),
+        ("reason", ["size"]),
+        ("score", "1.5"),
+        ("score", 10**400),
+        ("threshold", [2.0]),
+        ("latency_ms", None),
+        ("latency_ms", {"total": "20"}),
+        ("notices", 3),
+        ("notices", ["outage"]),
+        ("notices", [{"time": "yesterday"}]),
+        ("notices", [{"time": "2026-01-01", "kind": "outage", "seconds": "long"}]),
+        ("notices", [{"time": "2026-01-01", "kind": "started", "values": 3}]),
+    ],
+)
+def test_a_record_edited_by_hand_is_left_out_and_named(folder, name, value):
+    write(folder, [Verdict.OK, Verdict.NG, Verdict.NG])
+    lines = [json.loads(line) for line in folder.records.read_text().splitlines()]
+    lines[1][name] = value
+    folder.records.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = CliRunner().invoke(build_app("report"), ["report", str(folder.path)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("2 parts: 1 OK, 1 NG")
+    told = f"1 lines of {folder.records} are no records and left out, the first is line 2"
+    assert told in done.stderr
+
+
+def test_a_notice_edited_by_hand_is_left_out(folder):
+    write(folder, [Verdict.OK] * 3)
+    note(folder, "outage", 20, seconds="long")
+    note(folder, "ended", 30, values={"n_scores_watched": "many"})
+    assert make_run_report(folder.path).intervals == ()
+
+
 def test_a_long_run_keeps_a_sample_and_exact_counts(folder, monkeypatch):
     monkeypatch.setattr(run_history, "N_SAMPLED", 40)
     write(folder, [Verdict.OK] * 300 + [Verdict.NG] * 10)

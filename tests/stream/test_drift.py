@@ -8,6 +8,7 @@ import pytest
 from edgeinspect.bundle import read_bundle
 from edgeinspect.constants import Calibration
 from edgeinspect.data.appearance import Appearance
+from edgeinspect.data.images import to_8_bits
 from edgeinspect.stream.drift import FALSE_ALARMS, STEP, WINDOW, DriftMonitor, DriftWindow
 from edgeinspect.stream.notices import Notice, NoticeKind
 from tests.bundles import good_picture, make_bundle
@@ -70,6 +71,22 @@ def test_a_lamp_that_ages_is_told_as_brightness_and_not_as_score(watched):
     feed(monitor, 2 * WINDOW, shade=2)
     assert told(notices) == ["brightness"]
     assert notices[0].values["is_lower"]
+
+
+@pytest.mark.parametrize(("n_bits", "n_told"), [(12, 1), (16, 0)])
+def test_12_bits_in_files_of_16_are_told_once_with_what_to_do(watched, caplog, n_bits, n_told):
+    monitor, _ = watched
+    for seed in range(10):
+        pixels = good_picture(seed).astype(np.uint16) << (n_bits - 8)
+        monitor.take_picture(to_8_bits(pixels, 65535))
+    assert caplog.text.count("hold less than the bundle's white_level_16bit") == n_told
+
+
+def test_a_dark_picture_before_the_lamp_is_on_is_nothing_to_tell(watched, caplog):
+    monitor, _ = watched
+    for shade in (0, 0, 120, 0, 0, 0):
+        monitor.take_picture(np.full((64, 64, 3), shade, np.uint8))
+    assert "white_level_16bit" not in caplog.text
 
 
 def test_a_new_calibration_starts_anew(watched, calibration):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -297,6 +298,31 @@ def test_long_pictures_are_cut_into_tiles(tmp_path):
 def test_a_run_is_not_overwritten_without_force(good, finished):
     with pytest.raises(OutputError, match="exists; go on with --resume"):
         train(good, finished, small_config(), Duration(steps=1), device="cpu")
+
+
+@pytest.mark.parametrize("first", ["run.json", "step-000000.png", "state.json"])
+def test_a_disk_that_is_full_before_the_first_checkpoint_leaves_no_run(
+    good, tmp_path, monkeypatch, first
+):
+    def full_from_then_on(path: Path, data: bytes) -> None:
+        if first in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        path.write_bytes(data)
+
+    for module in ("edgeinspect.writing", "edgeinspect.training.checkpoint"):
+        monkeypatch.setattr(f"{module}.write_synced", full_from_then_on)
+    with pytest.raises(OutputError, match="no space is left on the disk"):
+        train(good, tmp_path / "run", small_config(), Duration(steps=1), device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_that_is_full_after_a_checkpoint_leaves_the_run(good, tmp_path):
+    def full(_: object) -> None:
+        raise OutputError("no space is left on the disk")
+
+    with pytest.raises(OutputError, match="no space is left on the disk"):
+        train(good, tmp_path / "run", small_config(), Duration(steps=1), device="cpu", on_step=full)
+    assert load_generator(tmp_path / "run")
 
 
 def test_a_folder_that_is_no_run_is_never_overwritten(good, tmp_path):
