@@ -1,9 +1,9 @@
 """Good pictures to error maps: the graph runs once a picture, the maps wait on disk.
 
-The first step of calibration. The graph is the dominant cost (about 70 ms an image on one
-core), while constants, statistics and folds need the maps several times; 100 pictures of three
-images give 700 MB of them. So they are cached in a temporary file, in half precision with one
-power of two per map: rounding (1 in 2048) lies far below what a sample of good parts decides.
+The first step of calibration. The graph is the dominant cost, while constants, statistics and
+folds need the maps several times; 100 pictures of three images give 700 MB of them. So they are
+cached in a temporary file, in half precision with one power of two per map: rounding (1 in 2048)
+lies far below what a sample of good parts decides.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def refuse_damage(data: bytes, name: str) -> None:
 
 
 def _walk_png(data: bytes) -> tuple[int, bool]:
-    """(pixels of the header, whether every chunk up to the end has the checksum that it should).
+    """(pixels of the header, whether there are any and every chunk has the checksum it should).
 
     Checked here because libpng itself prints about what it finds broken.
     """
@@ -68,7 +68,7 @@ def _walk_png(data: bytes) -> tuple[int, bool]:
             width, height = struct.unpack(">II", data[at + 8 : at + 16])
             n_pixels = width * height
         if kind == b"IEND":
-            return n_pixels, True
+            return n_pixels, n_pixels > 0
         at = end
     return n_pixels, False
 

@@ -175,7 +175,7 @@ class Equaliser:
         """
         grey = luminance_of(picture)
         mean, spread = float(grey.mean()), float(grey.std())
-        gain = self.spread / spread if spread > 0 else 1.0
+        gain = self.spread / spread if np.ptp(grey) > 0 else 1.0  # rounding gives one colour some
         levels = (np.arange(256) - mean) * gain + self.mean
         table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         return np.asarray(table[picture])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -22,6 +22,7 @@ from edgeinspect.bundle import Bundle
 from edgeinspect.data.equalise import equalise_images
 from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import LabelledPicture, find_test
+from edgeinspect.data.splits import spread_places
 from edgeinspect.data.tiling import cut_tiles, picture_from_tiles
 from edgeinspect.evaluation.collecting import read_mask_at
 from edgeinspect.evaluation.results import Evaluation, PartResult
@@ -73,7 +74,9 @@ def picture_rows(
 ) -> dict[str, Picture]:
     """One contact sheet (H, W, 3) a class, by its name; `evaluation` is of the same data."""
     chosen = choose_parts(evaluation.parts, settings.n_rows_per_class)
-    by_name = {p.path.relative_to(data).as_posix(): p for p in find_test(data)}
+    found = {p.path.relative_to(data).as_posix(): p for p in find_test(data)}
+    unmasked = set(evaluation.counts.masks_missing)  # told before
+    by_name = {n: replace(p, mask_path=None) if n in unmasked else p for n, p in found.items()}
     session = open_session(
         bundle, runtime=settings.runtime, batch=settings.batch, threads=settings.threads
     )
@@ -100,8 +103,7 @@ def choose_parts(parts: Sequence[PartResult], n_per_class: int) -> list[PartResu
     for label in dict.fromkeys(part.label for part in parts):
         members = [p for p in parts if p.label == label and np.isfinite(p.score)]
         members.sort(key=lambda part: -part.score)
-        places = np.linspace(0, len(members) - 1, min(n_per_class, len(members)))
-        chosen += [members[round(place)] for place in places]
+        chosen += [members[place] for place in spread_places(len(members), n_per_class)]
     return chosen
 
 

@@ -84,7 +84,7 @@ def load_last(
             network.load_state_dict(load_file(folder / f"{name}.safetensors"))
         for name, optimiser in optimisers.items():
             _restore_moments(optimiser, load_file(folder / f"optimiser_{name}.safetensors"))
-        return _read_state(folder)
+    return _read_state(folder)
 
 
 def has_checkpoint(run: RunFolder, name: str = "last") -> bool:
@@ -118,7 +118,7 @@ def load_generator(folder: Path) -> tuple[Generator, RunConfig, dict[str, Any]]:
     with _reading(checkpoint):
         weights = load_file(checkpoint / "generator.safetensors")
         generator.load_state_dict({k.removeprefix("generator."): v for k, v in weights.items()})
-        state = _read_state(checkpoint)
+    state = _read_state(checkpoint)
     n_done = _steps_done(run, state)
     if n_done == 0:
         raise TrainingError(f"run {folder} was not trained yet", hint="go on with --resume")
@@ -199,4 +199,5 @@ def _whole(run: RunFolder, name: str) -> Path:
 
 
 def _read_state(folder: Path) -> TrainingState:
-    return TrainingState(**json.loads((folder / "state.json").read_text()))
+    with _reading(folder):
+        return TrainingState(**json.loads((folder / "state.json").read_text()))

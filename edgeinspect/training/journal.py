@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from edgeinspect.training.run_folder import RunFolder
@@ -28,8 +29,8 @@ class Journal:
         self._sums: dict[str, float] = {}
         self._n = 0
         if active:
-            kept = [line for line in self._lines() if json.loads(line)["step"] <= keep_to]
-            write_atomically(self.path, "".join(kept).encode())
+            kept = [line for line in self._lines() if _step_of(line) <= keep_to]
+            write_atomically(self.path, b"".join(kept))
 
     def step(self, step: int, losses: dict[str, float]) -> None:
         """Add one step's losses; every tenth step a line is written."""
@@ -50,8 +51,13 @@ class Journal:
             with output_errors(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
-    def _lines(self) -> list[str]:
-        if not self.path.is_file():
-            return []
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [line for line in lines if line.endswith("}\n")]
+    def _lines(self) -> list[bytes]:
+        return self.path.read_bytes().splitlines(keepends=True) if self.path.is_file() else []
+
+
+def _step_of(line: bytes) -> float:
+    """Infinite where the line is not whole, as after a power cut."""
+    try:
+        return float(json.loads(line)["step"]) if line.endswith(b"\n") else math.inf
+    except (ValueError, LookupError, TypeError):
+        return math.inf

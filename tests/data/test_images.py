@@ -192,6 +192,15 @@ def test_a_png_with_one_wrong_byte_is_refused_in_silence(
     assert capfd.readouterr().err == ""
 
 
+def test_a_png_without_pixels_is_refused_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(encoded(made_picture(), ".png"))
+    data[16:20] = bytes(4)  # the width, in the header's chunk
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    with pytest.raises(ImageError, match="damaged"):
+        decode_picture(bytes(data), name="empty.png")
+    assert capfd.readouterr().err == ""
+
+
 def test_broken_files_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     for suffix in (".png", ".jpg", ".bmp", ".tiff"):
         with pytest.raises(ImageError):

@@ -138,9 +138,10 @@ def test_equalised_pictures_have_the_mean_and_spread_asked_for(picture: NDArray[
         assert grey.std() == pytest.approx(10, abs=1) or picture.std() < 3
 
 
-def test_a_picture_of_one_colour_is_only_shifted() -> None:
-    flat = np.full((8, 8, 3), 40, np.uint8)
-    np.testing.assert_array_equal(Equaliser(mean=120.0, spread=10.0)(flat), flat + 80)
+@pytest.mark.parametrize(("side", "level"), [(8, 40), (777, 250)])  # 250 is rounded there
+def test_a_picture_of_one_colour_is_only_shifted(side: int, level: int) -> None:
+    flat = np.full((side, side, 3), level, np.uint8)
+    assert (Equaliser(mean=120.0, spread=10.0)(flat) == 120).all()
 
 
 def test_levels_beyond_white_are_clipped_rather_than_wrapped() -> None:

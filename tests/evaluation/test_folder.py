@@ -17,7 +17,7 @@ from edgeinspect.errors import EdgeInspectError, OutputError
 from edgeinspect.evaluation import Evaluation, EvaluationSettings, evaluate_into
 from edgeinspect.evaluation.folder import METRICS, new_folder
 from tests.bundles import make_bundle
-from tests.evaluation.parts_folder import N_GOOD, N_LINE, N_SPOT, make_parts
+from tests.evaluation.parts_folder import N_GOOD, N_LINE, N_SPOT, make_parts, put
 
 QUICK = EvaluationSettings(runtime="onnxruntime", threads=1, n_resamples=20, n_rows_per_class=2)
 
@@ -77,6 +77,15 @@ def test_a_sheet_has_five_columns_and_a_row_for_each_part(written: tuple[Evaluat
     assert sheet.shape == (30 + 2 * (22 + 200), 8 + 5 * (200 + 8), 3)
     truth = sheet[52:252, 840:1040, 0]
     assert np.argwhere(truth > 128).mean(axis=0) == pytest.approx([112, 137], abs=2)
+
+
+def test_a_mask_that_cannot_be_used_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts, bundle = make_parts(tmp_path / "parts"), read_bundle(make_bundle(tmp_path))
+    put(parts / "ground_truth/line/0_mask.png", np.zeros((10, 10), np.uint8))
+    evaluate_into(tmp_path / "out", bundle, parts, settings=QUICK)
+    assert caplog.text.count("0_mask.png is 10 x 10 px") == 1
 
 
 def test_an_older_evaluation_stays_without_force_and_goes_with_it(tmp_path: Path) -> None:

@@ -104,6 +104,24 @@ def test_a_run_that_was_interrupted_and_resumed_is_the_same_run(good, finished, 
     assert ours == theirs
 
 
+def test_a_run_whose_metrics_were_damaged_goes_on_without_those_lines(good, finished, tmp_path):
+    out = tmp_path / "halves"
+    with pytest.raises(KeyboardInterrupt):
+        train(good, out, small_config(), Duration(steps=STEPS), device="cpu", on_step=stop_at(3))
+    with (out / "metrics.jsonl").open("ab") as file:  # as after a power cut
+        file.write(b'\0\0\0\xff"step": 3}\n{"step": 3}')
+    resume(out, device="cpu")
+    ours, theirs = ((run / "metrics.jsonl").read_text() for run in (out, finished))
+    assert ours == theirs
+
+
+def test_a_last_checkpoint_that_is_damaged_is_one_line_of_export_too(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "checkpoints" / "last" / "state.json").write_text('{"step": 1')
+    with pytest.raises(TrainingError, match=r"checkpoint .*last cannot be read: .*train anew"):
+        load_generator(run)
+
+
 @pytest.fixture(scope="module", params=["features", "both"])
 def of_features(
     request: pytest.FixtureRequest, good: Path, backbone_file: Path, tmp_path_factory

@@ -135,7 +135,7 @@ def _hollow(
 
 def _dent(rng: np.random.Generator, unit_px: int, extent: float) -> Layer:
     """A smooth hollow: one flank turned to the light, the other away, no edge."""
-    radius = unit_px * (0.03 + 0.09 * extent)
+    radius = max(1.2, unit_px * (0.03 + 0.09 * extent))
     side = int(5.2 * radius) + 6
     y, x = (np.mgrid[:side, :side].astype(np.float32) - side / 2) / radius
     turn, stretch = rng.uniform(0, math.pi), rng.uniform(0.7, 1.0)

@@ -28,6 +28,7 @@ Field = NDArray[np.float32]
 BEND, BEND_MORE = 0.008, 0.024
 PIECE, PIECE_MORE = 0.05, 0.06
 WORN, WORN_MORE = 0.04, 0.06
+LEAST_SHIFT_PX = 0.05  # what would move less stays as it was
 BLUR = 1 / 60  # of the short side, what wear smooths away
 DULL, DARK = 0.4, 0.2  # shares of contrast and brightness that a dull part lacks at severity 1
 DARKER = 0.3  # spreads of grey by which half of the worn places are darker
@@ -99,14 +100,23 @@ def _bend(
     """Material around `centre` moved by at most `shift_px`, in a direction of chance."""
     unit, direction = min(picture.shape[:2]), rng.uniform(0, 2 * np.pi)
     spread = max(rng.uniform(0.03, 0.08) * unit, shift_px)  # no more: it would fold over itself
-    y, x = np.indices(picture.shape[:2], dtype=np.float32)
+    reach = spread * np.sqrt(2 * np.log(max(1.0, shift_px / LEAST_SHIFT_PX))) + shift_px + 2
+    (top, bottom), (left, right) = (  # OpenCV moves nothing that is longer than 32766 px
+        (max(0, int(at - reach)), min(side, int(at + reach) + 1))
+        for at, side in zip(centre, picture.shape[:2], strict=True)
+    )
+    y, x = np.mgrid[top:bottom, left:right].astype(np.float32)
     far = (y - centre[0]) ** 2 + (x - centre[1]) ** 2
     shift = shift_px * np.exp(-far / (2 * spread**2))
-    shift[shift < 0.05] = 0  # px; so that the rest is as it was
-    from_x = (x + shift * np.cos(direction)).astype(np.float32)
-    from_y = (y + shift * np.sin(direction)).astype(np.float32)
-    bent = cv2.remap(picture, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(bent, dtype=np.uint8)
+    shift[shift < LEAST_SHIFT_PX] = 0
+    from_x = (x + shift * np.cos(direction)).astype(np.float32) - left
+    from_y = (y + shift * np.sin(direction)).astype(np.float32) - top
+    bent: Picture = picture.copy()
+    place = np.s_[top:bottom, left:right]
+    bent[place] = cv2.remap(
+        picture[place], from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    return bent
 
 
 def _moved(picture: Picture, to: tuple[int, int], origin: tuple[int, int]) -> Picture:

@@ -52,6 +52,12 @@ def test_most_of_the_part_stays_as_it_was(kind: Disturbance) -> None:
 
 
 @each_kind
+def test_a_picture_of_a_line_camera_is_disturbed_whatever_its_length(kind: Disturbance) -> None:
+    long = np.tile(textured(64, 8), (1, 4200, 1))  # 33600 px
+    assert disturb_part(long, np.random.default_rng(0), severity=1.0, kinds=[kind]).mask.any()
+
+
+@each_kind
 def test_a_grey_picture_stays_grey(kind: Disturbance) -> None:
     assert not np.ptp(disturbed(kind, 2, 1.0), axis=-1).any()
 
