@@ -4,8 +4,8 @@
 
 Each study trains its variants equally long (the same pictures in the same number of steps) on the
 same split, then calibrates, validates and evaluates as `quality.py` does. FLOPs are the exported
-generator's (`model.flops`), latency that of one ONNX Runtime thread, as the ratio of interleaved
-medians to the study's first variant. What WORK holds is not made again.
+generator's (`benchmarks.flops`), latency that of one ONNX Runtime thread, as the ratio of
+interleaved medians to the study's first variant. What WORK holds is not made again.
 
 - `memory`: how features are compared, with a generator that has learnt nothing: how many are
   remembered, the window, the levels, the tokens, the image.
@@ -31,9 +31,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.flops import count_flops
 from benchmarks.quality import HELD_OUT, RESULTS, Case, Variant, figure, hardware, measure, table
 from edgeinspect.bundle import read_bundle
-from edgeinspect.model.flops import count_flops
 from edgeinspect.runtime.session import open_session
 from edgeinspect.writing import write_atomically
 

@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.flops import count_flops
 from edgeinspect import metrics
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.cli.progress import TrainingProgress
@@ -47,7 +48,6 @@ from edgeinspect.data.synthetic.pasting import paste_defect
 from edgeinspect.doctor import read_machine
 from edgeinspect.evaluation import EvaluationSettings, evaluate_into
 from edgeinspect.fitting import fit, split_good
-from edgeinspect.model.flops import count_flops
 from edgeinspect.runtime.inspector import Inspector, open_inspector
 from edgeinspect.training.planning import Duration
 from edgeinspect.writing import write_atomically

@@ -79,9 +79,9 @@ def _export(model: Model, path: Path) -> dict[str, Any]:
     """The model's bundle, with weights by seed; one that is there is kept."""
     if path.exists():
         return {"was_there": True}
+    from benchmarks.flops import count_flops
     from edgeinspect.bench.baseline import make_generator
     from edgeinspect.export.bundling import write_bundle
-    from edgeinspect.model.flops import count_flops
 
     config = model.config()
     write_bundle(make_generator(config.generator), config, path)

@@ -7,9 +7,9 @@ from collections import Counter
 import onnx
 import pytest
 
+from benchmarks.flops import count_flops
 from edgeinspect.config import Form, GeneratorConfig, Precision, Prior, Target
 from edgeinspect.export.graph_flops import flops_by_node, flops_by_type
-from edgeinspect.model.flops import count_flops
 from edgeinspect.node_names import module_of
 
 from .conftest import MERGE, Exported, Exporting

@@ -7,8 +7,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.flops import count_flops
 from edgeinspect.config import Form, Prior, Target, preset
-from edgeinspect.model.flops import count_flops
 from edgeinspect.model.generator import Generator
 from tests.model.settings import small, small_features
 

@@ -17,8 +17,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from edgeinspect.config import HEAD_WIDTH, Form, GeneratorConfig, Prior
 from edgeinspect.model.features import FeatureTargets
 
-__all__ = ["GeneratorFlops", "count_flops"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorFlops:
