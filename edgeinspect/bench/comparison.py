@@ -10,7 +10,7 @@ from typing import Any
 from edgeinspect.bench.latency import Ratio, unpaired_ratio
 from edgeinspect.errors import ConfigError
 
-__all__ = ["SAME_BOX", "Change", "Comparison", "compare_reports", "hardware_differences"]
+__all__ = ["NOISE", "SAME_BOX", "Change", "Comparison", "compare_reports", "hardware_differences"]
 
 NOISE = 1.05  # times below this ratio differ by what any run differs (facts of many runs)
 SAME_BOX = ("cpu", "n_cores", "gpu", "jetson")

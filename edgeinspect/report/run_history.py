@@ -173,13 +173,16 @@ class _Tally:
 
     def add(self, record: dict[str, Any] | None) -> None:
         try:
-            assert record is not None
+            if record is None:
+                raise ValueError("no JSON object")
             figures = _Figures.of(record)
             verdict = VERDICTS.index(record["verdict"])
             notices = record.get("notices") or ()  # older records have none
-            assert isinstance(record.get("reason"), str | None)
-            assert all(map(_is_notice, notices))
-        except (AssertionError, AttributeError, LookupError, TypeError, ValueError, OverflowError):
+            if not isinstance(record.get("reason"), str | None) or not all(
+                map(_is_notice, notices)
+            ):
+                raise TypeError("a reason or notice of another kind")
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError):
             self.n_unreadable += 1
             self.first_unreadable = self.first_unreadable or self.n + self.n_unreadable
             return
