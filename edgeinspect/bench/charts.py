@@ -155,13 +155,17 @@ def roofline_chart(
 def _labelled(
     points: Sequence[Point], place: Callable[[float, float], tuple[float, float]]
 ) -> list[str]:
-    parts = []
-    for point in points:
-        x, y = place(point.x, point.y)
-        parts.append(circle(x, y, BLUE if point.is_main else MUTED))
-        is_left = x > 430
+    """Points with their labels below them; a label that another is in the way of goes further."""
+    spots = [(place(point.x, point.y), point) for point in points]
+    parts = [circle(x, y, BLUE if point.is_main else MUTED) for (x, y), point in spots]
+    taken: list[tuple[bool, float]] = []  # side, baseline
+    for (x, y), point in sorted(spots, key=lambda spot: spot[0][1]):
+        is_left, below = x > 430, y + 14
+        while any(side == is_left and abs(other - below) < SMALL_PX for side, other in taken):
+            below += 1
+        taken.append((is_left, below))
         anchor, shift = ("end", -8) if is_left else ("start", 8)
-        parts.append(text(x + shift, y + 14, point.label, size=SMALL_PX, anchor=anchor))
+        parts.append(text(x + shift, below, point.label, size=SMALL_PX, anchor=anchor))
     return parts
 
 

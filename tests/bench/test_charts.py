@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from edgeinspect.bench.charts import (
-    Point,
-    latency_chart,
-    roofline_chart,
-    stage_chart,
-)
+from edgeinspect.bench.charts import Point, latency_chart, roofline_chart, stage_chart
+from edgeinspect.report.svg import SMALL_PX
 
 
 def words(text: str) -> list[str]:
@@ -41,3 +38,13 @@ def test_points_stand_under_the_roof() -> None:
     top = min(float(p.split(",")[1]) for p in roof.attrib["points"].split())
     assert all(float(c.attrib["cy"]) > top for c in circles)
     assert float(circles[0].attrib["cx"]) < float(circles[1].attrib["cx"])
+
+
+def test_labels_of_points_that_lie_together_do_not_lie_on_each_other() -> None:
+    names = ["batch 1", "batch 2", "batch 4"]
+    points = [Point(label=name, x=10 + i, y=20e9 + i) for i, name in enumerate(names)]
+    text = roofline_chart(points, peak_flop_per_s=100e9, peak_bytes_per_s=10e9, title="Roof")
+    labels = [n for n in ElementTree.fromstring(text).iter() if n.text in names]
+    baselines = sorted(float(label.attrib["y"]) for label in labels)
+    assert len(baselines) == 3
+    assert np.diff(baselines).min() >= SMALL_PX
