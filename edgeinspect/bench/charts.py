@@ -24,7 +24,7 @@ from edgeinspect.report.svg import (
     text,
 )
 
-__all__ = ["Point", "latency_chart", "roofline_chart", "stage_chart"]
+__all__ = ["LETTER_PX", "Point", "latency_chart", "roofline_chart", "stage_chart"]
 
 BLUE, ORANGE = "#2f6f9f", "#cf5f34"
 STAGE_COLOURS = {
@@ -39,6 +39,7 @@ STAGE_COLOURS = {
 }
 LEFT, WIDTH, ROW = 210, 470, 40
 N_BINS = 60
+LETTER_PX = 0.6 * SMALL_PX  # a wide one, of a label
 LOG_FROM = 8.0  # longest : shortest, from where on an axis of times is logarithmic
 
 Scale = Callable[[float], float]
@@ -158,14 +159,18 @@ def _labelled(
     """Points with their labels below them; a label that another is in the way of goes further."""
     spots = [(place(point.x, point.y), point) for point in points]
     parts = [circle(x, y, BLUE if point.is_main else MUTED) for (x, y), point in spots]
-    taken: list[tuple[bool, float]] = []  # side, baseline
+    taken: list[tuple[float, float, float]] = []  # left and right end, baseline
     for (x, y), point in sorted(spots, key=lambda spot: spot[0][1]):
-        is_left, below = x > 430, y + 14
-        while any(side == is_left and abs(other - below) < SMALL_PX for side, other in taken):
+        is_left, below, width = x > 430, y + 14, LETTER_PX * len(point.label)
+        anchor, start = ("end", x - 8) if is_left else ("start", x + 8)
+        left = start - width if is_left else start
+        while any(
+            abs(other - below) < SMALL_PX and left < ends and begins < left + width
+            for begins, ends, other in taken
+        ):
             below += 1
-        taken.append((is_left, below))
-        anchor, shift = ("end", -8) if is_left else ("start", 8)
-        parts.append(text(x + shift, below, point.label, size=SMALL_PX, anchor=anchor))
+        taken.append((left, left + width, below))
+        parts.append(text(start, below, point.label, size=SMALL_PX, anchor=anchor))
     return parts
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
-from edgeinspect.bench.charts import Point, latency_chart, roofline_chart, stage_chart
+from edgeinspect.bench.charts import LETTER_PX, Point, latency_chart, roofline_chart, stage_chart
 from edgeinspect.report.svg import SMALL_PX
 
 
@@ -41,10 +41,19 @@ def test_points_stand_under_the_roof() -> None:
 
 
 def test_labels_of_points_that_lie_together_do_not_lie_on_each_other() -> None:
-    names = ["batch 1", "batch 2", "batch 4"]
-    points = [Point(label=name, x=10 + i, y=20e9 + i) for i, name in enumerate(names)]
-    text = roofline_chart(points, peak_flop_per_s=100e9, peak_bytes_per_s=10e9, title="Roof")
-    labels = [n for n in ElementTree.fromstring(text).iter() if n.text in names]
-    baselines = sorted(float(label.attrib["y"]) for label in labels)
-    assert len(baselines) == 3
-    assert np.diff(baselines).min() >= SMALL_PX
+    # On both sides of where labels change to the other side of their point.
+    xs = {"batch 1": 18.0, "batch 2": 18.6, "batch 4": 19.2, "batch 32": 28.0}
+    points = [Point(label=name, x=x, y=(60 + x / 9) * 1e9) for name, x in xs.items()]
+    text = roofline_chart(points, peak_flop_per_s=120e9, peak_bytes_per_s=14e9, title="Roof")
+    labels = [n for n in ElementTree.fromstring(text).iter() if n.text in xs]
+    assert {label.get("text-anchor", "start") for label in labels} == {"start", "end"}
+    for one, other in itertools.combinations(labels, 2):
+        is_apart = abs(float(one.attrib["y"]) - float(other.attrib["y"])) >= SMALL_PX
+        (_, left), (right, _) = sorted(map(_ends, (one, other)))
+        assert is_apart or left <= right
+
+
+def _ends(label: ElementTree.Element) -> tuple[float, float]:
+    """Left and right end of a text, as if all its letters were wide."""
+    x, width = float(label.attrib["x"]), LETTER_PX * len(label.text or "")
+    return (x - width, x) if label.get("text-anchor") == "end" else (x, x + width)
