@@ -105,12 +105,11 @@ STUDIES: dict[str, dict[str, Variant]] = {
             "flip_horizontal=false", "flip_vertical=false", "rotate_deg=0", "shift_px=0",
             "brightness=0", target="pixels",
         ),
-        "128 px": _variant("size=128", target="pixels"),
-        "128 px, not blurred": _variant("size=128", "blur_px=1", target="pixels"),
-        "384 px": _variant("size=384", target="pixels"),
         "equal mean and spread": _variant("equalise=spread", target="pixels"),
         "untrained": _variant(target="pixels", steps=1),
+        "128 px, not blurred": _variant("size=128", "blur_px=1", target="pixels"),
         "5 times as long": _variant(target="pixels", steps=5 * STEPS),
+        "384 px": _variant("size=384", target="pixels"),
     },
 }  # fmt: skip
 

@@ -90,7 +90,7 @@ VARIANTS = {
     ),
     "features": Variant(steps=400, target="features"),
     "features-selected": Variant(steps=400, target="features", is_selected=True),
-    "features-long": Variant(steps=4000, target="features"),
+    "features-long": Variant(steps=2000, target="features"),
     "features-patch-16": Variant(steps=400, target="features", settings=("patch=16",)),
     # One step is as good as no generator: whitened features against their own mean.
     "features-untrained": Variant(steps=1, target="features", is_baseline=True),
