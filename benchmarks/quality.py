@@ -57,6 +57,7 @@ HELD_OUT = "mvtec_screw_heldout"
 FALSE_REJECT_RATE = 0.05
 SEVERITIES = (0.5, 1.0)  # of synthetic defects: where rules differ most
 AS_GOOD = 0.005  # in validation: what is cheaper is taken then
+ROUNDING = 1e-9  # of means
 PASTED = "pasted"
 KINDS = (PASTED, *(kind.value for kind in Disturbance))  # of synthetic defects
 N_COPIES = 2  # of each validation picture, kind and severity
@@ -349,7 +350,7 @@ def _chosen(found: list[dict[str, Any]]) -> int:
         ]
     )
     return min(
-        (int(place) for place in np.flatnonzero(merits >= merits.max() - AS_GOOD)),
+        (int(place) for place in np.flatnonzero(merits > merits.max() - AS_GOOD - ROUNDING)),
         key=lambda place: _cost(found[place]["variant"]),
     )
 

@@ -38,6 +38,11 @@ def test_of_variants_that_are_as_good_the_one_of_fewest_operations_is_taken() ->
     assert _chosen(found) == 2
 
 
+def test_what_is_as_good_by_just_the_margin_is_as_good_whatever_rounding_says() -> None:
+    found = [_row("features-512", 0, 0.93125, 0.99), _row("features", 0, 0.9262499999999999, 0.90)]
+    assert _chosen(found) == 1
+
+
 def test_a_baseline_is_never_chosen_and_the_test_plays_no_part() -> None:
     found = [
         _row("features-untrained", 0, 0.95, 0.95),
