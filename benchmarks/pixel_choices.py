@@ -55,7 +55,7 @@ SEVERITIES = (0.5, 1.5, 3.0)  # pixels see little below
 SIZES = (128, 256)  # px
 BLURS = (1, 3, 5)
 NORMALISATIONS = tuple(Normalisation)
-_USUAL = (Normalisation.PIXEL.value, 3)  # what `fit` takes on both parts, docs/decisions/0017
+USUAL = (Normalisation.PIXEL.value, 3)  # what `fit` takes on both parts, docs/decisions/0017
 ALL = "all"  # measures, statistics and scales; the mean both ways
 
 Floats = NDArray[np.float32]
@@ -208,7 +208,7 @@ def _write(rows: list[dict[str, Any]], out: Path) -> None:
     write_atomically(file, json.dumps(report, indent=1).encode() + b"\n")
     lines = ["# How error maps of pixels are scored, on the smooth fill", ""]
     lines += ["Validation by normalisation of the maps and their blur:", "", *_by_maps(rows), ""]
-    lines += [f"By kind of defect ({_USUAL[0]}, {_USUAL[1]} px):", "", *_by_kind(rows)]
+    lines += [f"By kind of defect ({USUAL[0]}, {USUAL[1]} px):", "", *_by_kind(rows)]
     write_atomically(out / "pixel_choices.md", ("\n".join(lines) + "\n").encode())
 
 
@@ -227,7 +227,7 @@ def _by_kind(rows: list[dict[str, Any]]) -> list[str]:
     cells = [
         [*map(str, _place(row)), *(figure(row[key]) for key in ("validation", *KINDS))]
         for row in rows
-        if _maps(row) == _USUAL
+        if _maps(row) == USUAL
     ]
     return table(head, cells)
 

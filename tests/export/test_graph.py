@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgeinspect.bench.baseline import with_generator
 from edgeinspect.config import Form, Prior, Target
 from edgeinspect.constants import neutral_constants
 from edgeinspect.export.graph import InspectionGraph
@@ -55,7 +54,7 @@ def test_features_are_looked_at_as_what_they_came_from(target: Target) -> None:
 @pytest.mark.parametrize("prior", list(Prior))
 @pytest.mark.parametrize("form", list(Form))
 def test_the_graph_reconstructs_as_the_generator_does(form: Form, prior: Prior) -> None:
-    config = with_generator(config_of(form), prior=prior)
+    config = config_of(form, prior=prior)
     torch.manual_seed(0)
     generator = Generator(config.generator).eval()
     for layer in (generator.head, generator.smooth):
