@@ -32,7 +32,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.flops import count_flops
-from benchmarks.quality import HELD_OUT, RESULTS, Case, Variant, figure, hardware, measure, table
+from benchmarks.quality import (
+    HELD_OUT,
+    RESULTS,
+    Case,
+    Variant,
+    figure,
+    hardware,
+    measure,
+    table,
+    with_others,
+)
 from edgeinspect.bundle import read_bundle
 from edgeinspect.runtime.session import open_session
 from edgeinspect.writing import write_atomically
@@ -169,15 +179,17 @@ def _measure_speed(cases: list[Case]) -> None:
 
 
 def write_report(work: Path, out: Path) -> None:
-    """ablations_STUDY.json and .md, of every study that `work` holds."""
+    """ablations_STUDY.json and .md of every study that `work` holds; earlier rows stay."""
     out.mkdir(parents=True, exist_ok=True)
     for study in STUDIES:
         rows = _rows(work, study)
         if not rows:
             continue
+        file = out / f"ablations_{study}.json"
+        rows = with_others(rows, file, by=("part", "variant"))
         report = {"hardware": hardware(), "study": study, "rows": rows}
         text = json.dumps(report, indent=1, ensure_ascii=False)
-        write_atomically(out / f"ablations_{study}.json", text.encode() + b"\n")
+        write_atomically(file, text.encode() + b"\n")
         lines = [f"# One change at a time: {study}", "", _words(), ""]
         write_atomically(out / f"ablations_{study}.md", "\n".join(lines + _table(rows)).encode())
 
