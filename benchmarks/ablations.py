@@ -131,6 +131,7 @@ def main() -> None:
             cases = [
                 case_of(options.data_root, options.work, study, part, name)
                 for name in STUDIES[study]
+                if options.variants is None or name in options.variants
             ]
             for case in cases:
                 measure(case, options.device)
@@ -143,6 +144,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("data_root", type=Path, help="folder that holds the parts")
     parser.add_argument("--work", type=Path, required=True, help="for runs, bundles and figures")
     parser.add_argument("--studies", default=",".join(STUDIES))
+    parser.add_argument("--variants", nargs="+", help="some of a study's, its first among them")
     parser.add_argument("--parts", default="kolektor_sdd,mvtec_screw")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--out", type=Path, default=RESULTS)

@@ -283,7 +283,13 @@ class _Steps:
             tile_places=places if how is Normalisation.PIXEL else None,
             good_sha256=list_sha256(digests),
             warnings=tuple(
-                find_doubts(good, digests, scores.score, self.bundle.manifest.provenance)
+                find_doubts(
+                    good,
+                    digests,
+                    scores.score,
+                    self.bundle.config.scoring.measures,
+                    self.bundle.manifest.provenance,
+                )
             ),
             good_appearance=np.array([p.appearance.as_row() for p in good.pictures], np.float64),
         )

@@ -11,11 +11,16 @@ is watched, if parts are independent of each other (the level of one test is tha
 parts of a step, shared among what is watched). Neighbours that are alike count for fewer parts, by
 their correlation. Where that is high, or the good parts of calibration were neighbours themselves,
 false alarms are more frequent all the same.
+
+The first pictures are judged at once: where all of them lie far outside of what good ones had, it
+is another part, light or camera from the start, and a short run would be over, all parts NG, before
+a window is full.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,14 +43,15 @@ FALSE_ALARMS = 1e-6  # expected, for each part that is looked at
 SMALLEST_GAP = 0.25  # of many parts even a gap without consequence is sure
 FEWEST_GOOD = 20  # below, nothing is sure
 FEWEST_SAID = 8.0  # parts that a window is worth: as if of fewer, not even a dark picture were sure
-N_DARK = 3  # pictures in a row from the start: one may come before the lamp is on
+N_FIRST = 3  # pictures: one may come before the lamp is on
+FAR = 1.25  # times the largest of good pictures; those of three real parts, defects too, reach 1.14
 SCORE = "score"
 WORDS = {
     SCORE: ("the scores of OK parts differ", "a score", "parts or pictures have changed"),
     Trait.MEAN.name: (
         "the brightness of pictures differs",
         "a mean grey value",
-        "look at lamp and shutter",
+        "look at lamp and shutter, and whether 16-bit files reach the bundle's white_level_16bit",
     ),
     Trait.SPREAD.name: ("the contrast of pictures differs", "a contrast", "look at lamp and lens"),
     Trait.GRADIENT.name: (
@@ -114,9 +120,8 @@ class DriftMonitor:
         level = FALSE_ALARMS * STEP / max(1, len(references))
         self._windows = {n: DriftWindow(values, level=level) for n, values in references.items()}
         self._unwatched = _why_unwatched(calibration)
-        means = calibration.good_appearance[:, 0] if len(calibration.good_appearance) else ()
-        self._darkest_mean = float(min(means, default=0.0))
-        self._n_dark: int | None = 0
+        self._looks = calibration.good_appearance
+        self._first: list[NDArray[np.float64]] = []
 
     def say_unwatched(self) -> None:
         """Tell what cannot be watched with this calibration, if there is anything."""
@@ -135,26 +140,29 @@ class DriftMonitor:
     def take_picture(self, picture: NDArray[np.uint8]) -> None:
         """The picture of a part that was judged, (H, W, 3) or (H, W) grey."""
         self.n_pictures += 1
-        self._tell_of_depth(picture)
         values = Appearance.of(picture).as_row()
+        if len(self._first) < N_FIRST:
+            self._first.append(np.array(values))
+            if len(self._first) == N_FIRST:
+                self._tell_of_first(np.array(self._first))
         for trait, value in zip(Trait, values, strict=True):
             self._take(trait.name, value)
 
-    def _tell_of_depth(self, picture: NDArray[np.uint8]) -> None:
-        """Once: the first pictures are darker where they are brightest than good ones on average.
-
-        Such as 12 bits in 16-bit files, of a bundle that takes 65535 for white: all parts are NG.
-        """
-        if self._n_dark is None:
+    def _tell_of_first(self, looks: NDArray[np.float64]) -> None:
+        """The first trait in which all of the first pictures (n, 3) are far from good ones."""
+        if len(self._looks) < FEWEST_GOOD:
             return
-        self._n_dark = self._n_dark + 1 if picture.max() < self._darkest_mean else None
-        if self._n_dark == N_DARK:
-            self._n_dark = None
-            _log.warning(
-                "the first pictures are darker everywhere than good ones are on average: is there"
-                " light? 16-bit files may hold less than the bundle's white_level_16bit; save them"
-                " at full scale, or train on such files"
-            )
+        for trait, values, good in zip(Trait, looks.T, self._looks.T, strict=True):
+            lowest, highest = good.min() / FAR, good.max() * FAR
+            if values.max() < lowest or values.min() > highest:
+                is_lower = bool(values.max() < lowest)
+                gap = Gap(
+                    limit=float(lowest if is_lower else highest),
+                    is_lower=is_lower, share=1.0, reference_share=0.0,
+                )  # fmt: skip
+                chance = 1 / math.comb(len(good) + N_FIRST, N_FIRST)  # all beyond all good ones
+                self._tell(trait.name, Drift(gap=gap, chance=chance), f"first {N_FIRST}")
+                return
 
     def _take(self, name: str, value: float) -> None:
         window = self._windows.get(name)
@@ -162,6 +170,10 @@ class DriftMonitor:
         if drift is None:
             return
         del self._windows[name]  # it is told once
+        self._tell(name, drift, f"last {WINDOW}")
+
+    def _tell(self, name: str, drift: Drift, of: str) -> None:
+        """`of` says which parts the drift is of."""
         values = {
             "trait": NAMES[name],
             "limit": drift.gap.limit,
@@ -170,7 +182,8 @@ class DriftMonitor:
             "reference_share": drift.gap.reference_share,
             "chance": drift.chance,
         }
-        tell(self._note, Notice.now(NoticeKind.DRIFT, _words(name, drift.gap), values=values))
+        text = _words(name, drift.gap, of)
+        tell(self._note, Notice.now(NoticeKind.DRIFT, text, values=values))
 
 
 def _references(calibration: Calibration) -> Iterator[tuple[str, NDArray[np.float64]]]:
@@ -200,10 +213,10 @@ def _why_unwatched(calibration: Calibration) -> str | None:
     return f"drift of {what} is not watched: {why}"
 
 
-def _words(name: str, gap: Gap) -> str:
+def _words(name: str, gap: Gap, of: str) -> str:
     what, one, advice = WORDS[name]
     return (
-        f"drift: {what} from calibration: {percent(gap.share)} of the last {WINDOW} have"
+        f"drift: {what} from calibration: {percent(gap.share)} of the {of} have"
         f" {one} {gap.side} {gap.limit:.4g}, of the good parts then {percent(gap.reference_share)};"
         f" {advice}"
     )

@@ -73,20 +73,30 @@ def test_a_lamp_that_ages_is_told_as_brightness_and_not_as_score(watched):
     assert notices[0].values["is_lower"]
 
 
-@pytest.mark.parametrize(("n_bits", "n_told"), [(12, 1), (16, 0)])
-def test_12_bits_in_files_of_16_are_told_once_with_what_to_do(watched, caplog, n_bits, n_told):
-    monitor, _ = watched
+@pytest.mark.parametrize(
+    ("change", "traits"),
+    [
+        (lambda picture: picture, []),
+        (lambda picture: to_8_bits(picture.astype(np.uint16) << 4, 65535), ["brightness"]),
+        (lambda picture: picture.repeat(4, axis=0).repeat(4, axis=1), ["sharpness"]),
+        (lambda picture: picture ^ np.uint8(8), ["contrast"]),
+    ],
+    ids=["the same", "12 bits in 16", "out of focus", "another surface"],
+)
+def test_first_pictures_unlike_all_good_ones_are_told_at_once_by_one_trait(watched, change, traits):
+    monitor, notices = watched
     for seed in range(10):
-        pixels = good_picture(seed).astype(np.uint16) << (n_bits - 8)
-        monitor.take_picture(to_8_bits(pixels, 65535))
-    assert caplog.text.count("hold less than the bundle's white_level_16bit") == n_told
+        monitor.take_picture(change(good_picture(seed)))
+    assert told(notices) == traits
+    for notice in notices:
+        assert "100 % of the first 3 have" in notice.text
 
 
-def test_a_dark_picture_before_the_lamp_is_on_is_nothing_to_tell(watched, caplog):
-    monitor, _ = watched
+def test_a_dark_picture_before_the_lamp_is_on_is_nothing_to_tell(watched):
+    monitor, notices = watched
     for shade in (0, 0, 120, 0, 0, 0):
         monitor.take_picture(np.full((64, 64, 3), shade, np.uint8))
-    assert "white_level_16bit" not in caplog.text
+    assert "brightness" not in told(notices)
 
 
 def test_a_new_calibration_starts_anew(watched, calibration):
