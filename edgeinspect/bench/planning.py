@@ -289,7 +289,7 @@ def _place(one: _Open) -> tuple[str, str, str]:
 def _auroc(one: _Open, labelled: Sequence[LabelledPicture]) -> float | None:
     """Of the scores of pictures that can be judged; None with one class only."""
     inspector = Inspector(one.bundle, one.variant.session, batch=one.variant.key.batch)
-    white = one.bundle.config.preprocess.white_level_16bit
+    white = inspector.white_level_16bit
     scores, is_defect = [], []
     for picture in labelled:
         try:
