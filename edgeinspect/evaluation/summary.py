@@ -45,14 +45,14 @@ class Judged:
         """(n,) of the field `name` of each part."""
         return np.array([getattr(part, name) for part in self.parts], dtype=np.float64)
 
-    def measure(self, scores: Scores, *, with_threshold: bool = False) -> ImageMetrics:
-        """Image metrics of scores (n,) of these parts."""
-        return self.measure_some(scores, np.ones(len(self.parts), bool), with_threshold)
-
-    def measure_some(
-        self, scores: Scores, chosen: NDArray[np.bool_], with_threshold: bool
+    def measure(
+        self,
+        scores: Scores,
+        *,
+        chosen: NDArray[np.bool_] | slice = slice(None),
+        with_threshold: bool = False,
     ) -> ImageMetrics:
-        """Image metrics of the chosen parts alone."""
+        """Image metrics of scores (n,) of these parts, or of those `chosen` (n,) alone."""
         return measure_images(
             scores[chosen],
             self.labels[chosen],
@@ -139,7 +139,7 @@ def _class_result(judged: Judged, name: str) -> ClassResult:
             baselines[baseline] = (metrics.auroc(_signed(scores[chosen], sign), defect), sign)
     return ClassResult(
         n=int(defect.sum()),
-        image=judged.measure_some(judged.scores("score"), chosen, True),
+        image=judged.measure(judged.scores("score"), chosen=chosen, with_threshold=True),
         local_auroc=area("local_score"),
         global_auroc=area("global_score"),
         equalised_auroc=area("equalised_score") if judged.is_equalised else None,
