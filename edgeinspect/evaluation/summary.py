@@ -21,7 +21,7 @@ from edgeinspect.pixel_metrics import PixelTally
 
 __all__ = ["Judged", "summarise"]
 
-Scores = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,13 +41,13 @@ class Judged:
         """(n,) class names, "good" for good parts."""
         return np.array([part.label for part in self.parts])
 
-    def scores(self, name: str) -> Scores:
+    def scores(self, name: str) -> Doubles:
         """(n,) of the field `name` of each part."""
         return np.array([getattr(part, name) for part in self.parts], dtype=np.float64)
 
     def measure(
         self,
-        scores: Scores,
+        scores: Doubles,
         *,
         chosen: NDArray[np.bool_] | slice = slice(None),
         with_threshold: bool = False,
@@ -87,7 +87,7 @@ def summarise(judged: Judged) -> Summary:
     )
 
 
-def _baseline_scores(judged: Judged, baseline: Baseline, *, equalised: bool) -> Scores | None:
+def _baseline_scores(judged: Judged, baseline: Baseline, *, equalised: bool) -> Doubles | None:
     """(n,) or None where it was not computed."""
     tables = [p.equalised_baselines if equalised else p.baselines for p in judged.parts]
     if any(baseline not in table for table in tables):
@@ -112,13 +112,13 @@ def _baselines(judged: Judged) -> dict[Baseline, BaselineResult]:
     return results
 
 
-def _direction(scores: Scores, labels: NDArray[np.str_], baseline: Baseline) -> str:
+def _direction(scores: Doubles, labels: NDArray[np.str_], baseline: Baseline) -> str:
     """Minus for a two-sided baseline under which good parts score higher, else plus."""
     auroc = metrics.auroc(scores, labels != GOOD)
     return "-" if baseline.is_two_sided and auroc is not None and auroc < 0.5 else "+"
 
 
-def _signed(scores: Scores, direction: str) -> Scores:
+def _signed(scores: Doubles, direction: str) -> Doubles:
     return -scores if direction == "-" else scores
 
 
