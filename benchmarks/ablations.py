@@ -32,17 +32,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.flops import count_flops
-from benchmarks.quality import (
-    HELD_OUT,
-    RESULTS,
-    Case,
-    Variant,
-    figure,
-    hardware,
-    measure,
-    table,
-    with_others,
-)
+from benchmarks.parts import HELD_OUT
+from benchmarks.quality import Case, Variant, measure
+from benchmarks.reports import RESULTS, figure, hardware, table, with_others
 from edgeinspect.bundle import read_bundle
 from edgeinspect.runtime.session import open_session
 from edgeinspect.writing import write_atomically

@@ -19,7 +19,9 @@ from typing import Any
 
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
-from benchmarks.quality import FALSE_REJECT_RATE, RESULTS, figure, hardware, screw_held_out, table
+from benchmarks.parts import screw_held_out
+from benchmarks.quality import FALSE_REJECT_RATE
+from benchmarks.reports import RESULTS, figure, hardware, table
 from edgeinspect import metrics
 from edgeinspect.bundle import Bundle, install_calibration, read_bundle
 from edgeinspect.calibration.calibrate import calibrate
