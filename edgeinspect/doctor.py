@@ -100,7 +100,7 @@ class Diagnosis:
     packages: tuple[Package, ...]
     notes: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Any]:
         """JSON types only; the keys are stable."""
         return asdict(self)
 
