@@ -24,6 +24,7 @@ official good test pictures, which brightness alone tells from the defects, and 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 from dataclasses import dataclass, replace
@@ -106,13 +107,13 @@ CPU_VARIANTS = [name for name, variant in VARIANTS.items() if variant.steps <= 1
 
 def main() -> None:
     options = _parse()
-    for part in filter(None, options.parts.split(",")):
-        for name in options.variants.split(","):
-            for seed in options.seeds.split(","):
-                case = case_of(options.data_root, options.work, part, name, int(seed))
-                if options.steps is not None:
-                    case = replace(case, variant=replace(case.variant, steps=options.steps))
-                measure(case, options.device)
+    parts = filter(None, options.parts.split(","))
+    names, seeds = options.variants.split(","), options.seeds.split(",")
+    for part, name, seed in itertools.product(parts, names, seeds):
+        case = case_of(options.data_root, options.work, part, name, int(seed))
+        if options.steps is not None:
+            case = replace(case, variant=replace(case.variant, steps=options.steps))
+        measure(case, options.device)
     write_report(options.work, options.out)
 
 
@@ -140,9 +141,8 @@ class Case:
     variant: Variant
     seed: int = 0
 
-    @property
-    def tests(self) -> dict[str, Path]:
-        """Test sets by name; the last one's train/good is what trains."""
+    def make_tests(self) -> dict[str, Path]:
+        """Test sets by name; the last one's train/good is what trains. Writes the one held out."""
         data = self.data_root / self.part
         if self.part != "mvtec_screw":
             return {self.part: data}
@@ -166,7 +166,7 @@ def _folder(work: Path, name: str, variant: str, seed: int) -> Path:
 
 def measure(case: Case, device: str) -> None:
     """Bundle, validation and evaluations of a case, as far as its folder lacks them."""
-    tests = case.tests
+    tests = case.make_tests()
     good = list(tests.values())[-1] / "train" / "good"
     bundle = _fitted(case, good, device)
     missing = [name for name in tests if not (case.folder / f"{name}.json").exists()]
@@ -230,13 +230,12 @@ def validate(inspector: Inspector, good: Path, config: RunConfig, *, seed: int) 
     ]
     clean = [inspector(picture).score for picture in pictures]
     kinds: dict[str, list[float | None]] = {}
-    for copy in range(N_COPIES):
-        for i, picture in enumerate(pictures):
-            for severity in SEVERITIES:
-                rng = np.random.default_rng((seed, copy, i))
-                for kind in KINDS:
-                    harmed = with_defect(picture, rng, kind, severity)
-                    kinds.setdefault(kind, []).append(inspector(harmed).score)
+    places = range(len(pictures))
+    for copy, i, severity in itertools.product(range(N_COPIES), places, SEVERITIES):
+        rng = np.random.default_rng((seed, copy, i))
+        for kind in KINDS:
+            harmed = with_defect(pictures[i], rng, kind, severity)
+            kinds.setdefault(kind, []).append(inspector(harmed).score)
     found = {kind: auroc_against(clean, scores) for kind, scores in kinds.items()}
     return {**found, "mean": float(np.mean(list(found.values())))}
 
