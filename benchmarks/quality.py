@@ -347,7 +347,7 @@ def _markdown(datasets: dict[str, Any]) -> str:
         " | contrast | paper |",
         [_best_row(name, data) for name, data in datasets.items()],
     )
-    lines += ["", "All variants (bold: chosen; hindsight is the best AUROC of a part):", ""]
+    lines += ["", "All variants (bold: chosen):", ""]
     lines += table(
         "| part | variant | seed | steps | minutes | validation | AUROC | local | global"
         " | pixel AUROC | AUPRO | false rejects | recall |",
