@@ -22,6 +22,7 @@ Results: `ablations_STUDY.json` and `.md`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -32,17 +33,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.flops import count_flops
-from benchmarks.quality import (
-    HELD_OUT,
-    RESULTS,
-    Case,
-    Variant,
-    figure,
-    hardware,
-    measure,
-    table,
-    with_others,
-)
+from benchmarks.parts import HELD_OUT
+from benchmarks.quality import Case, Variant, measure
+from benchmarks.reports import RESULTS, figure, hardware, table, with_others
 from edgeinspect.bundle import read_bundle
 from edgeinspect.runtime.session import open_session
 from edgeinspect.writing import write_atomically
@@ -203,22 +196,16 @@ def _words() -> str:
 
 def _rows(work: Path, study: str) -> list[dict[str, Any]]:
     found = []
-    for folder in sorted((work / study).glob("*")):
-        for name in STUDIES[study]:
-            case = case_of(Path(), work, study, folder.name, name)
-            tests = (folder.name, HELD_OUT) if folder.name == "mvtec_screw" else (folder.name,)
-            for test in tests:
-                file, speed = case.folder / f"{test}.json", case.folder / "speed.json"
-                if file.exists():
-                    own = json.loads(speed.read_text()) if speed.exists() else {}
-                    found.append(
-                        {
-                            "study": study,
-                            "part": test,
-                            **_figures(json.loads(file.read_text())),
-                            **own,
-                        }
-                    )
+    parts = sorted(folder.name for folder in (work / study).glob("*"))
+    for part, name in itertools.product(parts, STUDIES[study]):
+        folder = case_of(Path(), work, study, part, name).folder
+        file = folder / "speed.json"
+        speed = json.loads(file.read_text()) if file.exists() else {}
+        for test in (part, HELD_OUT) if part == "mvtec_screw" else (part,):
+            file = folder / f"{test}.json"
+            if file.exists():
+                figures = _figures(json.loads(file.read_text()))
+                found.append({"study": study, "part": test, **figures, **speed})
     return found
 
 

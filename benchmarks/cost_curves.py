@@ -31,7 +31,7 @@ import numpy as np
 from edgeinspect.bench.machine import read_hardware, read_versions
 from edgeinspect.card import markdown_table
 from edgeinspect.config import Precision, RunConfig, Target, from_dict, preset, to_dict
-from edgeinspect.errors import ConfigError
+from edgeinspect.errors import ConfigError, first_line
 from edgeinspect.writing import write_atomically
 
 ROOT = Path(__file__).parents[1]
@@ -182,7 +182,7 @@ def export_all() -> None:
             config = from_dict(RunConfig, json.loads(path.read_text()))
             write_bundle(make_generator(config.generator), config, path.with_suffix(".bundle"))
         except Exception as error:  # the point says why it is missing
-            why = (str(error).splitlines() or [type(error).__name__])[0][:300]
+            why = first_line(error)[:300]
         print(EXPORTED, why, flush=True)
 
 

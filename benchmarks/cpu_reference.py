@@ -110,7 +110,7 @@ def main() -> None:
             print(target, _line(row), flush=True)
         cases += rows
     report = {
-        "hardware": {**_hardware(), "load_before": load_before, "load_after": os.getloadavg()},
+        "hardware": {**describe_cpu(), "load_before": load_before, "load_after": os.getloadavg()},
         "versions": {p: metadata.version(p) for p in PACKAGES}
         | {"python": platform.python_version()},
         "rounds": options.rounds,
@@ -291,7 +291,8 @@ def _changes(config: RunConfig) -> dict[str, Any]:
     return {key: value for key, value in own.items() if value != usual[key]}
 
 
-def _hardware() -> dict[str, Any]:
+def describe_cpu() -> dict[str, Any]:
+    """The CPU, and what it can do at most."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     fields = {key.strip(): value.strip() for key, value in pairs}

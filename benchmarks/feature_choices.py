@@ -41,22 +41,12 @@ from benchmarks.feature_distances import (
     Distance,
     Pictures,
     Scaling,
-    Scores,
     Sets,
     Usual,
     score,
 )
-from benchmarks.quality import (
-    KINDS,
-    PARTS,
-    RESULTS,
-    figure,
-    hardware,
-    screw_held_out,
-    table,
-    with_defect,
-    with_others,
-)
+from benchmarks.parts import KINDS, PARTS, auroc_against, screw_held_out, with_defect
+from benchmarks.reports import RESULTS, figure, hardware, table, with_others
 from edgeinspect import metrics
 from edgeinspect.config import PreprocessConfig
 from edgeinspect.data.images import read_picture
@@ -159,7 +149,7 @@ def _measure(
     rows = []
     for name, choice in choices.items():
         scores = score(choice, sets)
-        found = {harm: _auroc(scores["good"], scores[harm]) for harm in HARMS}
+        found = {harm: auroc_against(scores["good"], scores[harm]) for harm in HARMS}
         by_kind = {k: float(np.mean([found[k, s] for s in SEVERITIES])) for k in KINDS}
         rows.append(
             {
@@ -172,11 +162,6 @@ def _measure(
         )
         print(rows[-1], flush=True)
     return rows
-
-
-def _auroc(good: Scores, harmed: Scores) -> float:
-    labels = [False] * len(good) + [True] * len(harmed)
-    return metrics.auroc([*good, *harmed], labels) or 0.0
 
 
 def _collect(data: Path, test: list[LabelledPicture], backbone: Backbone) -> Sets:

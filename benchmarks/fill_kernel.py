@@ -1,6 +1,6 @@
 """How well kinds of smooth fill match good pictures, by size of block (docs/decisions/0002).
 
-    python benchmarks/fill_kernel.py DATA_ROOT
+    python -m benchmarks.fill_kernel DATA_ROOT
 
 Mean absolute error (grey levels, 0 to 1) between the middle square of 12 good pictures of each
 part, 256 px, and their fill: normalised box filters of the visible pixels, the product's fill, the
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.parts import PARTS
 from edgeinspect.config import PreprocessConfig, ResizeRule
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import load_tiles
@@ -24,7 +25,6 @@ from edgeinspect.model.fill import SmoothFill
 from edgeinspect.model.masks import token_masks
 from edgeinspect.training.pictures import as_tensor
 
-PARTS = ("kolektor_sdd", "magnetic_tile", "mvtec_screw")
 SIZE, PATCH, BLOCKS, N_PICTURES = 256, 16, (1, 2, 4), 12
 FADES = (20, 16, 12, 8, 6)
 

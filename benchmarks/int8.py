@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from benchmarks.cpu_reference import _hardware
+from benchmarks.cpu_reference import describe_cpu
 from edgeinspect.bench.baseline import make_generator
 from edgeinspect.bench.latency import Latency, median_ratio
 from edgeinspect.bench.measuring import Case, measure_rounds
@@ -61,7 +61,7 @@ def main() -> None:
             print(json.dumps(row), flush=True)
             rows.append(row)
     versions = {name: metadata.version(name) for name in PACKAGES}
-    report = {"hardware": _hardware(), "versions": versions, "threads": 1, "rows": rows}
+    report = {"hardware": describe_cpu(), "versions": versions, "threads": 1, "rows": rows}
     write_atomically(options.out, (json.dumps(report, indent=1) + "\n").encode())
 
 

@@ -42,7 +42,8 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.quality import HELD_OUT, PARTS, hardware, screw_held_out
+from benchmarks.parts import HELD_OUT, PARTS, screw_held_out
+from benchmarks.reports import hardware
 from edgeinspect import metrics
 from edgeinspect.config import PreprocessConfig, ResizeRule
 from edgeinspect.data.layout import GOOD, LabelledPicture, find_good, find_test

@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality import KINDS, RESULTS, figure, hardware, table, with_defect, with_others
-from edgeinspect import metrics
+from benchmarks.parts import KINDS, auroc_against, with_defect
+from benchmarks.reports import RESULTS, figure, hardware, table, with_others
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.calibration.candidates import default_candidate
 from edgeinspect.calibration.crossfit import CrossFit, crossfit, map_statistics, sum_maps
@@ -196,8 +196,7 @@ def _validate(
     found = {}
     for key, rows in harmed.items():
         scores = fitted.score_others(rows, picture, weight, peak, scoring, n_scales).score
-        labels = [False] * len(clean) + [True] * len(scores)
-        found[key] = metrics.auroc([*clean, *scores], labels) or 0.0
+        found[key] = auroc_against(clean, scores)
     return found
 
 

@@ -19,7 +19,9 @@ from typing import Any
 
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
-from benchmarks.quality import FALSE_REJECT_RATE, RESULTS, figure, hardware, screw_held_out, table
+from benchmarks.parts import screw_held_out
+from benchmarks.quality import FALSE_REJECT_RATE
+from benchmarks.reports import RESULTS, figure, hardware, table
 from edgeinspect import metrics
 from edgeinspect.bundle import Bundle, install_calibration, read_bundle
 from edgeinspect.calibration.calibrate import calibrate
@@ -102,9 +104,11 @@ def _calibrate_as(bundle: Path, good: list[Path], candidate: Candidate) -> None:
 
 def _judge(bundle: Path, data: Path) -> float | None:
     pictures = find_test(data)
-    white = read_bundle(bundle).config.preprocess.white_level_16bit
     with open_inspector(bundle) as inspector:
-        read = (read_picture(picture.path, white_level_16bit=white) for picture in pictures)
+        read = (
+            read_picture(picture.path, white_level_16bit=inspector.white_level_16bit)
+            for picture in pictures
+        )
         scores = [inspector(picture).score or 0.0 for picture in read]
     return metrics.auroc(scores, [not picture.is_good for picture in pictures])
 

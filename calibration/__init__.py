@@ -8,6 +8,7 @@
     crossfit.py           scores of good parts by constants that have not seen them
     candidates.py, selection.py  which rule: by default, or by synthetic defects
     beta.py, thresholds.py  scores -> a threshold for a stated false-reject rate
+    doubts.py             what is doubtful about the pictures, in sentences
     calibrate.py          all of it, in order
     int8.py               then, if asked for, a graph in INT8, with int8_pictures.py (what it is
                           held to), int8_parts.py (what of it), quantising.py, int8_store.py

@@ -279,7 +279,7 @@ class _Steps:
             good_local=scores.local,
             good_global=scores.global_,
             good_names=tuple(picture.path.name for picture in good.pictures),
-            selection=None if selection is None else selection.to_dict(),
+            selection=None if selection is None else selection.plain(),
             tile_places=places if how is Normalisation.PIXEL else None,
             good_sha256=list_sha256(digests),
             warnings=tuple(

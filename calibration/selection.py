@@ -64,7 +64,7 @@ class Selection:
     n_untouched: int
     trials: tuple[Trial, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Any]:
         """JSON types only, for the bundle."""
         return {
             "chosen": self.chosen.name,

@@ -22,7 +22,7 @@ from edgeinspect.errors import EngineError, MissingPackageError
 from edgeinspect.gpu import driver_cuda, read_gpu
 from edgeinspect.jetson import JETPACK_PACKAGE, Jetson, read_jetson, text_of
 from edgeinspect.runtime.opening import check_runtime
-from edgeinspect.runtime.session import RUNTIMES
+from edgeinspect.runtime.session import AUTO, RUNTIMES
 
 __all__ = [
     "Diagnosis",
@@ -100,7 +100,7 @@ class Diagnosis:
     packages: tuple[Package, ...]
     notes: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Any]:
         """JSON types only; the keys are stable."""
         return asdict(self)
 
@@ -120,7 +120,7 @@ def diagnose(*, root: Path = Path("/"), gpu_query: Callable[[], str] | None = No
         machine=machine,
         gpus=gpus,
         cuda=driver_cuda(),
-        runtimes=tuple(_runtime_state(name) for name in RUNTIMES if name != "auto"),
+        runtimes=tuple(_runtime_state(name) for name in RUNTIMES if name != AUTO),
         packages=packages,
         notes=tuple(_notes(machine, gpus, packages, root)),
     )

@@ -235,7 +235,7 @@ def try_detection(
     Onto those that are OK as they are: of the others every defect would count as found. If there
     is none, nothing was tried.
     """
-    white = inspector.bundle.config.preprocess.white_level_16bit
+    white = inspector.white_level_16bit
     pictures = [
         path
         for path in pictures[:N_PASTED]
@@ -247,7 +247,7 @@ def try_detection(
 
 
 def _try(inspector: Inspector, pictures: list[Path], severity: float, seed: int) -> DetectionTrial:
-    white = inspector.bundle.config.preprocess.white_level_16bit
+    white = inspector.white_level_16bit
     areas, n_found = [], 0
     for i in range(N_PASTED):
         rng = np.random.default_rng((seed, i))

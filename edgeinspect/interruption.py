@@ -1,18 +1,18 @@
-"""Ctrl-C between two steps: the step in hand is finished and kept before the work ends.
+"""Signals to long work that leaves something whole behind: a checkpoint, the records of a run.
 
-For long work that leaves something whole behind: a checkpoint, the records of a run.
+Ctrl-C comes between two steps: the step in hand is finished and kept before the work ends.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["Interruption", "termination_interrupts"]
+__all__ = ["Interruption", "hangup_asks", "termination_interrupts"]
 
 
 class Interruption:
@@ -57,3 +57,20 @@ def termination_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def hangup_asks(ask: Callable[[], None]) -> Iterator[None]:
+    """While it is entered SIGHUP, where the system has it, calls `ask`."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
+        yield
+        return
+
+    def on_hangup(number: int, frame: FrameType | None) -> None:
+        ask()
+
+    before = signal.signal(signal.SIGHUP, on_hangup)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

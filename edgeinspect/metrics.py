@@ -32,7 +32,7 @@ __all__ = [
     "roc_curve",
 ]
 
-FloatArray = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
@@ -49,16 +49,16 @@ class Ranking:
     axes are those of the weights.
     """
 
-    thresholds: FloatArray
-    true_positives: FloatArray
-    false_positives: FloatArray
+    thresholds: Doubles
+    true_positives: Doubles
+    false_positives: Doubles
 
     @property
-    def n_defects(self) -> FloatArray:
+    def n_defects(self) -> Doubles:
         return np.asarray(self.true_positives[..., -1])
 
     @property
-    def n_good(self) -> FloatArray:
+    def n_good(self) -> Doubles:
         return np.asarray(self.false_positives[..., -1])
 
     def auroc(self) -> Any:
@@ -109,7 +109,7 @@ def f1_max(scores: ArrayLike, is_defect: ArrayLike) -> float | None:
     return _f1_max(rank(scores, is_defect)) if _has_both(is_defect) else None
 
 
-def roc_curve(scores: ArrayLike, is_defect: ArrayLike) -> tuple[FloatArray, FloatArray]:
+def roc_curve(scores: ArrayLike, is_defect: ArrayLike) -> tuple[Doubles, Doubles]:
     """False- and true-positive rates (m + 1,) from (0, 0) to (1, 1).
 
     Raises: ValueError with one class only, where no curve exists.
@@ -168,7 +168,7 @@ def auroc_interval(scores: ArrayLike, is_defect: ArrayLike) -> tuple[float, floa
     return float(low), float(high)
 
 
-def _share_below(ordered: FloatArray, values: FloatArray) -> FloatArray:
+def _share_below(ordered: Doubles, values: Doubles) -> Doubles:
     """Share of `ordered` (m,) that lies below each value (n,), ties one half."""
     places = [np.searchsorted(ordered, values, side=side) for side in ("left", "right")]
     return np.asarray(np.mean(places, axis=0) / len(ordered))
@@ -214,7 +214,7 @@ def bootstrap_intervals(
     values, defect = _checked(scores, is_defect)
     groups = defect if strata is None else np.asarray(strata)
     chunk = max(1, BOOTSTRAP_CELLS // values.size)
-    draws: dict[str, list[FloatArray]] = {}
+    draws: dict[str, list[Doubles]] = {}
     for start in range(0, n_resamples, chunk):
         weights = _resample(groups, min(chunk, n_resamples - start), rng)
         for name, drawn in _image_metrics(values, defect, weights, threshold).items():
@@ -223,10 +223,10 @@ def bootstrap_intervals(
 
 
 def _image_metrics(
-    values: FloatArray, defect: NDArray[np.bool_], weights: FloatArray, threshold: float | None
-) -> dict[str, FloatArray]:
+    values: Doubles, defect: NDArray[np.bool_], weights: Doubles, threshold: float | None
+) -> dict[str, Doubles]:
     """Metric name -> one value a row of `weights` (R, n); NaN where undefined."""
-    results: dict[str, FloatArray] = {}
+    results: dict[str, Doubles] = {}
     if _has_both(defect):
         ranking = rank(values, defect, weights)
         results["average_precision"] = np.atleast_1d(_average_precision(ranking))
@@ -238,7 +238,7 @@ def _image_metrics(
     return results
 
 
-def _resample(groups: NDArray[Any], n_resamples: int, rng: np.random.Generator) -> FloatArray:
+def _resample(groups: NDArray[Any], n_resamples: int, rng: np.random.Generator) -> Doubles:
     """(R, n) how often each item is drawn when every group is drawn anew to its own size."""
     weights = np.zeros((n_resamples, groups.size))
     for group in np.unique(groups):
@@ -248,7 +248,7 @@ def _resample(groups: NDArray[Any], n_resamples: int, rng: np.random.Generator) 
     return weights
 
 
-def _interval(draws: FloatArray) -> tuple[float, float] | None:
+def _interval(draws: Doubles) -> tuple[float, float] | None:
     draws = draws[np.isfinite(draws)]
     if not draws.size:
         return None
@@ -271,8 +271,8 @@ def _f1_max(ranking: Ranking) -> Any:
 
 
 def _decide(
-    values: FloatArray, defect: NDArray[np.bool_], weights: FloatArray, threshold: float
-) -> dict[str, FloatArray]:
+    values: Doubles, defect: NDArray[np.bool_], weights: Doubles, threshold: float
+) -> dict[str, Doubles]:
     """Weighted decision metrics by name, one a row of `weights` (..., n), NaN if undefined."""
     rejected = values > threshold
     hits = (weights * (rejected & defect)).sum(axis=-1)
@@ -287,7 +287,7 @@ def _decide(
     }
 
 
-def _ratio(top: ArrayLike, bottom: ArrayLike) -> FloatArray:
+def _ratio(top: ArrayLike, bottom: ArrayLike) -> Doubles:
     top, bottom = np.asarray(top, dtype=np.float64), np.asarray(bottom, dtype=np.float64)
     undefined = np.full(top.shape, np.nan)
     return np.asarray(np.divide(top, bottom, out=undefined, where=bottom > 0))
@@ -297,7 +297,7 @@ def _plain(value: Any) -> Any:
     return float(value) if np.ndim(value) == 0 else value
 
 
-def _number(value: FloatArray) -> float | None:
+def _number(value: Doubles) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
@@ -306,7 +306,7 @@ def _has_both(is_defect: ArrayLike) -> bool:
     return bool(defect.any() and not defect.all())
 
 
-def _checked(scores: ArrayLike, is_defect: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
+def _checked(scores: ArrayLike, is_defect: ArrayLike) -> tuple[Doubles, NDArray[np.bool_]]:
     values = np.asarray(scores, dtype=np.float64)
     defect = np.asarray(is_defect, dtype=bool)
     if values.ndim != 1 or values.shape != defect.shape or not values.size:

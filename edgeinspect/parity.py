@@ -1,8 +1,8 @@
 """Whether a runtime computes what PyTorch computed: outputs held to budgets.
 
 `export` checks the graph with it before a bundle exists, and a box checks its engine against the
-bundle's `golden.npz`, without torch, after every build. The budgets are those of the design
-(docs/method.md, parity): differences count in units of what separates good parts from NG.
+bundle's `golden.npz`, without torch, after every build. The budgets are those of docs/method.md
+(parity): differences count in units of what separates good parts from NG.
 """
 
 from __future__ import annotations

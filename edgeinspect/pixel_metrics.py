@@ -19,7 +19,7 @@ from edgeinspect.metrics import Ranking
 
 __all__ = ["FPR_LIMIT", "PixelTally"]
 
-FloatArray = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 FPR_LIMIT = 0.3  # of AUPRO, as published figures use it
 
@@ -37,9 +37,9 @@ class PixelTally:
     """
 
     keys: NDArray[np.int32]
-    good: FloatArray
-    defect: FloatArray
-    overlap: FloatArray
+    good: Doubles
+    defect: Doubles
+    overlap: Doubles
     n_regions: int
 
     @classmethod
@@ -77,7 +77,7 @@ class PixelTally:
         """The tally of both sets of pictures."""
         keys, place = np.unique(np.concatenate([self.keys, other.keys]), return_inverse=True)
 
-        def join(ours: FloatArray, theirs: FloatArray) -> FloatArray:
+        def join(ours: Doubles, theirs: Doubles) -> Doubles:
             return _sum_by(place, np.concatenate([ours, theirs]), keys.size)
 
         return PixelTally(
@@ -115,7 +115,7 @@ class PixelTally:
         return float((np.diff(x) * (y[1:] + y[:-1]) / 2).sum() / fpr_limit)
 
 
-def _sum_by(place: NDArray[Any], values: NDArray[Any], n_places: int) -> FloatArray:
+def _sum_by(place: NDArray[Any], values: NDArray[Any], n_places: int) -> Doubles:
     """(n_places,) sums of the values that share a place."""
     return np.asarray(np.bincount(place, weights=values.ravel(), minlength=n_places), np.float64)
 
@@ -127,7 +127,7 @@ def _value_keys(values: NDArray[np.float32]) -> NDArray[np.int32]:
     return np.asarray(ordered >> 12, dtype=np.int32)
 
 
-def _region_shares(mask: NDArray[np.bool_]) -> tuple[FloatArray, int]:
+def _region_shares(mask: NDArray[np.bool_]) -> tuple[Doubles, int]:
     """(H, W) 1 / area of the region a pixel lies in, 0 outside; and how many regions."""
     if not mask.any():
         return np.zeros(mask.shape), 0

@@ -40,7 +40,7 @@ from edgeinspect.parity import (
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.opening import pick_precision, pick_runtime
 from edgeinspect.runtime.proof import prove
-from edgeinspect.runtime.session import Scores, Session, check_name, infer_all, open_session
+from edgeinspect.runtime.session import AUTO, Scores, Session, check_name, infer_all, open_session
 
 __all__ = ["PictureParity", "Verification", "verify_bundle"]
 
@@ -129,7 +129,7 @@ class Verification:
 def verify_bundle(
     bundle: Bundle,
     *,
-    runtime: str = "auto",
+    runtime: str = AUTO,
     precision: Precision | None = None,
     batch: int = 1,
     threads: int | None = None,
@@ -146,7 +146,7 @@ def verify_bundle(
         raises nothing: see `Verification.require`.
     """
     check_name(runtime)
-    if runtime == "auto":
+    if runtime == AUTO:
         runtime = pick_runtime(bundle, precision, batch)
     precision = pick_precision(bundle, runtime, precision)
     is_reference = (runtime, precision) == (REFERENCE, Precision.FP32)

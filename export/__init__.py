@@ -1,6 +1,7 @@
 """From a training run to a bundle: the graphs, their check against PyTorch, and the folder.
 
     graph.py       generator, fusion and scoring as the two modules that are exported
+    joined.py      both complements of a scale as one picture, the last steps of those
     onnx_graph.py  torch -> ONNX (the one place that knows torch's exporter)
     half.py        the scoring graph in FP16, with ranges.py, products.py and precision.py around it
     operators.py   what the oldest TensorRT parser reads

@@ -1,6 +1,6 @@
 """Floating-point operations of an exported graph for one image, by node.
 
-A multiply-add is two operations; matrix products and convolutions count, as in `model.flops`.
+A multiply-add is two operations; matrix products and convolutions count, as in `benchmarks.flops`.
 What a constant takes part in is folded before, so what is saved by constant masks is not there.
 """
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeinspect.errors import ExportError, first_line
-from edgeinspect.export.operators import OPSET, check_operators
+from edgeinspect.export.operators import LIMIT_HINT, OPSET, check_operators
 from edgeinspect.export.weights import move_weights
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 MAX_LENGTH = 1024  # of a dynamic axis
-_HINT = "a limit of these settings or of this torch; please report it with the run's settings"
 _SCOPES = "pkg.torch.onnx.name_scopes"  # of torch's exporter: a node's modules, then itself
 _CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
@@ -112,7 +111,7 @@ def _require_axes(model: onnx.ModelProto, axes: Axes) -> None:
             if dims[axis].HasField("dim_value"):
                 length = dims[axis].dim_value
                 raise ExportError(
-                    f"the {name} of {value.name} became fixed at {length}", hint=_HINT
+                    f"the {name} of {value.name} became fixed at {length}", hint=LIMIT_HINT
                 )
 
 
@@ -160,7 +159,7 @@ def _failing_as(name: str) -> Iterator[None]:
         while cause.__cause__ is not None:  # the exporter wraps what went wrong in advice
             cause = cause.__cause__
         what = f"{name} could not be made: {first_line(cause)}"
-        raise ExportError(what, hint=_HINT) from error
+        raise ExportError(what, hint=LIMIT_HINT) from error
 
 
 # A product that becomes a Gemm loses the name of its module, and so its type in the FP16 graph.
@@ -173,7 +172,7 @@ def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     with _quiet():
         simple, is_same = onnxsim.simplify(model, skipped_optimizers=_SKIPPED)
     if not is_same:
-        raise ExportError("the simplified graph computes something else", hint=_HINT)
+        raise ExportError("the simplified graph computes something else", hint=LIMIT_HINT)
     simple.producer_name = "edgeinspect"
     for node in simple.graph.node:
         node.doc_string = ""

@@ -17,11 +17,11 @@ from edgeinspect.errors import ExportError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["IR_VERSION", "OPSET", "check_operators", "float_products"]
+__all__ = ["IR_VERSION", "LIMIT_HINT", "OPSET", "check_operators", "float_products"]
 
 OPSET = 20
 IR_VERSION = 10
-_HINT = "a limit of these settings or of this torch; please report it with the run's settings"
+LIMIT_HINT = "a limit of these settings or of this torch; please report it with the run's settings"
 
 # Those that graphs of ours and backbones of timm use; control flow, scatters and operators with
 # data-dependent shapes are left out on purpose, `Attention` is younger than opset 20.
@@ -70,15 +70,17 @@ def check_operators(model: onnx.ModelProto, name: str) -> None:
     """
     opsets = [opset.version for opset in model.opset_import]
     if model.ir_version != IR_VERSION or opsets != [OPSET]:
-        raise ExportError(f"{name} has IR {model.ir_version}, opset {opsets}", hint=_HINT)
+        raise ExportError(f"{name} has IR {model.ir_version}, opset {opsets}", hint=LIMIT_HINT)
     for node in model.graph.node:
         if node.op_type not in _KNOWN or node.domain:
             what = f"{node.domain or 'an ONNX'} {node.op_type}"
-            raise ExportError(f"{name}: {node.name} is {what}, which engines refuse", hint=_HINT)
+            raise ExportError(
+                f"{name}: {node.name} is {what}, which engines refuse", hint=LIMIT_HINT
+            )
     facts = _Facts.of(model)
     for node in model.graph.node:
         for problem in _problems(node, facts):
-            raise ExportError(f"{name}: {node.name} {problem}", hint=_HINT)
+            raise ExportError(f"{name}: {node.name} {problem}", hint=LIMIT_HINT)
 
 
 def float_products(model: onnx.ModelProto) -> list[str]:

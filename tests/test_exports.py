@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_every_listed_name_exists(module: Path) -> None:
 
 def test_every_module_says_what_it_is_for(module: Path) -> None:
     assert ast.get_docstring(ast.parse(module.read_text()))
+
+
+def test_a_package_that_lists_its_modules_lists_all() -> None:
+    for path in (path for path in MODULES if path.name == "__init__.py"):
+        said = ast.get_docstring(ast.parse(path.read_text())) or ""
+        if re.search(r"^ *\w+\.py ", said, re.MULTILINE):
+            modules = {file.name for file in path.parent.glob("*.py")} - {path.name}
+            unsaid = {name for name in modules if name not in said}
+            assert not unsaid, f"{_name(path)} says nothing of {sorted(unsaid)}"
 
 
 def _listed(path: Path) -> list[str] | None:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from edgeinspect.interruption import Interruption
+from edgeinspect.interruption import Interruption, hangup_asks
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -33,3 +33,12 @@ def test_in_another_thread_nothing_is_changed() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_hangup_asks_and_afterwards_is_as_before() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    asked: list[bool] = []
+    with hangup_asks(lambda: asked.append(True)):
+        signal.raise_signal(signal.SIGHUP)
+    assert asked == [True]
+    assert signal.getsignal(signal.SIGHUP) is before

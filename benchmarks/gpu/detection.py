@@ -31,7 +31,8 @@ import onnxruntime
 import torch
 
 from benchmarks import ablations, quality
-from benchmarks.quality import PARTS, Case
+from benchmarks.parts import PARTS
+from benchmarks.quality import Case
 from edgeinspect.writing import write_atomically
 
 STEPS_OF_LOSSES = 1000

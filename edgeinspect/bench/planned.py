@@ -16,12 +16,11 @@ from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
 from edgeinspect.errors import BundleError, EngineError, MissingPackageError
 from edgeinspect.runtime.opening import check_runtime, find_engine_here, pick_precision
+from edgeinspect.runtime.session import AUTO
 
 __all__ = ["SessionSettings", "settle"]
 
 _log = logging.getLogger(__name__)
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

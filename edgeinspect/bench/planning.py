@@ -18,12 +18,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinspect.bench.candidates import AS_IS, Candidate, Demand, judge, on_front, pick
 from edgeinspect.bench.machine import read_hardware, read_versions
 from edgeinspect.bench.pictures import BenchPictures, open_pictures
 from edgeinspect.bench.stages import measure_stages
-from edgeinspect.bench.variants import LeftOut, Variant, check_batches, open_all, variant_keys
+from edgeinspect.bench.variants import (
+    LeftOut,
+    Variant,
+    VariantKey,
+    check_batches,
+    open_all,
+    variant_keys,
+)
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Precision
 from edgeinspect.data.images import read_picture
@@ -171,7 +179,7 @@ class _Open:
     change: str
     variant: Variant
     pictures: BenchPictures
-    calls_ms: list[np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=list)
+    calls_ms: list[NDArray[np.float64]] = field(default_factory=list)
     n_parts: int = 1
 
 
@@ -237,7 +245,7 @@ class _Search:
             for one in opened
         ]
 
-    def _keys(self, bundle: Bundle) -> tuple[list[Any], list[LeftOut]]:
+    def _keys(self, bundle: Bundle) -> tuple[list[VariantKey], list[LeftOut]]:
         return variant_keys(
             bundle,
             runtimes=self.settings.runtimes,
@@ -289,7 +297,7 @@ def _place(one: _Open) -> tuple[str, str, str]:
 def _auroc(one: _Open, labelled: Sequence[LabelledPicture]) -> float | None:
     """Of the scores of pictures that can be judged; None with one class only."""
     inspector = Inspector(one.bundle, one.variant.session, batch=one.variant.key.batch)
-    white = one.bundle.config.preprocess.white_level_16bit
+    white = inspector.white_level_16bit
     scores, is_defect = [], []
     for picture in labelled:
         try:

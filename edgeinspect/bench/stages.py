@@ -87,8 +87,7 @@ def measure_stages(
     n_parts = pictures.parts_of(variant.key.batch)
     batches = _batches(pictures.paths, n_parts)
     with TemporaryDirectory() as folder, RecordWriter(Path(folder) / "records.jsonl") as writer:
-        white = bundle.config.preprocess.white_level_16bit
-        calls = [_call(next(batches), inspector, writer, white) for _ in range(N_WARM_UP + n_calls)]
+        calls = [_call(next(batches), inspector, writer) for _ in range(N_WARM_UP + n_calls)]
     device = _device_times_of_an_image(variant)
     return _summed_up(calls[N_WARM_UP:], n_parts, device, pictures.tiles_of_one)
 
@@ -100,8 +99,9 @@ def _batches(paths: Sequence[Path], n_parts: int) -> Iterator[list[Path]]:
         first += n_parts
 
 
-def _call(paths: list[Path], inspector: Inspector, writer: RecordWriter, white: int) -> _Call:
+def _call(paths: list[Path], inspector: Inspector, writer: RecordWriter) -> _Call:
     start = time.perf_counter()
+    white = inspector.white_level_16bit
     frames = [read_frame(path, white, seq) for seq, path in enumerate(paths)]
     found = inspector([frame.picture for frame in frames if frame.picture is not None])
     judged = time.perf_counter()

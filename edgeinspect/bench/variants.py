@@ -22,6 +22,7 @@ from edgeinspect.errors import (
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.opening import check_runtime, pick_precision
 from edgeinspect.runtime.session import (
+    AUTO,
     MOST_IMAGES,
     ON_CPU,
     RUNTIMES,
@@ -40,8 +41,6 @@ __all__ = [
     "open_variant",
     "variant_keys",
 ]
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from edgeinspect.engines import OPEN_TARGET, BatchRange, Layers
 from edgeinspect.errors import EngineError
 from edgeinspect.interruption import Interruption
 from edgeinspect.progress import OnProgress
+from edgeinspect.runtime.session import BATCHED
 from edgeinspect.tensorrt_adapter import (
     BuilderOptions,
     add_profile,
@@ -39,7 +40,6 @@ __all__ = ["N_TILE_POSITIONS", "Compiled", "compile_plan"]
 
 N_TILE_POSITIONS = 64  # T of map_mean: inputs, so that more cost nothing
 POLL_S = 0.1
-_BY_BATCH = ("image", "tile")
 _BY_TILE = ("map_mean", "map_inv_std")
 _OUT_OF_MEMORY = ("out of memory", "outofmemory", "could not be allocated", "bad_alloc")
 _TOO_LITTLE_WORKSPACE = ("insufficient workspace", "could not find any implementation")
@@ -98,7 +98,7 @@ def compile_plan(
 def _lengths(batch: BatchRange) -> dict[str, tuple[int, int, int]]:
     """(smallest, tuned, largest) length of each input's dynamic axis."""
     tiles = (batch.smallest, batch.tuned, batch.largest)
-    return dict.fromkeys(_BY_BATCH, tiles) | dict.fromkeys(_BY_TILE, (1, 1, N_TILE_POSITIONS))
+    return dict.fromkeys(BATCHED, tiles) | dict.fromkeys(_BY_TILE, (1, 1, N_TILE_POSITIONS))
 
 
 def _check_precision(types: dict[str, str], graph: Path, precision: Precision) -> None:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeinspect.cli.options import AsJson, Threads
+from edgeinspect.cli.options import AsJson, Precisions, Runtimes, Threads
 from edgeinspect.cli.output import show_json, show_table
 
 if TYPE_CHECKING:
     from edgeinspect.bench.comparison import Comparison
     from edgeinspect.bench.results import BenchReport
-    from edgeinspect.config import Precision
 
-__all__ = ["bench", "read_numbers", "read_precisions", "read_words"]
+__all__ = ["bench"]
 
 EXIT_SLOWER = 1
 
@@ -35,23 +34,8 @@ def bench(
             help="Pictures to measure on.  [default: the bundle's golden images]",
         ),
     ] = None,
-    runtimes: Annotated[
-        str | None,
-        typer.Option(
-            "--runtimes",
-            metavar="A,B",
-            help="Of those that `edgeinspect doctor` lists.  [default: all that are ready]",
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision",
-            metavar="A,B",
-            help="Of the graph: fp16, fp32, int8.  [default: fp16 on GPUs; fp32, and int8 if the"
-            " bundle has it, on CPUs]",
-        ),
-    ] = None,
+    runtimes: Runtimes = None,
+    precision: Precisions = None,
     batch: Annotated[
         str, typer.Option("--batch", metavar="N,M", help="Tiles in one call; several to compare.")
     ] = "1",
@@ -89,6 +73,7 @@ def bench(
     from edgeinspect.bench.folder import check_bench_folder, write_bench
     from edgeinspect.bundle import read_bundle
     from edgeinspect.cli.progress import step_bars
+    from edgeinspect.cli.settings import read_numbers, read_precisions, read_words
     from edgeinspect.errors import ConfigError
 
     if compare is not None and bundle is not None:
@@ -116,33 +101,6 @@ def bench(
         show_json(report.plain())
     else:
         _show(report, out)
-
-
-def read_words(text: str, option: str) -> tuple[str, ...]:
-    """Names with commas between them, as an option gave them. Raises: ConfigError."""
-    from edgeinspect.errors import ConfigError
-
-    words = tuple(word.strip() for word in text.split(","))
-    if not all(words):
-        raise ConfigError(f"{option} is {text!r}", hint="write names with commas between them")
-    return words
-
-
-def read_precisions(text: str) -> tuple[Precision, ...]:
-    """Precisions with commas between them. Raises: ConfigError."""
-    from edgeinspect.config import Precision as OnePrecision
-
-    return tuple(OnePrecision.parse(word) for word in read_words(text, "--precision"))
-
-
-def read_numbers(text: str, option: str) -> tuple[int, ...]:
-    """Numbers with commas between them. Raises: ConfigError."""
-    from edgeinspect.errors import ConfigError
-
-    try:
-        return tuple(int(word) for word in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"{option} is {text!r}", hint="write numbers as 1,8") from error
 
 
 def _show(report: BenchReport, out: Path) -> None:

@@ -13,7 +13,6 @@ from edgeinspect.cli.output import show_fields, show_json
 from edgeinspect.config import Normalisation, Rule
 
 if TYPE_CHECKING:
-    from edgeinspect.calibration.int8 import Int8Result
     from edgeinspect.constants import Calibration
 
 __all__ = ["calibrate"]
@@ -71,7 +70,9 @@ def calibrate(
 
     Example: edgeinspect calibrate part.bundle good_parts --false-reject-rate 0.01
     """
+    from edgeinspect.bench.racing import race
     from edgeinspect.calibration.calibrate import calibrate as calibrate_bundle
+    from edgeinspect.calibration.int8 import add_int8
     from edgeinspect.calibration.quantising import require_quantiser
     from edgeinspect.cli.progress import step_bars
     from edgeinspect.data.copies import distinct_pictures
@@ -102,14 +103,17 @@ def calibrate(
     n_copies = len(given) - len(pictures)
     result = _result(bundle, calibration, n_given=len(given), n_copies=n_copies, skipped=skipped)
     if int8:
-        made = _add_int8(
-            bundle,
-            pictures,
-            allow_training_pictures=allow_training_pictures,
-            skip_training_pictures=skip_training_pictures,
-            seed=seed,
-            threads=threads,
-        )
+        with step_bars() as on_progress:
+            made = add_int8(
+                bundle,
+                pictures,
+                race=race,
+                allow_training_pictures=allow_training_pictures,
+                skip_training_pictures=skip_training_pictures,
+                seed=seed,
+                threads=threads,
+                on_progress=on_progress,
+            )
         result["int8"] = made.plain()
     elif (stale := _earlier_int8(bundle)) is not None:
         typer.echo(f"warning: {stale}", err=True)
@@ -117,15 +121,6 @@ def calibrate(
         show_json(result)
     else:
         _show(result)
-
-
-def _add_int8(bundle: Path, pictures: list[Path], **how: Any) -> Int8Result:
-    from edgeinspect.bench.racing import race
-    from edgeinspect.calibration.int8 import add_int8
-    from edgeinspect.cli.progress import step_bars
-
-    with step_bars() as on_progress:
-        return add_int8(bundle, pictures, race=race, on_progress=on_progress, **how)
 
 
 def _earlier_int8(bundle: Path) -> str | None:

@@ -27,7 +27,7 @@ def doctor(
 
     diagnosis = diagnose()
     if as_json:
-        show_json(diagnosis.to_dict())
+        show_json(diagnosis.plain())
         return
     show_fields(_lines(diagnosis), width=26)
 

@@ -13,8 +13,10 @@ __all__ = [
     "Device",
     "EncoderWeights",
     "Precision",
+    "Precisions",
     "Preset",
     "Runtime",
+    "Runtimes",
     "Seed",
     "Select",
     "Settings",
@@ -52,11 +54,28 @@ Precision = Annotated[
         "  [default: fp16 on GPUs, fp32 on CPUs]",
     ),
 ]
+Precisions = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="A,B",
+        help="Of the graph: fp16, fp32, int8.  [default: fp16 on GPUs; fp32, and int8 if the"
+        " bundle has it, on CPUs]",
+    ),
+]
 Preset = Annotated[
     str, typer.Option("--preset", help="Size of the model: nano, tiny, edge or paper.")
 ]
 Runtime = Annotated[
     str, typer.Option("--runtime", help="auto, or one of those that `edgeinspect doctor` lists.")
+]
+Runtimes = Annotated[
+    str | None,
+    typer.Option(
+        "--runtimes",
+        metavar="A,B",
+        help="Of those that `edgeinspect doctor` lists.  [default: all that are ready]",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random.")]
 Select = Annotated[bool, typer.Option("--select", help="Choose the rule on synthetic defects.")]

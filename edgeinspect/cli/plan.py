@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeinspect.cli.bench import read_numbers, read_precisions, read_words
-from edgeinspect.cli.options import AsJson
+from edgeinspect.cli.options import AsJson, Precisions, Runtimes
 from edgeinspect.cli.output import show_json, show_table
 from edgeinspect.numbers import two_digits
 
@@ -45,18 +44,8 @@ def plan(
         Path | None,
         typer.Option("--good", metavar="DIR", help="Good pictures to calibrate those on."),
     ] = None,
-    runtimes: Annotated[
-        str | None,
-        typer.Option("--runtimes", metavar="A,B", help="[default: all that are ready]"),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision",
-            metavar="A,B",
-            help="[default: fp16 on GPUs; fp32, and int8 if the bundle has it, on CPUs]",
-        ),
-    ] = None,
+    runtimes: Runtimes = None,
+    precision: Precisions = None,
     batch: Annotated[
         str, typer.Option("--batch", metavar="N,M", help="Tiles in one call, to try.")
     ] = "1,2,4,8",
@@ -95,6 +84,7 @@ def plan(
     from edgeinspect.bench.planning import PlanSettings, plan_bundle
     from edgeinspect.bundle import read_bundle
     from edgeinspect.cli.progress import step_bars
+    from edgeinspect.cli.settings import read_numbers, read_precisions, read_words
 
     demand = Demand(
         deadline_ms=deadline_ms,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     from edgeinspect.stream.opening import InspectorSettings
     from edgeinspect.stream.run import RunSettings, RunSummary
 
-__all__ = ["hangup_asks", "run"]
+__all__ = ["run"]
 
 EXIT_NOT_ALL_OK = 1
 
@@ -194,7 +191,7 @@ def _judge(
 ) -> RunSummary:
     """Until the sources end or somebody ends it, with all that is told meanwhile."""
     from edgeinspect.cli.panel import show_progress
-    from edgeinspect.interruption import Interruption
+    from edgeinspect.interruption import Interruption, hangup_asks
     from edgeinspect.service import Service
     from edgeinspect.stream.inspectors import Inspectors
     from edgeinspect.stream.opening import open_inspector_for_stream
@@ -237,20 +234,3 @@ def _refuse_own_output(sources: Mapping[str | None, Source], out: Path) -> None:
     for source in sources.values():
         if any(folder.resolve().is_relative_to(out.resolve()) for folder in source.folders):
             raise OutputError(f"the pictures lie in --out {out}", hint="choose another --out")
-
-
-@contextlib.contextmanager
-def hangup_asks(ask: Callable[[], None]) -> Iterator[None]:
-    """While it is entered SIGHUP has the bundle looked at again."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
-        yield
-        return
-
-    def on_hangup(number: int, frame: FrameType | None) -> None:
-        ask()
-
-    before = signal.signal(signal.SIGHUP, on_hangup)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)

@@ -1,13 +1,20 @@
-"""`--preset`, `--set KEY=VALUE` and `--tile`, the same for every command that has them."""
+"""The words of options that more than one command has, as the settings that they stand for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgeinspect.config import ResizeRule, RunConfig, Target, preset, with_settings
+from edgeinspect.config import Precision, ResizeRule, RunConfig, Target, preset, with_settings
 from edgeinspect.errors import ConfigError
 
-__all__ = ["pairs", "read_settings", "resize_rule"]
+__all__ = [
+    "pairs",
+    "read_numbers",
+    "read_precisions",
+    "read_settings",
+    "read_words",
+    "resize_rule",
+]
 
 
 def read_settings(
@@ -43,3 +50,24 @@ def pairs(settings: Sequence[str], *, form: str = "KEY=VALUE") -> dict[str, str]
 def resize_rule(tile: bool | None) -> ResizeRule | None:
     """What `--tile/--no-tile` asks for; None lets the pictures' shapes decide."""
     return {None: None, True: ResizeRule.TILE, False: ResizeRule.SQUASH}[tile]
+
+
+def read_words(text: str, option: str) -> tuple[str, ...]:
+    """Names with commas between them, as an option gave them. Raises: ConfigError."""
+    words = tuple(word.strip() for word in text.split(","))
+    if not all(words):
+        raise ConfigError(f"{option} is {text!r}", hint="write names with commas between them")
+    return words
+
+
+def read_precisions(text: str) -> tuple[Precision, ...]:
+    """Precisions with commas between them. Raises: ConfigError."""
+    return tuple(Precision.parse(word) for word in read_words(text, "--precision"))
+
+
+def read_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Numbers with commas between them. Raises: ConfigError."""
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{option} is {text!r}", hint="write numbers as 1,8") from error

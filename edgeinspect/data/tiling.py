@@ -1,4 +1,4 @@
-"""From a picture of any shape to images of the model's size, and maps back (design: Tiles).
+"""From a picture of any shape to images of the model's size, and maps back.
 
 Second step of the flow. A grid is planned from the picture's shape alone, so training,
 calibration, evaluation and the line cut alike. Tiles of a grid are ordered row by row.

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float32]
-Scores = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 NEAREST_SIDE_PX = 32
 PCA_SIDE_PX = 64
@@ -183,7 +183,7 @@ class Equaliser:
 
 def score_baselines(
     test: Sequence[PictureFeatures], good: Sequence[PictureFeatures]
-) -> dict[Baseline, Scores]:
+) -> dict[Baseline, Doubles]:
     """Each baseline's score (n,) of the test pictures, higher meaning further from good.
 
     Mean and contrast are the plain values, whose direction the caller decides. Without good
@@ -207,13 +207,13 @@ def score_baselines(
     return scores
 
 
-def _nearest_distance(test: Floats, good: Floats) -> Scores:
+def _nearest_distance(test: Floats, good: Floats) -> Doubles:
     """(n,) squared distance of each row to the nearest row of `good`."""
     reference = good.astype(np.float64)
     return np.array([((reference - row) ** 2).sum(axis=1).min() for row in test])
 
 
-def _pca_residual(test: Floats, good: Floats) -> Scores:
+def _pca_residual(test: Floats, good: Floats) -> Doubles:
     """(n,) mean squared residual after projection on the good rows' main components."""
     mean = good.mean(axis=0, dtype=np.float64)
     _, sizes, axes = np.linalg.svd(good - mean, full_matrices=False)
@@ -222,7 +222,7 @@ def _pca_residual(test: Floats, good: Floats) -> Scores:
     return np.asarray(((centred - centred @ kept.T @ kept) ** 2).mean(axis=1))
 
 
-def _largest_z(test: Floats, good: Floats) -> Scores:
+def _largest_z(test: Floats, good: Floats) -> Doubles:
     """(n,) largest over the columns of the z-score by the good rows."""
     spread = np.maximum(good.std(axis=0, ddof=1, dtype=np.float64), 1e-6)
     return np.asarray(((test - good.mean(axis=0, dtype=np.float64)) / spread).max(axis=1))

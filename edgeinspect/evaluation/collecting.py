@@ -131,7 +131,7 @@ def _read(
     collected: Collected,
     on_progress: OnProgress,
 ) -> Iterator[_Waiting]:
-    white = inspector.bundle.config.preprocess.white_level_16bit
+    white = inspector.white_level_16bit
     for done, labelled in enumerate(pictures):
         on_progress("test pictures", done, len(pictures))
         name = labelled.path.relative_to(data).as_posix()

@@ -20,7 +20,7 @@ from edgeinspect.pixel_metrics import FPR_LIMIT
 
 __all__ = ["Figure", "ImageMetrics", "PixelMetrics", "measure_images"]
 
-Scores = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class ImageMetrics:
 
 
 def measure_images(
-    scores: Scores,
+    scores: Doubles,
     labels: NDArray[np.str_],
     *,
     threshold: float | None = None,

@@ -40,8 +40,7 @@ def find_map_peak(
     distance_px = None
     if mask is not None and mask.any():
         peak = np.unravel_index(anomaly_map.argmax(), anomaly_map.shape)
-        px = np.divide(
-            grid.picture_hw, grid.resized_hw
-        )  # of the picture in one of the map, y and x
-        distance_px = float(np.linalg.norm((np.argwhere(mask) - peak) * px, axis=1).min())
+        picture_px = np.divide(grid.picture_hw, grid.resized_hw)  # in one of the map: y, x
+        offsets_px = (np.argwhere(mask) - peak) * picture_px
+        distance_px = float(np.linalg.norm(offsets_px, axis=1).min())
     return MapPeak(region=peak_region(anomaly_map, grid), measure=measure, distance_px=distance_px)

@@ -21,7 +21,7 @@ from edgeinspect.pixel_metrics import PixelTally
 
 __all__ = ["Judged", "summarise"]
 
-Scores = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,18 +41,18 @@ class Judged:
         """(n,) class names, "good" for good parts."""
         return np.array([part.label for part in self.parts])
 
-    def scores(self, name: str) -> Scores:
+    def scores(self, name: str) -> Doubles:
         """(n,) of the field `name` of each part."""
         return np.array([getattr(part, name) for part in self.parts], dtype=np.float64)
 
-    def measure(self, scores: Scores, *, with_threshold: bool = False) -> ImageMetrics:
-        """Image metrics of scores (n,) of these parts."""
-        return self.measure_some(scores, np.ones(len(self.parts), bool), with_threshold)
-
-    def measure_some(
-        self, scores: Scores, chosen: NDArray[np.bool_], with_threshold: bool
+    def measure(
+        self,
+        scores: Doubles,
+        *,
+        chosen: NDArray[np.bool_] | slice = slice(None),
+        with_threshold: bool = False,
     ) -> ImageMetrics:
-        """Image metrics of the chosen parts alone."""
+        """Image metrics of scores (n,) of these parts, or of those `chosen` (n,) alone."""
         return measure_images(
             scores[chosen],
             self.labels[chosen],
@@ -87,7 +87,7 @@ def summarise(judged: Judged) -> Summary:
     )
 
 
-def _baseline_scores(judged: Judged, baseline: Baseline, *, equalised: bool) -> Scores | None:
+def _baseline_scores(judged: Judged, baseline: Baseline, *, equalised: bool) -> Doubles | None:
     """(n,) or None where it was not computed."""
     tables = [p.equalised_baselines if equalised else p.baselines for p in judged.parts]
     if any(baseline not in table for table in tables):
@@ -112,13 +112,13 @@ def _baselines(judged: Judged) -> dict[Baseline, BaselineResult]:
     return results
 
 
-def _direction(scores: Scores, labels: NDArray[np.str_], baseline: Baseline) -> str:
+def _direction(scores: Doubles, labels: NDArray[np.str_], baseline: Baseline) -> str:
     """Minus for a two-sided baseline under which good parts score higher, else plus."""
     auroc = metrics.auroc(scores, labels != GOOD)
     return "-" if baseline.is_two_sided and auroc is not None and auroc < 0.5 else "+"
 
 
-def _signed(scores: Scores, direction: str) -> Scores:
+def _signed(scores: Doubles, direction: str) -> Doubles:
     return -scores if direction == "-" else scores
 
 
@@ -139,7 +139,7 @@ def _class_result(judged: Judged, name: str) -> ClassResult:
             baselines[baseline] = (metrics.auroc(_signed(scores[chosen], sign), defect), sign)
     return ClassResult(
         n=int(defect.sum()),
-        image=judged.measure_some(judged.scores("score"), chosen, True),
+        image=judged.measure(judged.scores("score"), chosen=chosen, with_threshold=True),
         local_auroc=area("local_score"),
         global_auroc=area("global_score"),
         equalised_auroc=area("equalised_score") if judged.is_equalised else None,

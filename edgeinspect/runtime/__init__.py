@@ -10,7 +10,9 @@
     graph_tensors.py        what goes into an ONNX graph of these, and comes out
     tensorrt.py             sessions on engines of TensorRT and TensorRT-RTX
     engine_io.py            an engine's inputs and outputs
+    own_thread.py           a session on a thread of its own, which GPUs tie it to
     cuda.py                 the CUDA driver through cuda-python or PyCUDA
+    signal_stack.py         the stack of signals, which a runtime took, given back to Python
     regions.py              where an NG part's map is above its level
     inspection.py           what is found out about a part: verdict, reason, scores, map
     inspector.py            pictures in, verdicts out

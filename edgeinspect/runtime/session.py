@@ -20,6 +20,7 @@ from edgeinspect.constants import RuleConstants
 from edgeinspect.errors import ConfigError, EngineError
 
 __all__ = [
+    "AUTO",
     "BATCHED",
     "MOST_IMAGES",
     "MOST_THREADS",
@@ -47,7 +48,8 @@ __all__ = [
 
 BATCHED = ("image", "tile")  # inputs that come with each call; the others are constants
 OUTPUTS = ("score", "local_score", "global_score", "scale", "anomaly_map", "statistics")
-RUNTIMES = ("auto", "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "tensorrt-rtx")
+AUTO = "auto"  # the runtime that suits the machine
+RUNTIMES = (AUTO, "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "tensorrt-rtx")
 ON_CPU = ("onnxruntime", "openvino")  # of them, those that run on a CPU
 MOST_IMAGES = 1024  # in one call: queues of pictures are as long as a batch or two
 MOST_THREADS = 1024  # a runtime starts as many as it is told, until the machine has no more
@@ -181,7 +183,7 @@ def infer_all(session: Session, images: Images, tile: Ints, *, batch: int = 8) -
 def open_session(
     bundle: Bundle,
     *,
-    runtime: str = "auto",
+    runtime: str = AUTO,
     precision: Precision | None = None,
     batch: int = 1,
     threads: int | None = None,
@@ -207,7 +209,7 @@ def open_session(
     check_batch(batch)
     if constants is None:
         constants = bundle.require_calibration().constants
-    if runtime == "auto":
+    if runtime == AUTO:
         runtime = pick_runtime(bundle, precision, batch)
     return open_named(bundle, runtime, constants, precision=precision, batch=batch, threads=threads)
 

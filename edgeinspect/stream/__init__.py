@@ -10,8 +10,11 @@
     inspectors.py  the inspector in use, its restart, and its successor; opening.py opens them
     records.py     one JSON line a frame, and the folder of a run; record_file.py keeps the file,
                    resuming.py repairs it and reads it back
+    judge.py       what parts are judged by, in names and hashes
     pictures.py    overlays, maps and crops, within a share of the disk
-    notices.py     outages, swaps and the like
+    notices.py     outages, swaps and the like; plain.py has values that they may hold
+    outlets.py     all that is told beside the files: sinks/, view/, drift_watch.py for drift.py
+    patience.py    how long to wait before what failed is tried again
     run.py         all of it as one run; summary.py counts
 
 Every frame that a source delivered gets exactly one record, in the order of its stream.

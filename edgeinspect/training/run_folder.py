@@ -86,7 +86,7 @@ class RunFolder:
             if path.exists():
                 shutil.rmtree(path)
             (path / "pictures").mkdir(parents=True)
-        text = json.dumps({"schema": SCHEMA, **_plain(plan)}, indent=1, ensure_ascii=False)
+        text = json.dumps({"schema": SCHEMA, **to_dict(plan)}, indent=1, ensure_ascii=False)
         try:
             write_atomically(path / RUN_FILE, to_utf8(text + "\n"))
         except OutputError:  # without it the folder would count as somebody else's
@@ -144,6 +144,7 @@ class RunFolder:
 
     def provenance(self) -> dict[str, Any]:
         """What a bundle says about where its weights come from. No path of this machine."""
+        plain = to_dict(self.plan)
         return {
             "preset": self.config.preset,
             "n_steps": self.plan.n_steps,
@@ -153,8 +154,8 @@ class RunFolder:
             "holdout_pictures": self.plan.holdout,
             "mean": self.plan.mean,
             "spread": self.plan.spread,
-            "encoder_weights": _plain_origin(self.plan.encoder_weights),
-            "backbone_weights": _plain_origin(self.plan.backbone_weights),
+            "encoder_weights": plain["encoder_weights"],
+            "backbone_weights": plain["backbone_weights"],
         }
 
 
@@ -169,18 +170,3 @@ def check_run_target(
         force=force,
         hint=hint,
     )
-
-
-def _plain(plan: Plan) -> dict[str, Any]:
-    plain = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}
-    return {
-        **plain,
-        "config": to_dict(plan.config),
-        "skipped": list(plan.skipped),
-        "encoder_weights": _plain_origin(plan.encoder_weights),
-        "backbone_weights": _plain_origin(plan.backbone_weights),
-    }
-
-
-def _plain_origin(origin: EncoderOrigin | BackboneOrigin | None) -> dict[str, Any] | None:
-    return None if origin is None else to_dict(origin)

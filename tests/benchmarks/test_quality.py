@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.quality import _chosen, joined
+from benchmarks.quality import chosen
+from benchmarks.reports import joined
 
 
 def _row(variant: str, seed: int, validation: float, auroc: float) -> dict[str, Any]:
@@ -23,24 +24,24 @@ def test_the_first_seed_chooses_since_another_draws_other_defects() -> None:
         _row("features", 1, 0.60, 0.90),
         _row("features", 0, 0.80, 0.90),
     ]
-    assert _chosen(found) == 3
+    assert chosen(found) == 3
 
 
 def test_of_variants_that_are_as_good_the_shorter_training_is_taken() -> None:
     found = [_row("features-long", 0, 0.804, 0.99), _row("features", 0, 0.80, 0.90)]
-    assert _chosen(found) == 1
+    assert chosen(found) == 1
 
 
 def test_of_variants_that_are_as_good_the_one_of_fewest_operations_is_taken() -> None:
     found = [_row("features-512", 0, 0.804, 0.99), _row("features", 0, 0.80, 0.90)]
-    assert _chosen(found) == 1
+    assert chosen(found) == 1
     found.append(_row("both", 0, 0.85, 0.50))
-    assert _chosen(found) == 2
+    assert chosen(found) == 2
 
 
 def test_what_is_as_good_by_just_the_margin_is_as_good_whatever_rounding_says() -> None:
     found = [_row("features-512", 0, 0.93125, 0.99), _row("features", 0, 0.9262499999999999, 0.90)]
-    assert _chosen(found) == 1
+    assert chosen(found) == 1
 
 
 def test_a_baseline_is_never_chosen_and_the_test_plays_no_part() -> None:
@@ -49,7 +50,7 @@ def test_a_baseline_is_never_chosen_and_the_test_plays_no_part() -> None:
         _row("pixels", 0, 0.60, 1.00),
         _row("both", 0, 0.70, 0.50),
     ]
-    assert _chosen(found) == 2
+    assert chosen(found) == 2
 
 
 def test_rows_that_were_not_measured_again_stay_in_the_report() -> None:

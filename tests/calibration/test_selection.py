@@ -181,7 +181,7 @@ def test_large_samples_are_thinned_evenly(
 
 
 def test_what_was_tried_is_kept_in_json_types(selector: Selector) -> None:
-    plain = select_candidate(selector, [BLIND, SEEING]).to_dict()
+    plain = select_candidate(selector, [BLIND, SEEING]).plain()
     assert plain["chosen"] == "peak of ssim (max, mean both ways), block"
     assert [trial["name"] for trial in plain["tried"]] == [BLIND.name, SEEING.name]
     assert plain["n_pasted"] == plain["n_untouched"] == 20

@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -263,15 +262,6 @@ def test_an_engine_that_fails_is_opened_again_once_and_then_ends_the_run(
     else:
         assert set(reasons[2:]) == {"engine"}
         assert "error: the GPU fell off the bus" in capsys.readouterr().err
-
-
-def test_hangup_has_the_bundle_looked_at(tmp_path):
-    from edgeinspect.cli.run import hangup_asks
-
-    asked: list[bool] = []
-    with hangup_asks(lambda: asked.append(True)):
-        signal.raise_signal(signal.SIGHUP)
-    assert asked == [True]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeinspect.report.overlays import draw_part, encode_jpeg
 from edgeinspect.runtime.inspection import Verdict
+from edgeinspect.stream.notices import OF_PARTS
 from edgeinspect.stream.records import Record, was_judged
 from edgeinspect.stream.sinks.sink import Notice, NoticeKind, PlainRecord, RunInfo, Sink
 
@@ -22,19 +23,7 @@ N_NG, N_TROUBLES = 12, 8
 N_LATENCIES = 2_000
 RATE_S = 60.0  # parts a second over this time
 PICTURE_S = 0.25  # at least, between two pictures that are drawn
-TROUBLES = frozenset(
-    {
-        NoticeKind.OUTAGE,
-        NoticeKind.RECOVERED,
-        NoticeKind.FROZEN,
-        NoticeKind.DRIFT,
-        NoticeKind.UNWATCHED,
-        NoticeKind.ENGINE,
-        NoticeKind.SINK,
-        NoticeKind.DISK,
-        NoticeKind.BUNDLE,
-    }
-)
+TROUBLES = OF_PARTS | {NoticeKind.SINK, NoticeKind.DISK}
 
 
 class ViewState(Sink):
