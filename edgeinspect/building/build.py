@@ -113,8 +113,6 @@ def _build(
     start = time.perf_counter()
     compiled = compile_plan(job, graph, on_progress=on_progress, timing_cache=cache)
     receipt = _receipt(bundle, job, compiled, time.perf_counter() - start)
-    if request.timing_cache is not None and compiled.timing_cache is not None:
-        write_atomically(request.timing_cache, compiled.timing_cache)
     if job.runs_here and job.gpu is not None:
         receipt = _inspected(receipt, compiled.plan, job)
         _log.info("checking it against PyTorch's answers")
@@ -122,7 +120,10 @@ def _build(
         receipt = dataclasses.replace(receipt, is_verified=True, proof=proof)
     if VERSION_COMPATIBLE in key.flags:
         remember_plan(receipt.plan_sha256)
-    return install_engine(bundle, compiled.plan, receipt)
+    engine = install_engine(bundle, compiled.plan, receipt)
+    if request.timing_cache is not None and compiled.timing_cache is not None:
+        write_atomically(request.timing_cache, compiled.timing_cache)
+    return engine
 
 
 def _receipt(bundle: Bundle, job: Job, compiled: Compiled, seconds: float) -> Receipt:

@@ -74,9 +74,11 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         values = value if isinstance(value, list | tuple) else [value]
         return tuple(_typed(args[0], v, where) for v in values)
-    if dataclasses.is_dataclass(kind):
+    if origin is dict or dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} is {value!r}, which is not a group of settings")
+        if origin is dict:
+            return {name: _typed(args[1], v, f"{where}.{name}") for name, v in value.items()}
         return from_dict(typing.cast(type, kind), value, where=f"{where}.")
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         names = [str(e.value) for e in kind]

@@ -25,7 +25,7 @@ from edgeinspect.report.run_charts import (
 )
 from edgeinspect.report.run_history import RunHistory, Sample, read_run
 from edgeinspect.stream.plain import printable
-from edgeinspect.writing import write_atomically
+from edgeinspect.writing import to_utf8, write_atomically
 
 __all__ = ["REPORT", "Interval", "NgPart", "RunPage", "make_run_report"]
 
@@ -115,7 +115,7 @@ def make_run_report(folder: Path, *, out: Path | None = None, force: bool = Fals
     if os.path.lexists(target) and not force:
         raise OutputError(f"{target} exists", hint="add --force to replace it")
     page = _page(read_run(folder))
-    write_atomically(target, render(TEMPLATE, page=page).encode())
+    write_atomically(target, to_utf8(render(TEMPLATE, page=page)))
     return page
 
 

@@ -34,6 +34,7 @@ KEEP_GIB = 10.0
 N_CROPS = 3
 CROP_MARGIN = 0.5  # of a region's longer side, on each side of it
 SMALLEST_MARGIN_PX = 16
+LONGEST_CROP_PX = 65_500  # a side of a JPEG file
 
 
 class PictureStore:
@@ -104,12 +105,12 @@ class PictureStore:
 
 
 def _crop(picture: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
-    """A region with what is around it, (h, w, 3)."""
+    """A region with what is around it, (h, w, 3); the first part of one that is too long."""
     x, y, width, height = region.box
     margin = max(SMALLEST_MARGIN_PX, round(CROP_MARGIN * max(width, height)))
     rows = slice(max(0, y - margin), y + height + margin)
     columns = slice(max(0, x - margin), x + width + margin)
-    return picture[rows, columns]
+    return picture[rows, columns][:LONGEST_CROP_PX, :LONGEST_CROP_PX]
 
 
 def _pictures_by_age(folder: Path) -> Iterator[tuple[Path, int]]:

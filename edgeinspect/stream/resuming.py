@@ -128,7 +128,9 @@ def _read_line(line: bytes) -> _Whole | None:
         return None
     try:
         plain = json.loads(line)
-        bundle = plain.get("bundle") or None
-        return _Whole(plain.get("stream"), int(plain["seq"]), str(plain["source"]), bundle)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        stream, bundle = plain.get("stream"), plain.get("bundle") or None
+        if not isinstance(stream, str | None):
+            return None
+        return _Whole(stream, int(plain["seq"]), str(plain["source"]), bundle)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

@@ -47,9 +47,6 @@ class BackboneOrigin:
     sha256: str
 
 
-ORIGINS = {"encoder_weights": EncoderOrigin, "backbone_weights": BackboneOrigin}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a run was started with; a resumed run reads it back and changes nothing.
@@ -111,12 +108,7 @@ class RunFolder:
                     f"run {path} has schema {schema}, this version reads {SCHEMA}",
                     hint="use the version that made it, or train anew with --force",
                 )
-            plain["config"] = from_dict(RunConfig, plain["config"])
-            plain["skipped"] = tuple(plain["skipped"])
-            for name, kind in ORIGINS.items():
-                origin = plain.get(name)
-                plain[name] = origin and from_dict(kind, origin)
-            return cls(path, Plan(**plain))
+            return cls(path, from_dict(Plan, plain))
         except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise TrainingError(
                 f"{file} is damaged: {error}", hint="train anew with --force"

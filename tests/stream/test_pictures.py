@@ -50,6 +50,19 @@ def test_a_crop_holds_the_region_and_what_is_around_it(folder):
     assert crop.shape == (8 + 2 * 16, 16 + 14, 3)  # cut off at the picture's right edge
 
 
+def test_a_region_longer_than_a_jpeg_can_be_is_cut_off(folder):
+    record = ng_record(0)
+    strip = np.zeros((20, 70_000, 3), np.uint8)
+    scratch = Region(box=(0, 5, 70_000, 8), area_px=560_000, peak=9.0)
+    record = dataclasses.replace(
+        record,
+        frame=dataclasses.replace(record.frame, picture=strip),
+        inspection=dataclasses.replace(record.inspection, regions=(scratch,)),
+    )
+    PictureStore(folder).save(record)
+    assert cv2.imread(str(folder.path / "crops/000000_0_bad_1.jpg")).shape == (20, 65_500, 3)
+
+
 def test_the_oldest_pictures_go_when_the_disk_share_is_used_up(folder):
     first = PictureStore(folder)
     first.save(ng_record(0))

@@ -51,6 +51,16 @@ def test_a_damaged_line_between_whole_ones_costs_no_later_record(path):
     assert path.read_bytes().endswith(last)
 
 
+@pytest.mark.parametrize("edited", [b'"seq": 1e400', b'"seq": "first"', b'"stream": ["left"]'])
+def test_a_record_that_was_edited_into_none_counts_for_none(path, edited):
+    key = edited.partition(b":")[0]
+    value = b"null" if key == b'"stream"' else b"1"
+    line = line_of(1).replace(key + b": " + value, edited)
+    path.write_bytes(line_of(0) + line + line_of(2))
+    assert list(read_back(path)) == list(read_last(path, streams=[None, "left"])) == [None]
+    assert read_back(path)[None].next_seq == 3
+
+
 def test_the_names_of_frames_are_told_for_the_streams_asked_for(path):
     path.write_bytes(line_of(0) + line_of(1))
     assert not read_back(path)[None].sources

@@ -12,6 +12,7 @@ Folders inside it are not looked into, and that is said: a camera program may be
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,7 +48,7 @@ class WatchedFolder:
         self._folder = existing_folder(folder)
         self._white_level_16bit = white_level_16bit
         self._recorded = Recorded()
-        self._taken: dict[Path, tuple[int, int]] = {}
+        self._taken: dict[str, tuple[int, int]] = {}  # by their names
         self._growing: dict[Path, _Growing] = {}  # in the order in which they appeared
         self._inner: set[Path] = set()  # folders inside, once they were told of
         self._next_look_s = 0.0
@@ -135,12 +136,14 @@ class WatchedFolder:
         """What no event told of: files that came while the watch began, or of network drives."""
         self._next_look_s = time.perf_counter() + LOOK_S
         try:
-            paths = set(self._folder.iterdir())
+            with os.scandir(self._folder) as entries:  # there may be 100 000
+                there = {entry.name: _stamp(entry) for entry in entries}
         except OSError as error:  # it goes away at this moment, which is noticed next
             _log.debug("%s cannot be looked at: %s", self._folder, error)
             return set()
-        self._taken = {path: stamp for path, stamp in self._taken.items() if path in paths}
-        new = {path for path in paths if self._taken.get(path) != _stamp(path)}
+        self._taken = {name: stamp for name, stamp in self._taken.items() if name in there}
+        changed = (name for name, stamp in there.items() if stamp != self._taken.get(name))
+        new = {self._folder / name for name in changed}
         self._tell_of_folders(new)
         return new
 
@@ -171,7 +174,7 @@ class WatchedFolder:
         """Frames in their order, up to a file that is not complete; a late one lets others by."""
         for path, file in list(self._growing.items()):
             stamp = _stamp(path)
-            if stamp is None or stamp == self._taken.get(path):
+            if stamp is None or stamp == self._taken.get(path.name):
                 del self._growing[path]
                 continue
             file.look(stamp)
@@ -180,7 +183,7 @@ class WatchedFolder:
                 return
             if frame is not None and (frame.picture is not None or file.is_given_up):
                 del self._growing[path]
-                self._taken[path] = stamp
+                self._taken[path.name] = stamp
                 yield frame
             elif not file.is_late:
                 return
@@ -191,7 +194,7 @@ class WatchedFolder:
     def _mark(self, path: Path) -> None:
         stamp = _stamp(path)
         if stamp is not None:
-            self._taken[path] = stamp
+            self._taken[path.name] = stamp
 
 
 class _Growing:
@@ -221,7 +224,7 @@ class _Growing:
         return time.perf_counter() - self._first_s > PATIENCE_S
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path | os.DirEntry[str]) -> tuple[int, int] | None:
     """(mtime in ns, size); None if there is no such file."""
     try:
         found = path.stat()
