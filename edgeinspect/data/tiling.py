@@ -94,9 +94,10 @@ def resize_picture(picture: NDArray[np.uint8], grid: TileGrid) -> NDArray[np.uin
     if grid.resized_hw == grid.picture_hw:
         return picture
     height, width = grid.resized_hw
-    is_shrunk = height <= picture.shape[0] and width <= picture.shape[1]
-    how = cv2.INTER_AREA if is_shrunk else cv2.INTER_LINEAR
-    resized = cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=how)
+    smaller = (min(width, picture.shape[1]), min(height, picture.shape[0]))
+    # A side that shrinks takes the mean of all its pixels, also where the other is enlarged.
+    shrunk = cv2.resize(np.ascontiguousarray(picture), smaller, interpolation=cv2.INTER_AREA)
+    resized = cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR)
     return resized.astype(np.uint8, copy=False)
 
 

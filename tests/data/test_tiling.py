@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -83,6 +84,25 @@ def test_where_tiles_disagree_the_larger_value_wins() -> None:
     grid = TileGrid(picture_hw=(4, 6), resized_hw=(4, 6), size=4, tops=(0,), lefts=(0, 2))
     maps = np.stack([np.full((4, 4), -3.0), np.full((4, 4), -1.0)])
     assert stitch_tiles(maps, grid)[0].tolist() == [-3, -3, -1, -1, -1, -1]
+
+
+@pytest.mark.parametrize("picture_hw", [(200, 2000), (240, 300), (600, 2000)])
+def test_a_thin_mark_is_seen_wherever_it_lies(picture_hw: tuple[int, int]) -> None:
+    grid = plan_tiles(picture_hw, PreprocessConfig(size=256, resize=ResizeRule.SQUASH))
+    for left in range(40):
+        picture = np.zeros((*picture_hw, 3), np.uint8)
+        picture[:, left : left + 5] = 255
+        resized = resize_picture(picture, grid)
+        assert resized[..., 0].mean() == pytest.approx(picture.mean(), rel=0.1), left
+
+
+@pytest.mark.parametrize("resized_hw", [(40, 50), (120, 150)])
+def test_a_side_is_not_resized_twice(resized_hw: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
+    grid = TileGrid(picture_hw=(80, 100), resized_hw=resized_hw, size=40, tops=(0,), lefts=(0,))
+    how = cv2.INTER_AREA if resized_hw < (80, 100) else cv2.INTER_LINEAR
+    expected = cv2.resize(picture, resized_hw[::-1], interpolation=how)
+    assert np.array_equal(resize_picture(picture, grid), expected)
 
 
 @given(grids(), st.integers(0, 1000))
