@@ -9,6 +9,7 @@ model saw (`mask_at`).
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from edgeinspect.evaluation.peaks import MapPeak, find_map_peak
 from edgeinspect.evaluation.reference import Reference
 from edgeinspect.pixel_metrics import PixelTally
 from edgeinspect.progress import OnProgress
-from edgeinspect.runtime.inspection import Inspection, Verdict
+from edgeinspect.runtime.inspection import Inspection, Reason, Verdict
 from edgeinspect.runtime.inspector import Inspector
 
 __all__ = ["Collected", "Entry", "collect", "mask_at", "read_mask_at"]
@@ -74,7 +75,7 @@ class Collected:
     @property
     def not_finite(self) -> list[str]:
         """Pictures whose score was no finite number."""
-        return [e.name for e in self.entries if e.verdict is Verdict.NOT_INSPECTED]
+        return [e.name for e in self.entries if not math.isfinite(e.score)]
 
     def count_pixels(
         self, label: str, anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_]
@@ -159,7 +160,7 @@ def _judge(
         plain = next(inspections)
         equal = None if one.equalised is None else next(inspections)
         peak = None
-        if plain.verdict is Verdict.NOT_INSPECTED:
+        if plain.reason is Reason.NON_FINITE:
             _log.warning("not inspected: the score of %s is not finite", one.name)
         elif plain.anomaly_map is not None and plain.measure is not None:
             mask = read_mask_at(one.labelled, one.grid)

@@ -9,6 +9,7 @@ the good pictures' mean and spread, so that neither can be what the score sees.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,6 @@ from edgeinspect.evaluation.warnings import (
     about_training,
 )
 from edgeinspect.progress import OnProgress, no_progress
-from edgeinspect.runtime.inspection import Verdict
 from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.session import open_session
 
@@ -119,7 +119,7 @@ def _conclude(
 ) -> Evaluation:
     parts = _part_results(reference, collected)
     judged = Judged(
-        parts=tuple(p for p in parts if p.verdict is not Verdict.NOT_INSPECTED),
+        parts=tuple(p for p in parts if math.isfinite(p.score)),
         tallies=collected.tallies,
         n_mapped=collected.n_mapped,
         is_equalised=reference.equaliser is not None,

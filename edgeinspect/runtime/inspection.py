@@ -32,6 +32,7 @@ class Reason(str, enum.Enum):
     DEADLINE = "deadline"
     FROZEN = "frozen"
     ENGINE = "engine"
+    BLANK = "blank"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 Size, resize rule, tiling and colour order come from the bundle. A part is all tiles of its
 picture: its scores are the largest of theirs, its map is stitched from theirs, and it is OK only
-when its score is finite and not above the threshold.
+when its score is finite and not above the threshold, and its picture not blank.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Normalisation, Precision
 from edgeinspect.data.tiling import TileGrid, cut_tiles, plan_tiles, stitch_tiles
 from edgeinspect.errors import ImageError
+from edgeinspect.runtime.blank import BlankCheck
 from edgeinspect.runtime.inspection import Inspection, Reason, Timing, Verdict
 from edgeinspect.runtime.own_thread import OwnThreadSession
 from edgeinspect.runtime.regions import MapLevels, find_regions
@@ -35,11 +36,15 @@ _UNTIMED = Timing()
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prepared:
-    """A picture cut for the session: tiles (n, size, size, 3) uint8, each at its position (n,)."""
+    """A picture cut for the session: tiles (n, size, size, 3) uint8, each at its position (n,).
+
+    `blank` says why it shows no part; None if it may show one.
+    """
 
     grid: TileGrid
     tiles: NDArray[np.uint8]
     positions: NDArray[np.int32]
+    blank: str | None
 
     @property
     def n_tiles(self) -> int:
@@ -83,6 +88,7 @@ class Inspector:
         self._calibration = bundle.require_calibration()
         self._map_above = None if maps_of_all else self.threshold
         self._levels = MapLevels(self._calibration, bundle.config.scoring)
+        self._blank = BlankCheck(self._calibration.good_appearance)
 
     @property
     def runtime(self) -> str:
@@ -155,7 +161,12 @@ class Inspector:
         positions = np.arange(grid.n_tiles, dtype=np.int32)
         if self._calibration.constants.n_tiles == 1:
             positions = np.zeros_like(positions)
-        return Prepared(grid=grid, tiles=cut_tiles(picture, grid), positions=positions)
+        return Prepared(
+            grid=grid,
+            tiles=cut_tiles(picture, grid),
+            positions=positions,
+            blank=self._blank.why(picture),
+        )
 
     def infer(self, parts: Sequence[Prepared]) -> list[Scores]:
         """Scores of each part's tiles; calls of `batch` tiles may span parts.
@@ -174,22 +185,23 @@ class Inspector:
             for part, found in zip(parts, scores.split([p.n_tiles for p in parts]), strict=True)
         ]
 
-    def judge(self, scores: Scores, grid: TileGrid, timing: Timing = _UNTIMED) -> Inspection:
+    def judge(self, scores: Scores, part: Prepared, timing: Timing = _UNTIMED) -> Inspection:
         """Verdict, regions and map of a part from the scores of its tiles.
 
         `timing` holds what was measured before; `post_ms` is added.
         """
         start = time.perf_counter()
-        verdict, reason = _verdict(scores.score, self.threshold)
+        verdict, reason, detail = _verdict(scores.score, self.threshold, part.blank)
         worst = int(np.argmax(scores.score)) if reason is None else 0
         levels = self._levels.of(scores)
         is_ng = scores.score > self.threshold
+        grid = part.grid
         regions = find_regions(scores.anomaly_map, levels, is_ng, grid) if reason is None else ()
         has_map = scores.has_map.all()
         return Inspection(
             verdict=verdict,
             reason=reason,
-            detail=None if reason is None else "the graph gave a score that is no finite number",
+            detail=detail,
             score=float(scores.score.max()),
             local_score=float(scores.local_score.max()),
             global_score=float(scores.global_score.max()),
@@ -231,7 +243,7 @@ class Inspector:
         prepare_ms = 1e3 * (cut - start) / max(1, len(pictures))
         timing = Timing(prepare_ms=prepare_ms, infer_ms=inferred_ms)
         return [
-            self.judge(next(found), part.grid, timing)
+            self.judge(next(found), part, timing)
             if isinstance(part, Prepared)
             else self.not_inspected(
                 Reason.SIZE,
@@ -287,11 +299,21 @@ class Inspector:
         self.close()
 
 
-def _verdict(score: NDArray[np.float32], threshold: float) -> tuple[Verdict, Reason | None]:
-    """The verdict of a part from the scores of its tiles: nothing that is not finite is OK."""
+def _verdict(
+    score: NDArray[np.float32], threshold: float, blank: str | None
+) -> tuple[Verdict, Reason | None, str | None]:
+    """The verdict of a part from the scores of its tiles, why it has none, and that in words.
+
+    Nothing that is not finite is OK, and no blank picture.
+    """
     if not np.isfinite(score).all():
-        return Verdict.NOT_INSPECTED, Reason.NON_FINITE
-    return (Verdict.OK if float(score.max()) <= threshold else Verdict.NG), None
+        detail = "the graph gave a score that is no finite number"
+        return Verdict.NOT_INSPECTED, Reason.NON_FINITE, detail
+    if float(score.max()) > threshold:
+        return Verdict.NG, None, None
+    if blank is not None:
+        return Verdict.NOT_INSPECTED, Reason.BLANK, blank
+    return Verdict.OK, None, None
 
 
 def check_picture(picture: object) -> None:

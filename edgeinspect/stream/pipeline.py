@@ -248,7 +248,7 @@ class Pipeline:
     def _judge(self, part: _Part) -> Record:
         found = part.inspection
         if part.scores is not None and part.prepared is not None:
-            found = part.inspector.judge(part.scores, part.prepared.grid, part.timing)
+            found = part.inspector.judge(part.scores, part.prepared, part.timing)
         assert found is not None, "a part has neither scores nor a reason"
         total_ms = 1e3 * (time.perf_counter() - part.frame.started_s)
         if self._settings.deadline_ms is not None:

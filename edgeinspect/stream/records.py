@@ -47,7 +47,7 @@ NOTICES = "notices.jsonl"
 OVERLAYS = "overlays"
 FOLDERS = (OVERLAYS, "maps", "crops")
 PLACES = "sinks"  # how far each durable sink has come
-JUDGED = frozenset({None, Reason.DEADLINE, Reason.NON_FINITE})
+JUDGED = frozenset({None, Reason.DEADLINE, Reason.NON_FINITE, Reason.BLANK})
 LONGEST_STEM = 120  # bytes of a source's name in the names of files
 
 

@@ -199,6 +199,21 @@ def test_a_score_that_is_not_finite_is_never_ok(tiling_bundle, value, place):
     assert inspection.reason is Reason.NON_FINITE
 
 
+@pytest.mark.parametrize("level", [0, 128, 255])
+@pytest.mark.parametrize(
+    ("score", "verdict", "reason"),
+    [
+        (0.0, Verdict.NOT_INSPECTED, Reason.BLANK),
+        (1e6, Verdict.NG, None),
+        (np.nan, Verdict.NOT_INSPECTED, Reason.NON_FINITE),
+    ],
+)
+def test_a_blank_picture_is_never_ok(tiling_bundle, level, score, verdict, reason):
+    picture = np.full((64, 64), level, np.uint8)
+    inspection = Inspector(tiling_bundle, FakeSession([score]))(picture)
+    assert (inspection.verdict, inspection.reason) == (verdict, reason)
+
+
 @pytest.mark.parametrize(("batch", "n_calls"), [(1, 3), (2, 2), (8, 1)])
 def test_batch_counts_tiles(tiling_bundle, batch, n_calls):
     session = FakeSession([0.0, 0.0, 0.0])

@@ -21,7 +21,9 @@ __all__ = ["N_LAST", "REASONS", "VERDICTS", "LineState", "StateSink"]
 N_LAST = 16  # verdicts for a PLC that polls slower than parts come
 CATCH_UP = 1024  # records that are counted at once while the other side is away
 VERDICTS = MappingProxyType({"OK": 1, "NG": 2, "NOT-INSPECTED": 3})
-_REASONS = ("unreadable", "size", "non-finite", "overload", "deadline", "frozen", "engine")
+_REASONS = (
+    "unreadable", "size", "non-finite", "overload", "deadline", "frozen", "engine", "blank",
+)  # fmt: skip
 REASONS = MappingProxyType({reason: number for number, reason in enumerate(_REASONS, start=1)})
 OTHER_REASON = 99
 

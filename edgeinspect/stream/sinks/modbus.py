@@ -10,7 +10,7 @@ on (0 if not given), numbers of two registers with the high word first:
     6, 7   threshold, float32
     8, 9   OK parts, uint32;  10, 11 NG parts;  12, 13 parts NOT-INSPECTED
     14     reason of NOT-INSPECTED: 0 none, 1 unreadable, 2 size, 3 non-finite, 4 overload,
-           5 deadline, 6 frozen, 7 engine, 99 another
+           5 deadline, 6 frozen, 7 engine, 8 blank, 99 another
     15     1 while the run goes on, 0 after its end
     16-31  verdicts of the last 16 parts: part n (from 1) is in register 16 + (n - 1) modulo 16
 
