@@ -74,6 +74,7 @@ def make_plan(
     _say_what_is_lost(survey, preprocess)
     readable = set(survey.paths)
     training, held_out = _divide(list(distinct), config.optimiser.holdout, holdout)
+    _check_held_out(held_out, config)
     return Plan(
         config=replace(config, preprocess=preprocess),
         n_steps=0,
@@ -105,6 +106,15 @@ def _divide(
         return split_neighbours(paths, share)
     chosen = set(holdout)
     return [p for p in paths if p not in chosen], [p for p in paths if p in chosen]
+
+
+def _check_held_out(held_out: Sequence[Path], config: RunConfig) -> None:
+    generator = config.generator
+    if generator.target.has_features and generator.feature_memory and not held_out:
+        raise ConfigError(
+            "with holdout=0 no good picture says how far those lie that the memory does not hold",
+            hint="leave --set holdout at its default, or give --set feature_memory=0 as well",
+        )
 
 
 def _preprocessing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -14,7 +15,7 @@ from edgeinspect.config import ResizeRule
 from edgeinspect.errors import ConfigError, ImageError
 from edgeinspect.training.planning import Duration, make_plan
 from tests.data.picture_files import made_picture, write
-from tests.training.settings import small_config
+from tests.training.settings import feature_config, small_config, write_good
 
 
 @pytest.mark.parametrize("length", [0.0, -1.0, math.nan, math.inf])
@@ -33,6 +34,17 @@ def test_every_picture_is_in_one_list_of_the_plan(tmp_path: Path) -> None:
         f"{i}.png" for i in range(6)
     ]
     assert plan.config.preprocess.resize is ResizeRule.SQUASH
+
+
+@pytest.mark.parametrize(("feature_memory", "is_refused"), [("50", True), ("0", False)])
+def test_a_memory_needs_pictures_that_it_does_not_hold(
+    tmp_path: Path, feature_memory: str, is_refused: bool
+) -> None:
+    write_good(tmp_path)
+    config = feature_config("features", holdout="0", feature_memory=feature_memory)
+    refused = pytest.raises(ConfigError, match="with holdout=0 no good picture says how far")
+    with refused if is_refused else contextlib.nullcontext():
+        assert make_plan(tmp_path, config, resize=None).holdout == {}
 
 
 def test_the_white_level_of_a_camera_is_found_and_said(
