@@ -11,7 +11,8 @@ interleaved medians to the study's first variant. What WORK holds is not made ag
   remembered, the window, the levels, the tokens, the image.
 - `targets`: what is reconstructed.
 - `forms`, features with patch 32: the forms, a decoder like the encoder, the other patch, fewer
-  masks, merging. `forms-16`, `pixel-forms`: the same with patch 16, and with pixels.
+  masks. `forms-16`, `pixel-forms`: the same with patch 16, and with pixels.
+- `merging`: tokens of the default merged in each encoder block, or not.
 - `losses` (the paper's Tables 5 to 9), pixels: without and with the adversarial and the latent
   loss, merged tokens in the discriminator, the weight of the consistency loss.
 - `pixels`: prior, augmentation, image size and length.
@@ -50,7 +51,7 @@ def _variant(*settings: str, target: str = "features", steps: int = STEPS) -> Va
 
 
 def _forms(target: str, patch: int) -> dict[str, Variant]:
-    other, r = (16, 4) if patch == 32 else (32, 16)
+    other = 16 if patch == 32 else 32
     changes = {
         "cross (default)": (),
         "visible": ("form=visible",),
@@ -61,7 +62,6 @@ def _forms(target: str, patch: int) -> dict[str, Variant]:
         f"patch {other}": (f"patch={other}",),
         "4 masks": ("mask_scales=1,2",),
         "2 masks": ("mask_scales=2",),
-        f"merging {r}": (f"generator.merge={r}",),
     }  # fmt: skip
     return {
         name: _variant(f"patch={patch}", *words, target=target) for name, words in changes.items()
@@ -89,8 +89,15 @@ STUDIES: dict[str, dict[str, Variant]] = {
         "both": _variant(target="both"),
     },
     "forms": _forms("features", 32),
+    "merging": {
+        "cross (default)": _variant("patch=32"),
+        "merging 4": _variant("patch=32", "generator.merge=4"),
+    },
     "forms-16": _forms("features", 16),
-    "pixel-forms": _forms("pixels", 16),
+    "pixel-forms": {
+        **_forms("pixels", 16),
+        "merging 16": _variant("patch=16", "generator.merge=16", target="pixels"),
+    },
     "losses": {
         "consistency alone (default)": _losses(),
         "with adversarial": _losses("adversarial=1"),
