@@ -14,6 +14,7 @@
     cuda.py                 the CUDA driver through cuda-python or PyCUDA
     signal_stack.py         the stack of signals, which a runtime took, given back to Python
     regions.py              where an NG part's map is above its level
+    blank.py                whether a picture shows a part at all
     inspection.py           what is found out about a part: verdict, reason, scores, map
     inspector.py            pictures in, verdicts out
 
