@@ -23,8 +23,8 @@ __all__ = ["find_doubts"]
 # The lower quantile is that of good parts even where a fifth of the pictures is of another part.
 OUTLIER_REACH = {0.9: 6.0, 0.75: 12.0}
 N_EXAMPLES = 3
-# Measure `whole`, 1 where it is usual. Good parts that did not train reached 1.7, at half the light
-# 2 to 4, out of focus or with the noise of another camera 5 to 9, other parts 8 to 16.
+# Measure `whole`, 1 where it is usual: of good parts up to 2.2, of other parts from 5 on; other
+# light, focus and noise lie between (benchmarks/results/unlike_pictures.md).
 UNLIKE = 3.0
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from edgeinspect.data.appearance import Appearance
 
 __all__ = ["BlankCheck"]
 
-SHARE = 0.25  # of the least that good pictures had; defects of three real parts have 0.9 and more
+SHARE = 0.25  # of the least that good pictures had; those of three real parts have 0.7 and more
 SAMPLE_PX = 65_536  # about as many pixels are looked at, evenly spread: 0.2 to 1 ms of a core
 
 
