@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.constants import Calibration
+from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream.drift import DriftMonitor
 from edgeinspect.stream.notices import Notice, NoticeKind, tell
 from edgeinspect.stream.records import Record
@@ -72,7 +73,7 @@ class DriftWatch:
         with self._changed:
             if found.threshold != self._threshold:
                 return
-            if found.score <= found.threshold:
+            if found.score <= found.threshold and found.reason is not Reason.BLANK:
                 self._scores.append(found.score)
             is_watched = self._follow is not None or self._monitor.watches_pictures
             if picture is not None and is_watched:

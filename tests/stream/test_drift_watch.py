@@ -110,10 +110,9 @@ def test_looking_takes_a_small_share_of_a_core(calibration, monkeypatch):
     assert watched._rest_s == pytest.approx(0.4 / 0.05)
 
 
-def late(record: Record) -> Record:
-    found = dataclasses.replace(
-        record.inspection, verdict=Verdict.NOT_INSPECTED, reason=Reason.DEADLINE
-    )
+def not_inspected(record: Record, reason: Reason) -> Record:
+    """With the score that it has."""
+    found = dataclasses.replace(record.inspection, verdict=Verdict.NOT_INSPECTED, reason=reason)
     return dataclasses.replace(record, inspection=found)
 
 
@@ -128,7 +127,8 @@ def judged_by_another(record: Record) -> Record:
     [
         (made_record(0), (1, 1)),
         (made_record(0, Verdict.NG), (0, 1)),
-        (late(made_record(0)), (1, 1)),
+        (not_inspected(made_record(0), Reason.DEADLINE), (1, 1)),
+        (not_inspected(made_record(0), Reason.BLANK), (0, 1)),
         (made_record(0, Verdict.NOT_INSPECTED), (0, 0)),
         (judged_by_another(made_record(0)), (0, 0)),
     ],
