@@ -196,14 +196,26 @@ def test_a_drift_of_the_brightness_stands_in_the_record_of_a_part_after_it(
     enter = DriftWatch.__enter__
     monkeypatch.setattr(DriftWatch, "__enter__", lambda self: (opened.append(self), enter(self))[1])
 
+    traits: list[str | None] = []
+
+    def is_seen(n: int) -> bool:
+        """Whether `n` pictures were looked at, or no further one needs to be."""
+        return "brightness" in traits or (bool(opened) and opened[0].counts()["picture"] >= n)
+
+    def noting(note: Callable[[Notice], None]) -> Callable[[Notice], None]:
+        def heard(notice: Notice) -> None:
+            note(notice)
+            traits.append(notice.values.get("trait"))
+
+        return heard
+
     class Dark(MadeSource):
         """Delivers the next batch once one more picture was looked at."""
 
         def frames(self, stop=None):  # type: ignore[no-untyped-def]
             for frame in super().frames(stop):
                 if frame.seq % BATCH == 0:
-                    n = frame.seq // BATCH
-                    wait_until(lambda: opened and opened[0].counts()["picture"] >= n)  # noqa: B023
+                    wait_until(lambda: is_seen(frame.seq // BATCH))  # noqa: B023
                 yield dataclasses.replace(frame, picture=frame.picture - np.uint8(20))
 
     with open_session(bundle, threads=1) as session:
@@ -213,7 +225,7 @@ def test_a_drift_of_the_brightness_stands_in_the_record_of_a_part_after_it(
             Dark(["good"] * 20 * BATCH),
             tmp_path,
             connect=lambda run: open_outlets(
-                run.folder.path, run.about(), run.calibration, note=run.note
+                run.folder.path, run.about(), run.calibration, note=noting(run.note)
             ),
         )
     told = [notice for record in read_records(tmp_path) for notice in record["notices"]]
