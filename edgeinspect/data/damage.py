@@ -1,9 +1,10 @@
-"""Files that look like pictures and are not whole: found before anything is decoded.
+"""Files that look like pictures and are not whole, or hold several: found before any is decoded.
 
 Serves `images`. Decoders are lenient: libjpeg fills what a cut-off file lacks with grey and calls
 it a picture, which a line would then judge. PNG (RFC 2083) and JPEG (ITU T.81) both mark their
 end, so the files' own structure tells. Of BMP and TIFF (revision 6.0, and BigTIFF) only the size
-is read.
+is read, and of TIFF how many pictures there are: only the first is decoded, and a defect on the
+second would pass.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _BMP_START = b"BM"
 _BMP_CORE_BYTES = 12  # of the oldest header, whose sides have 16 bits
 _TIFF_ORDERS = {b"II": "<", b"MM": ">"}
 _BIG_TIFF = 43
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257  # tags
+_TIFF_KIND, _TIFF_WIDTH, _TIFF_HEIGHT = 254, 256, 257  # tags
+_TIFF_NO_PICTURE = 0b101  # bits of the kind: a thumbnail, a mask
 _TIFF_NUMBERS = {3: "H", 4: "I", 16: "Q"}  # SHORT, LONG, LONG8
 # Frame headers: all SOFn but the markers DHT, JPG and DAC in between (ITU T.81, table B.1).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -32,7 +34,8 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 def refuse_damage(data: bytes, name: str) -> None:
     """Refuse a file that OpenCV would decode half, or for which it would allocate too much.
 
-    BMP and TIFF are only refused when too large: OpenCV sees their damage itself.
+    BMP and TIFF are refused when too large, and TIFF of several pictures: OpenCV sees their damage
+    itself.
     Raises: ImageError, with `name` in its text.
     """
     if not data:
@@ -45,7 +48,12 @@ def refuse_damage(data: bytes, name: str) -> None:
     elif data.startswith(_BMP_START):
         n_pixels = _bmp_pixels(data)
     elif data[:2] in _TIFF_ORDERS:
-        n_pixels = _tiff_pixels(data)
+        n_pixels, n_pictures = _walk_tiff(data)
+        if n_pictures > 1:
+            raise ImageError(
+                f"{name} holds {n_pictures} pictures, of which only the first would be judged",
+                hint="save each in a file of its own",
+            )
     if not is_whole:
         raise ImageError(f"{name} is damaged or cut off", hint="copy it again")
     if n_pixels > MAX_PIXELS:
@@ -102,20 +110,39 @@ def _bmp_pixels(data: bytes) -> int:
     return abs(int(width) * int(height))
 
 
-def _tiff_pixels(data: bytes) -> int:
-    """Pixels of the first image, which is the one that is decoded; 0 if its tags are cut off."""
+def _walk_tiff(data: bytes) -> tuple[int, int]:
+    """(pixels of the first picture, how many there are beside thumbnails and masks).
+
+    Where the file is cut off the counting ends.
+    """
     order = _TIFF_ORDERS[data[:2]]
+    n_pixels, n_pictures, known = 0, 0, {0}
     try:
         (version,) = struct.unpack_from(f"{order}H", data, 2)
         is_big = version == _BIG_TIFF
-        (at,) = struct.unpack_from(f"{order}{'Q' if is_big else 'I'}", data, 8 if is_big else 4)
-        (n_tags,) = struct.unpack_from(f"{order}{'Q' if is_big else 'H'}", data, at)
-        first, step, value = (at + 8, 20, 12) if is_big else (at + 2, 12, 8)
-        sides = {}
-        for entry in range(first, min(first + n_tags * step, len(data)), step):
-            tag, kind = struct.unpack_from(f"{order}HH", data, entry)
-            if tag in (_TIFF_WIDTH, _TIFF_HEIGHT) and kind in _TIFF_NUMBERS:
-                sides[tag] = struct.unpack_from(order + _TIFF_NUMBERS[kind], data, entry + value)[0]
+        offset = f"{order}{'Q' if is_big else 'I'}"
+        (at,) = struct.unpack_from(offset, data, 8 if is_big else 4)
+        while at not in known:
+            known.add(at)
+            tags, end = _tiff_tags(data, at, order, is_big=is_big)
+            n_pixels = n_pixels or tags.get(_TIFF_WIDTH, 0) * tags.get(_TIFF_HEIGHT, 0)
+            n_pictures += not tags.get(_TIFF_KIND, 0) & _TIFF_NO_PICTURE
+            (at,) = struct.unpack_from(offset, data, end)
     except struct.error:
-        return 0
-    return int(sides.get(_TIFF_WIDTH, 0) * sides.get(_TIFF_HEIGHT, 0))
+        pass
+    return n_pixels, n_pictures
+
+
+def _tiff_tags(data: bytes, at: int, order: str, *, is_big: bool) -> tuple[dict[int, int], int]:
+    """The tags of a directory that matter here, and where it ends. Raises: struct.error."""
+    count = f"{order}{'Q' if is_big else 'H'}"
+    (n_tags,) = struct.unpack_from(count, data, at)
+    step, value = (20, 12) if is_big else (12, 8)
+    first = at + struct.calcsize(count)
+    end = first + n_tags * step
+    tags = {}
+    for entry in range(first, min(end, len(data)), step):
+        tag, kind = struct.unpack_from(f"{order}HH", data, entry)
+        if tag in (_TIFF_KIND, _TIFF_WIDTH, _TIFF_HEIGHT) and kind in _TIFF_NUMBERS:
+            tags[tag] = int(struct.unpack_from(order + _TIFF_NUMBERS[kind], data, entry + value)[0])
+    return tags, end

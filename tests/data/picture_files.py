@@ -48,3 +48,11 @@ def tiff_header(width: int, height: int, *, order: str, is_big: bool) -> bytes:
     kind = 16 if is_big else 4  # LONG8, LONG
     sides = [struct.pack(order + tag, t, kind, 1, n) for t, n in ((256, width), (257, height))]
     return b"".join([struct.pack(order + start, *head), struct.pack(order + count, 2), *sides])
+
+
+def two_pictures() -> bytes:
+    """A TIFF of two pages, the first one `made_picture()`."""
+    pages = [made_picture(seed=seed)[..., ::-1] for seed in (0, 1)]
+    is_encoded, data = cv2.imencodemulti(".tiff", pages)
+    assert is_encoded
+    return data.tobytes()

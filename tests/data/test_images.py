@@ -24,7 +24,14 @@ from edgeinspect.data.images import (
     save_picture,
 )
 from edgeinspect.errors import DataError, ImageError, OutputError
-from tests.data.picture_files import encoded, made_picture, tiff_header, with_orientation, write
+from tests.data.picture_files import (
+    encoded,
+    made_picture,
+    tiff_header,
+    two_pictures,
+    with_orientation,
+    write,
+)
 
 JPEG_LOSS = 2.0  # mean grey levels that JPEG's quantisation and half-size colour move a pixel by
 
@@ -164,6 +171,27 @@ def test_the_size_of_a_tiff_is_read_in_both_orders_and_widths(order: str, is_big
     data = tiff_header(1 << 20, 1 << 10, order=order, is_big=is_big)
     with pytest.raises(ImageError, match="claims 1073741824 pixels"):
         decode_picture(data, name="huge.tiff")
+
+
+def test_a_tiff_of_two_pictures_is_refused_because_one_would_pass_unseen() -> None:
+    data = two_pictures()
+    with pytest.raises(ImageError, match="holds 2 pictures, of which only the first"):
+        decode_picture(data, name="pages.tiff")
+
+
+@pytest.mark.parametrize("kind", [1, 4])
+def test_a_tiff_may_hold_a_thumbnail_or_a_mask_beside_its_picture(kind: int) -> None:
+    page, other = (struct.pack("<HHII", 254, 4, 1, n) for n in (2, kind))
+    first, _, second = two_pictures().rpartition(page)
+    assert np.array_equal(decode_picture(first + other + second, name="a.tiff"), made_picture())
+
+
+def test_a_tiff_whose_directories_go_in_a_circle_is_read_once() -> None:
+    data = bytearray(encoded(made_picture(), ".tiff"))
+    first = struct.unpack_from("<I", data, 4)[0]
+    (n_tags,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * n_tags, first)
+    assert decode_picture(bytes(data), name="circle.tiff").shape == (64, 80, 3)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1 << 20, -(1 << 20)), (1 << 20, 1 << 20)])
