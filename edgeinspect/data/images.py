@@ -128,8 +128,13 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a path is a file with the suffix of a picture."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    """Whether a path has the suffix of a picture and is a file, or a link to what is gone.
+
+    Reading such a link names it: left out, its part would be missed by nobody.
+    """
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return False
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def natural_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import importlib.metadata
+import logging
 import os
 import re
 import sys
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from edgeinspect.data.images import is_picture, list_pictures, natural_key
+from edgeinspect.data.images import IMAGE_SUFFIXES, is_picture, list_pictures, natural_key
 from edgeinspect.errors import ConfigError, DataError, MissingPackageError
 from edgeinspect.stream.frames import Source
 from edgeinspect.stream.sources.files import PathsSource, PictureSource
@@ -20,6 +21,8 @@ from edgeinspect.stream.sources.video import VIDEO_SUFFIXES, VideoSource
 from edgeinspect.suggestions import suggest, suggest_path
 
 __all__ = ["SourceContext", "open_source", "open_sources"]
+
+_log = logging.getLogger(__name__)
 
 ENTRY_POINTS = "edgeinspect.sources"
 
@@ -98,13 +101,28 @@ def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
 
 def _open_path(path: Path, white_level_16bit: int) -> Source:
     if path.is_dir():
-        pictures = list_pictures(path)
+        pictures, deeper = list_pictures(path), _deeper_folder(path)
         if not pictures:
-            raise DataError(f"{path} holds no pictures", hint="it needs PNG, JPEG, BMP or TIFF")
+            hint = f"did you mean {deeper}?" if deeper else "it needs PNG, JPEG, BMP or TIFF"
+            raise DataError(f"{path} holds no pictures", hint=hint)
+        if deeper:
+            _log.warning(
+                "pictures in %s are not inspected, nor in any folder so deep in %s; '%s/**/*' takes"
+                " them all",
+                deeper,
+                path,
+                path,
+            )
         return PictureSource(pictures, white_level_16bit=white_level_16bit)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return VideoSource(path)
     return PictureSource([path], white_level_16bit=white_level_16bit)
+
+
+def _deeper_folder(folder: Path) -> Path | None:
+    """A folder with pictures that lies deeper than `list_pictures` looks; None if there is none."""
+    deep = folder.glob("[!.]*/[!.]*/**/[!.]*")
+    return next((path.parent for path in deep if path.suffix.lower() in IMAGE_SUFFIXES), None)
 
 
 def _watch(folder: Path, white_level_16bit: int) -> Source:

@@ -156,3 +156,27 @@ def test_an_address_that_is_refused_shows_no_password(address, words):
     with pytest.raises(EdgeInspectError, match=words) as caught:
         open_source(address)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_folder_deeper_than_is_looked_is_told_of(tmp_path, caplog):
+    make_pictures(tmp_path / "lot" / "tray", ["plain"])
+    make_pictures(tmp_path / "lot" / "tray" / "again" / "after", ["plain"])
+    source = open_source(str(tmp_path / "lot"))
+    assert source.n_frames == 1
+    assert f"pictures in {tmp_path}/lot/tray/again/after are not inspected" in caplog.text
+    assert open_source(f"{tmp_path}/lot/**/*").n_frames == 2
+
+
+def test_a_folder_whose_pictures_all_lie_deeper_names_theirs(tmp_path):
+    make_pictures(tmp_path / "lot" / "tray", ["plain"])
+    make_pictures(tmp_path / ".old" / "tray", ["plain"])
+    with pytest.raises(DataError) as error:
+        open_source(str(tmp_path))
+    assert error.value.hint == f"did you mean {tmp_path}/lot/tray?"
+
+
+def test_a_link_to_a_picture_that_is_gone_is_a_part_without_a_picture(tmp_path):
+    folder = make_pictures(tmp_path / "lot", ["plain"])
+    (folder / "gone.png").symlink_to(tmp_path / "away.png")
+    frames = list(open_source(str(folder)).frames())
+    assert [frame.error is None for frame in frames] == [True, False]
