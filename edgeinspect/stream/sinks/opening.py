@@ -151,13 +151,13 @@ class Sinks:
             runner.start()
 
     def close(self, *, within_s: float) -> None:
-        """Let the sinks deliver what waits, all at once, and say what they could not."""
-        for runner in self._all():
-            runner.stop(within_s=within_s)
-        for runner in self._all():
-            has_ended = runner.join()
-            if not has_ended:
-                _log.warning("the sink %s does not come back; it is left behind", runner.name)
+        """Let the sinks deliver what waits, all at once, and say what they could not.
+
+        The file of notices ends last: it is told what happens to the others meanwhile.
+        """
+        last = self._runners[_Feed.NOTHING]
+        _end([runner for runner in self._all() if runner not in last], within_s)
+        _end(last, within_s)
         for state in self.states():
             if state.n_waiting:
                 _log.warning("%d records have not reached %s", state.n_waiting, state.name)
@@ -166,6 +166,14 @@ class Sinks:
 
     def _all(self) -> list[Runner]:
         return [runner for runners in self._runners.values() for runner in runners]
+
+
+def _end(runners: Sequence[Runner], within_s: float) -> None:
+    for runner in runners:
+        runner.stop(within_s=within_s)
+    for runner in runners:
+        if not runner.join():
+            _log.warning("the sink %s does not come back; it is left behind", runner.name)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from edgeinspect.stream.patience import Patience
 from edgeinspect.stream.sinks import Notice, NoticeKind, PlainRecord, Sink, Sinks, open_sinks
 from edgeinspect.stream.sinks import opening as opening_module
 from edgeinspect.stream.sinks.journal import Journal, Line
+from edgeinspect.stream.sinks.notices import NoticeFile
 from edgeinspect.stream.sinks.opening import open_sink
 from edgeinspect.writing import LineFile
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until, written
@@ -160,16 +161,34 @@ def test_a_sink_with_a_bug_ends_and_the_run_does_not(opened, tmp_path, kind, cap
         def put(self, record: PlainRecord) -> None:
             raise ZeroDivisionError("a bug")
 
-    sink = Buggy()
+    sink, told = Buggy(), tmp_path / "notices.jsonl"
     with opened(sink) as sinks:
         put(sinks, tmp_path, 3)
-        wait_until(lambda: "has ended" in caplog.text)
-        wait_until(lambda: sinks.states()[0].is_away)
+        wait_until(lambda: told.exists() and "has ended" in told.read_text())
+        assert sinks.states()[0].is_away
     assert "has ended: ZeroDivisionError: a bug" in caplog.text
     assert sink.is_closed
-    notices = [json.loads(line) for line in (tmp_path / "notices.jsonl").read_text().splitlines()]
+    notices = [json.loads(line) for line in told.read_text().splitlines()]
     texts = [notice["text"] for notice in notices if notice["kind"] == "sink"]
     assert texts == ["the sink kept://there has ended: ZeroDivisionError: a bug"]
+
+
+def test_what_happens_to_a_sink_at_the_end_of_the_run_stands_in_the_notices(
+    opened, tmp_path, monkeypatch
+):
+    close, is_closed = NoticeFile.close, threading.Event()
+    monkeypatch.setattr(NoticeFile, "close", lambda self: (close(self), is_closed.set())[0])
+
+    class Buggy(Kept):
+        def note(self, notice: Notice) -> None:
+            if notice.kind is NoticeKind.ENDED:
+                is_closed.wait(0.2)  # a file that does not wait is closed by then
+                raise ZeroDivisionError("a bug")
+
+    with opened(Buggy()):
+        pass
+    lines = [json.loads(line) for line in (tmp_path / "notices.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["started", "ended", "sink"]
 
 
 def test_notices_reach_the_sink_and_the_file(opened, tmp_path):
