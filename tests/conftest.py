@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sys
 import uuid
 from pathlib import Path
 
@@ -10,6 +12,14 @@ from hypothesis import settings
 
 settings.register_profile("edgeinspect", deadline=None, derandomize=True)
 settings.load_profile("edgeinspect")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before a test's fixtures: it draws the same alone, after others and beside them."""
+    random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

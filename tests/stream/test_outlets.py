@@ -9,11 +9,12 @@ import pytest
 
 from edgeinspect.bundle import read_bundle
 from edgeinspect.errors import ConfigError, MissingPackageError
+from edgeinspect.stream import drift_watch
 from edgeinspect.stream.drift import WINDOW
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.outlets import open_outlets
 from tests.bundles import make_bundle
-from tests.stream.made_records import ABOUT, made_record, wait_until
+from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,8 @@ def test_every_record_reaches_the_page(tmp_path, calibration, monkeypatch):
         wait_until(lambda: states and json.loads(states[0].to_json())["counts"]["OK"] == 200)
 
 
-def test_drift_is_handed_to_the_run_for_the_records(tmp_path, calibration):
+def test_drift_is_handed_to_the_run_for_the_records(tmp_path, calibration, monkeypatch):
+    monkeypatch.setattr(drift_watch, "LEAVE_S", HANGS_S)
     many = dataclasses.replace(
         calibration,
         good_scores=np.linspace(0.0, 0.1, 50),
