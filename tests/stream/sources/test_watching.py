@@ -5,7 +5,6 @@ import itertools
 import os
 import shutil
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,11 +27,13 @@ from tests.stream.made_records import HANGS_S
 
 
 @contextmanager
-def watching(folder: Path, recorded: Recorded | None = None) -> Iterator[Delivery]:
+def watching(
+    folder: Path, recorded: Recorded | None = None, stop: threading.Event | None = None
+) -> Iterator[Delivery]:
     source = open_source(f"watch:{folder}")
     assert isinstance(source, WatchedFolder)
     source.skip(recorded or Recorded())
-    stop = threading.Event()
+    stop = stop or threading.Event()
     ends = threading.Timer(HANGS_S, stop.set)  # a test that waits for nothing fails
     ends.start()
     try:
@@ -123,8 +124,15 @@ def rewriting(path: Path) -> Iterator[None]:
 
 
 def test_a_file_that_never_stands_still_does_not_hold_up_others(tmp_path, monkeypatch, caplog):
+    stamp, times = watching_module._stamp, itertools.count()
+    monkeypatch.setattr(
+        watching_module,
+        "_stamp",
+        lambda path: (next(times), 0) if path.name == "a_preview.png" else stamp(path),
+    )
     monkeypatch.setattr(watching_module, "PATIENCE_S", 0.2)
-    with rewriting(tmp_path / "a_preview.png"), watching(tmp_path) as delivery:
+    (tmp_path / "a_preview.png").write_bytes(png(0)[:100])
+    with watching(tmp_path) as delivery:
         (tmp_path / "part1.png").write_bytes(png(1))
         assert following(delivery) == "part1.png"
         (tmp_path / "part2.png").write_bytes(png(2))
@@ -145,12 +153,13 @@ def test_a_file_that_no_event_told_of_is_found_though_events_go_on(tmp_path, mon
 
 
 def test_files_that_appear_together_settle_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(watching_module, "SETTLE_S", 0.5)
-    folder = make_pictures(tmp_path / "in", ["good"] * 8)
-    with watching(folder) as delivery:
-        start_s = time.perf_counter()
+    folder, stop = make_pictures(tmp_path / "in", ["good"] * 8), threading.Event()
+    waits: list[float] = []
+    wait = stop.wait
+    monkeypatch.setattr(stop, "wait", lambda seconds: (waits.append(seconds), wait(seconds))[1])
+    with watching(folder, stop=stop) as delivery:
         names = [following(delivery) for _ in range(8)]
-        assert time.perf_counter() - start_s < 8 * 0.5
+    assert len(waits) <= 1
     assert names == [f"00{i}_good.png" for i in range(8)]
 
 
@@ -166,7 +175,7 @@ def test_a_name_that_is_used_again_is_a_new_picture(tmp_path):
 
 @pytest.mark.parametrize("spelling", ["relative", "link"])
 def test_a_picture_is_one_frame_however_the_folder_is_spelled(tmp_path, monkeypatch, spelling):
-    monkeypatch.setattr(watching_module, "LOOK_S", 0.1)  # looks find what events told of
+    monkeypatch.setattr(watching_module, "LOOK_S", 0.0)  # looks find what events told of
     monkeypatch.chdir(tmp_path)
     folder = make_pictures(tmp_path / "in", ["good"])
     (tmp_path / "link").symlink_to("in")
@@ -177,7 +186,6 @@ def test_a_picture_is_one_frame_however_the_folder_is_spelled(tmp_path, monkeypa
             seen.append(next(delivery).source)
             (folder / f"00{i}_good.png").write_bytes(png(i))
         seen.append(next(delivery).source)
-        time.sleep(0.5)  # for looks in which nothing is new
         (folder / "last.png").write_bytes(png(9))
         seen.append(next(delivery).source)
     assert seen == [*(str(given / f"00{i}_good.png") for i in range(6)), str(given / "last.png")]
@@ -209,6 +217,7 @@ def items_until(delivery: Delivery, name: str) -> list[str]:
 def test_a_folder_that_goes_away_is_an_outage_that_ends_when_it_is_back(tmp_path):
     folder = make_pictures(tmp_path / "in", ["good"])
     aside = make_pictures(tmp_path / "aside", ["good", "good"])
+    os.utime(aside / "000_good.png", (1e9, 1e9))  # another time, however coarse the disk's clock
     with watching(folder) as delivery:
         assert following(delivery) == "000_good.png"
         shutil.rmtree(folder)
