@@ -15,6 +15,7 @@ from edgeinspect.stream.frames import Frame
 from edgeinspect.stream.intake import MAX_NOTICES, Intake, Lane
 from edgeinspect.stream.notices import Notice, NoticeKind
 from tests.stream.made_frames import made_frame
+from tests.stream.made_records import wait_until
 
 
 def take_all(intake: Intake) -> list[Frame]:
@@ -75,10 +76,20 @@ def test_what_waits_for_its_record_is_bounded_too(monkeypatch):
     monkeypatch.setattr(intake_module, "MAX_DROPPED", 5)
     lane = Lane(is_live=True, overload=Overload.LATEST)
     intake = Intake([lane])
-    source = threading.Thread(target=fill, args=(intake, lane, 50))
+    most: list[int] = []
+
+    def fill_and_look() -> None:
+        for _ in range(50):
+            assert intake.put(lane, made_frame(0))
+            most.append(len(lane.dropped))
+        intake.end(lane)
+
+    source = threading.Thread(target=fill_and_look)
     source.start()
+    wait_until(lambda: len(most) >= 6)  # it is faster than what takes
     assert [frame.seq for frame in take_all(intake)] == list(range(50))
     source.join()
+    assert max(most) == 5
 
 
 def test_a_frame_that_could_not_be_read_keeps_that_reason_when_it_is_dropped():
