@@ -25,6 +25,7 @@ from edgeinspect.bundle import (
 from edgeinspect.config import Normalisation, Precision, Rule, RunConfig, to_dict
 from edgeinspect.errors import BundleError, NotCalibratedError, OutputError
 from tests.bundles import calibrate_stand_in, make_bundle
+from tests.stream.made_records import HANGS_S
 
 MANIFEST_OF_NOTHING = Manifest(
     tool_version="0", name="part", config=to_dict(RunConfig()), graph={"inputs": []}
@@ -264,11 +265,11 @@ def test_a_bundle_that_someone_else_changes_is_locked(bundle):
     def hold() -> None:
         with bundle_lock(bundle):
             is_held.set()
-            is_done.wait()
+            is_done.wait(HANGS_S)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    is_held.wait()
+    assert is_held.wait(HANGS_S)
     try:
         with (
             pytest.raises(BundleError, match="being changed by another process"),

@@ -30,7 +30,7 @@ from edgeinspect.stream.run import RunSettings, RunSummary, run_stream
 from edgeinspect.writing import LineFile
 from tests.bundles import make_bundle
 from tests.stream.made_frames import KINDS, MadeSource, read_records
-from tests.stream.made_records import HANGS_S
+from tests.stream.made_records import HANGS_S, wait_until
 
 OF_LINES = settings(suppress_health_check=[HealthCheck.too_slow], max_examples=30)
 
@@ -261,7 +261,7 @@ def test_a_bug_in_a_stage_ends_the_run_and_leaves_no_thread(tmp_path, bundle, in
     before = set(threading.enumerate())
     with pytest.raises(AssertionError, match="a bug"):
         run(Broken(bundle, MadeSession(inner)), MadeSource(["good"] * 50), tmp_path)
-    assert set(threading.enumerate()) <= before
+    wait_until(lambda: set(threading.enumerate()) <= before)
 
 
 def test_a_run_is_resumed_with_the_first_frame_without_record(tmp_path, bundle, inner):

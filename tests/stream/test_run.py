@@ -33,7 +33,7 @@ from edgeinspect.stream.run import RunSettings, RunSummary, run_stream
 from edgeinspect.stream.sources import PictureSource
 from tests.bundles import make_bundle
 from tests.stream.made_frames import KINDS, MadeSource, make_pictures, read_records
-from tests.stream.made_records import HANGS_S
+from tests.stream.made_records import HANGS_S, wait_until
 
 VERDICT_OF = {"good": "OK", "bad": "NG", "wide": "OK"}  # of the others: NOT-INSPECTED
 
@@ -215,7 +215,7 @@ def test_after_a_session_failed_for_good_every_frame_has_its_record(tmp_path, bu
     assert [record["seq"] for record in records] == list(range(len(records)))
     assert [record["reason"] for record in records[:2]] == [None, None]
     assert {record["reason"] for record in records[2:]} == {"engine"}
-    assert set(threading.enumerate()) <= before
+    wait_until(lambda: set(threading.enumerate()) <= before)
 
 
 def test_the_summary_as_json_has_stable_keys(tmp_path, bundle, session):
@@ -307,7 +307,7 @@ def test_records_and_notices_go_on_in_new_files_when_somebody_removes_the_folder
     tmp_path, bundle, session, caplog
 ):
     out = tmp_path / "out"
-    removed = threading.Event()
+    told, removed = out / "notices.jsonl", threading.Event()
 
     class Waiting(MadeSource):
         def frames(self, stop: threading.Event | None = None) -> Delivery:
@@ -318,6 +318,7 @@ def test_records_and_notices_go_on_in_new_files_when_somebody_removes_the_folder
 
     def on_record(record: Record) -> None:
         if record.frame.seq == 1:
+            wait_until(lambda: told.exists() and told.read_text())  # that it started
             out.rename(tmp_path / "gone")
             removed.set()
 
@@ -333,8 +334,7 @@ def test_records_and_notices_go_on_in_new_files_when_somebody_removes_the_folder
     )
     assert [record["seq"] for record in read_records(out)] == [2]
     assert len(list((out / "overlays").iterdir())) == 1
-    lines = (out / "notices.jsonl").read_text().splitlines()
-    kinds = [json.loads(line)["kind"] for line in lines]
+    kinds = [json.loads(line)["kind"] for line in told.read_text().splitlines()]
     assert kinds == ["disk", "ended"]
     assert "was moved or removed; records go on in a new file" in caplog.text
 

@@ -23,6 +23,7 @@ from edgeinspect.stream.records import RecordFolder, prepare_record_folder
 from edgeinspect.stream.sinks import Notice, NoticeKind, Sinks, open_sinks
 from edgeinspect.stream.view import View, open_view, server
 from tests.stream.made_records import ABOUT, HANGS_S, made_record, wait_until
+from tests.stream.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -136,16 +137,17 @@ def _show_ng(page: Page, folder: Path, sinks: Sinks, seq: int) -> set[str | None
 
 
 def test_a_page_goes_on_with_the_next_run_though_it_was_refused_meanwhile(folder, page):
+    address = f"127.0.0.1:{free_port()}"
     with (
         page.expect_response(lambda answer: answer.status == 503),
-        open_view("127.0.0.1:0", folder) as view,
+        open_view(address, folder) as view,
         _fed(view, folder) as sinks,
     ):
         page.goto(view.url)
         before = _show_ng(page, folder, sinks, 0)
         page.route("**/events", lambda route: route.fulfill(status=503))
     page.unroute("**/events")
-    with open_view(f"127.0.0.1:{_port(view)}", folder) as view, _fed(view, folder) as sinks:
+    with open_view(address, folder) as view, _fed(view, folder) as sinks:
         after = _show_ng(page, folder, sinks, 1)
     assert not before & after  # a browser keeps pictures by their addresses
 

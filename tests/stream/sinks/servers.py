@@ -176,7 +176,7 @@ class Plc:
     def registers(self, n: int = 32) -> list[int]:
         from pymodbus.client import ModbusTcpClient
 
-        with ModbusTcpClient("127.0.0.1", port=self.port) as client:
+        with ModbusTcpClient("127.0.0.1", port=self.port, timeout=HANGS_S) as client:
             found: list[int] = client.read_holding_registers(0, count=n, device_id=1).registers
             return found
 

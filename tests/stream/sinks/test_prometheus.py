@@ -152,9 +152,9 @@ def test_it_listens_on_loopback_alone(tmp_path):
 
 def test_a_port_in_use_is_tried_again(tmp_path, caplog):
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        port = free_port()
+        other.bind(("127.0.0.1", port))
         other.listen()
-        port = other.getsockname()[1]
         with opened(port, tmp_path) as sinks:
             wait_until(lambda: sinks.states()[0].is_away)
             other.close()
@@ -179,6 +179,11 @@ def connected(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=HANGS_S)
 
 
+def nobody_is_served() -> bool:
+    """Whether the threads of all connections so far have ended, and their places are free."""
+    return not any("request" in thread.name for thread in threading.enumerate())
+
+
 def test_who_leaves_in_the_middle_is_no_matter_for_the_log(tmp_path, capfd):
     port = free_port()
     with opened(port, tmp_path):
@@ -186,7 +191,7 @@ def test_who_leaves_in_the_middle_is_no_matter_for_the_log(tmp_path, capfd):
         with connected(port) as rude:
             rude.sendall(b"GET /met")
             rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        wait_until(lambda: not any("request" in t.name for t in threading.enumerate()))
+        wait_until(nobody_is_served)
     assert capfd.readouterr().err == ""
 
 
@@ -206,6 +211,7 @@ def test_one_connection_too_many_is_closed_and_those_who_ask_later_are_answered(
     port = free_port()
     with opened(port, tmp_path):
         wait_until(lambda: metrics(port))
+        wait_until(nobody_is_served)
         with contextlib.ExitStack() as stack:
             for _ in range(3):
                 stack.enter_context(connected(port))
