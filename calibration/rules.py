@@ -80,14 +80,14 @@ def score(
 
     z = (statistics - stat_mean) * stat_inv_std
     local = largest of z by stat_weight, see `constants.weighted`
-    global = sqrt(max(0, z^T precision z))
+    global = sqrt(|z^T precision z|)
     paper: see `_paper`
     score = rule . (paper, local, global)
     """
     exact = statistics.astype(np.float64)
     z = (exact - constants.stat_mean) * constants.stat_inv_std
     peaks = weighted(z, constants.stat_weight)
-    distance = np.sqrt(np.maximum(0, np.einsum("ns,st,nt->n", z, constants.precision, z)))
+    distance = np.sqrt(np.abs(np.einsum("ns,st,nt->n", z, constants.precision, z)))
     paper, paper_winner = _paper(exact, constants, config, n_scales)
     local = peaks.max(axis=1)
     n_shown = config.n_placed * n_scales * len(config.statistics)

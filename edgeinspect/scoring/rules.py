@@ -96,9 +96,13 @@ def local_score(z: Tensor, stat_weight: Tensor) -> Tensor:
 
 
 def global_score(z: Tensor, precision: Tensor) -> Tensor:
-    """The Mahalanobis distance sqrt(z' P z), as products and sums: (B,)."""
+    """The Mahalanobis distance sqrt(|z' P z|), as products and sums: (B,).
+
+    The size, since rounding can leave z' P z a little below 0. Not the larger of it and 0:
+    where sums overflow to no number, some engines answer 0 to that, the best of all scores.
+    """
     quadratic = ((z[:, :, None] * precision).sum(dim=1) * z).sum(dim=1)
-    return quadratic.clamp(min=0).sqrt()
+    return quadratic.abs().sqrt()
 
 
 def _paper_score(

@@ -46,3 +46,15 @@ def test_a_value_that_is_not_finite_reaches_the_scores_of_its_image_alone(
         found = session.infer(make_images(), TILE)
     for scores in (found.score, found.local_score, found.global_score):
         assert np.isfinite(scores).tolist() == [True, False, True]
+
+
+def test_a_distance_beyond_all_numbers_is_no_small_one(exported: Exported) -> None:
+    constants = make_constants(Rule.MAHALANOBIS)
+    constants.stat_inv_std[:] = 1e25
+    constants.precision[0, 1:] = constants.precision[1:, 0] = -0.1
+    with open_session(
+        exported.bundle, runtime="openvino", batch=3, threads=1, constants=constants
+    ) as session:
+        found = session.infer(make_images(), TILE)
+    assert np.isfinite(found.local_score).all()
+    assert not np.isfinite(found.score).any()

@@ -86,8 +86,8 @@ def test_global_score_is_the_square_root_of_the_quadratic_form() -> None:
     assert global_score(z, precision).item() == pytest.approx(np.sqrt(2 + 4 + 2 * 0.5 * 2))
 
 
-def test_global_score_of_an_indefinite_precision_is_0_and_not_nan() -> None:
-    assert global_score(torch.tensor([[1.0]]), torch.tensor([[-1.0]])).item() == 0
+def test_global_score_of_an_indefinite_precision_is_a_number() -> None:
+    assert global_score(torch.tensor([[2.0]]), torch.tensor([[-1.0]])).item() == 2
 
 
 def test_the_papers_scale_is_the_one_whose_mean_exceeds_its_usual_value_most() -> None:
