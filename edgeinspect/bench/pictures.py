@@ -15,6 +15,7 @@ from edgeinspect.bundle import Bundle
 from edgeinspect.data.images import file_sha256, list_pictures, list_sha256, save_picture
 from edgeinspect.data.layout import find_test
 from edgeinspect.data.loading import load_many
+from edgeinspect.data.splits import spread_places
 from edgeinspect.errors import BundleError, ConfigError, DataError
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.session import Images, Ints
@@ -76,8 +77,8 @@ def open_pictures(bundle: Bundle, folder: Path | None) -> Iterator[BenchPictures
     """
     if folder is not None:
         paths = _find(folder)
-        chosen = np.linspace(0, len(paths) - 1, min(len(paths), MOST_PICTURES)).astype(int)
-        yield _load(bundle, [paths[i] for i in chosen], str(folder))
+        chosen = [paths[place] for place in spread_places(len(paths), MOST_PICTURES)]
+        yield _load(bundle, chosen, str(folder))
         return
     try:
         golden = Golden.load(bundle.golden_path)

@@ -21,6 +21,7 @@ from edgeinspect.bench.stages import StageTimes, measure_stages
 from edgeinspect.bench.variants import Variant
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
+from edgeinspect.data.splits import spread_places
 from edgeinspect.errors import BundleError
 from edgeinspect.numbers import two_digits
 from edgeinspect.parity import Golden, ParityReport
@@ -159,8 +160,7 @@ def _device_ms(variant: Variant) -> float | None:
 
 def _thinned(rounds: Rounds) -> tuple[float, ...]:
     times = rounds.times_ms.ravel()
-    picks = np.linspace(0, times.size - 1, min(times.size, N_KEPT)).astype(int)
-    return tuple(times[picks].tolist())
+    return tuple(times[spread_places(times.size, N_KEPT)].tolist())
 
 
 def _stage_facts(stages: StageTimes) -> dict[str, float]:

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edgeinspect.config import PreprocessConfig, RunConfig
 from edgeinspect.data.layout import GOOD, find_good
 from edgeinspect.data.loading import load_tiles
+from edgeinspect.data.splits import spread_places
 from edgeinspect.errors import ImageError
 from edgeinspect.evaluation.baselines import Equaliser, PictureFeatures, SmoothFill
 from edgeinspect.evaluation.results import EvaluationWarning, WarningKind
@@ -51,7 +50,8 @@ class Reference:
     ) -> Reference:
         """Read --good, or DATA/train/good; without it the reference is empty, with a warning."""
         fill = SmoothFill.like(config.generator)
-        paths = _thin_out(_good_paths(data, good))
+        found = _good_paths(data, good)
+        paths = [found[place] for place in spread_places(len(found), MAX_REFERENCE)]
         features, kept = _read_features(paths, config.preprocess, fill, None, on_progress)
         equaliser = Equaliser.to(features) if features and equalise else None
         equalised: list[PictureFeatures] = []
@@ -82,12 +82,6 @@ def _nothing_to_compare(data: Path) -> EvaluationWarning:
         " good pictures with --good"
     )
     return EvaluationWarning(kind=WarningKind.NO_GOOD_PICTURES, text=text)
-
-
-def _thin_out(paths: Sequence[Path]) -> list[Path]:
-    if len(paths) <= MAX_REFERENCE:
-        return list(paths)
-    return [paths[i] for i in np.linspace(0, len(paths) - 1, MAX_REFERENCE).astype(int)]
 
 
 def _read_features(
