@@ -36,7 +36,7 @@ from edgeinspect.calibration.thresholds import check_rate, fit_threshold
 from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.config import Normalisation, Rule
 from edgeinspect.constants import Calibration, RuleConstants, one_hot
-from edgeinspect.data.images import list_sha256
+from edgeinspect.digests import list_sha256
 from edgeinspect.errors import BundleError, CalibrationError
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.session import MapSession, open_maps

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from edgeinspect.config import PreprocessConfig
-from edgeinspect.data.images import file_sha256, list_sha256
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.data.splits import split_neighbours
 from edgeinspect.data.synthetic.pasting import paste_defect
+from edgeinspect.digests import file_sha256, list_sha256
 from edgeinspect.errors import CalibrationError, ImageError
 from edgeinspect.runtime.session import Images, Ints
 

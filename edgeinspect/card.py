@@ -20,7 +20,7 @@ from edgeinspect.config import (
     preset,
     to_dict,
 )
-from edgeinspect.data.images import list_sha256
+from edgeinspect.digests import list_sha256
 from edgeinspect.numbers import percent, percent_range
 
 if TYPE_CHECKING:

@@ -169,7 +169,7 @@ class Calibration:
         good_scores: (n,), cross-fitted scores of the good parts, which set the threshold.
         good_local, good_global: (n,), the same parts under the two scores reported.
         good_names: (n) file names, in the same order.
-        good_sha256: of the list of these pictures (`data.images.list_sha256`); "" if not known.
+        good_sha256: of the list of these pictures (`digests.list_sha256`); "" if not known.
         good_appearance: (n, 3), mean, spread and gradient of each picture
             (`data.appearance.Appearance`); (0, 3) in calibrations before they were kept.
         warnings: what in these pictures gives reason to doubt, in sentences.

@@ -16,8 +16,9 @@ from edgeinspect.bundle import bundle_lock, read_bundle
 from edgeinspect.calibration.training_pictures import untrained_pictures
 from edgeinspect.cli.main import build_app
 from edgeinspect.config import ResizeRule
-from edgeinspect.data.images import file_sha256, read_picture, save_picture
+from edgeinspect.data.images import read_picture, save_picture
 from edgeinspect.data.synthetic.pasting import paste_defect
+from edgeinspect.digests import file_sha256
 from edgeinspect.errors import (
     BundleError,
     CalibrationError,

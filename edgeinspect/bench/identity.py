@@ -7,7 +7,7 @@ from typing import Any
 from edgeinspect.bench.pictures import BenchPictures
 from edgeinspect.bench.variants import VariantKey
 from edgeinspect.bundle import MANIFEST, Bundle
-from edgeinspect.data.images import file_sha256, list_sha256
+from edgeinspect.digests import file_sha256, list_sha256
 from edgeinspect.errors import EngineError, MissingPackageError
 from edgeinspect.runtime.opening import find_engine_here
 

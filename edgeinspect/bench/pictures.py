@@ -12,10 +12,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from edgeinspect.bundle import Bundle
-from edgeinspect.data.images import file_sha256, list_pictures, list_sha256, save_picture
+from edgeinspect.data.images import list_pictures, save_picture
 from edgeinspect.data.layout import find_test
 from edgeinspect.data.loading import load_many
 from edgeinspect.data.splits import spread_places
+from edgeinspect.digests import file_sha256, list_sha256
 from edgeinspect.errors import BundleError, ConfigError, DataError
 from edgeinspect.parity import Golden
 from edgeinspect.runtime.session import Images, Ints

@@ -10,9 +10,10 @@ from pathlib import Path
 from edgeinspect.bundle.manifest import CARD, COPY_HINT, MANIFEST, Manifest, read_manifest
 from edgeinspect.config import Precision, RunConfig, from_dict
 from edgeinspect.constants import Calibration
+from edgeinspect.digests import file_sha256
 from edgeinspect.errors import BundleError, ConfigError, NotCalibratedError
 
-__all__ = ["Bundle", "hash_file", "read_bundle"]
+__all__ = ["Bundle", "read_bundle"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,7 +118,7 @@ def _config(path: Path, manifest: Manifest) -> RunConfig:
 def _check_files(path: Path, files: Mapping[str, str]) -> None:
     for name, expected in files.items():
         try:
-            found = hash_file(path / name)
+            found = file_sha256(path / name)
         except FileNotFoundError as error:
             raise BundleError(f"{path} lacks {name}", hint=COPY_HINT) from error
         except OSError as error:
@@ -128,12 +129,3 @@ def _check_files(path: Path, files: Mapping[str, str]) -> None:
                 f" the manifest says {expected[:12]}",
                 hint=COPY_HINT,
             )
-
-
-def hash_file(path: Path) -> str:
-    """Hex sha256 of a file, of which a piece at a time is in memory."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeinspect.bundle.manifest import CARD, MANIFEST, Manifest, no_bundle, read_manifest
-from edgeinspect.bundle.reading import Bundle, hash_file, read_bundle
+from edgeinspect.bundle.reading import Bundle, read_bundle
 from edgeinspect.card import write_card
 from edgeinspect.config import Precision
 from edgeinspect.constants import Calibration
+from edgeinspect.digests import file_sha256
 from edgeinspect.errors import BundleError
 from edgeinspect.writing import (
     output_errors,
@@ -87,7 +88,7 @@ def _hash_folder(folder: Path) -> dict[str, str]:
     for file in sorted(p for p in folder.iterdir() if p.is_file() and p.name != MANIFEST):
         with file.open("rb") as opened:
             os.fsync(opened.fileno())
-        hashes[file.name] = hash_file(file)
+        hashes[file.name] = file_sha256(file)
     return hashes
 
 

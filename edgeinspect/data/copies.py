@@ -10,8 +10,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgeinspect.data.images import file_sha256
-from edgeinspect.errors import ImageError
+from edgeinspect.digests import file_sha256
 
 __all__ = ["distinct_pictures"]
 
@@ -43,5 +42,5 @@ def distinct_pictures(paths: Iterable[Path]) -> dict[Path, str]:
 def _sha256(path: Path) -> str:
     try:
         return file_sha256(path)
-    except ImageError:
+    except OSError:
         return ""

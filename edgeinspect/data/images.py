@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,11 +30,9 @@ __all__ = [
     "decode_picture",
     "decode_pixels",
     "existing_folder",
-    "file_sha256",
     "guess_white_level",
     "is_picture",
     "list_pictures",
-    "list_sha256",
     "natural_key",
     "quiet_opencv",
     "read_bytes",
@@ -157,20 +154,6 @@ def existing_folder(folder: Path) -> Path:
     if folder.exists():
         raise DataError(f"{folder} is a file, not a folder of pictures")
     raise DataError(f"there is no folder {folder}", hint=suggest_path(folder))
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes. Raises ImageError if it cannot be read."""
-    return hashlib.sha256(read_bytes(path)).hexdigest()
-
-
-def list_sha256(digests: Iterable[str]) -> str:
-    """One sha256 for a set of files, from theirs, whatever the order; "" for none.
-
-    As a shell says it: sha256sum FILES | cut -c1-64 | sort | sha256sum
-    """
-    lines = [f"{digest}\n" for digest in sorted(digests)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
 
 
 def guess_white_level(paths: Iterable[Path]) -> int:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from edgeinspect.bundle import MANIFEST, Bundle
 from edgeinspect.constants import Calibration
-from edgeinspect.data.images import file_sha256, list_sha256
 from edgeinspect.data.layout import find_test
+from edgeinspect.digests import file_sha256, list_sha256
 from edgeinspect.errors import DataError
 from edgeinspect.evaluation.baselines import Baseline, score_baselines
 from edgeinspect.evaluation.card import card_with_findings

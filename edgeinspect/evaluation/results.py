@@ -85,7 +85,7 @@ class Counts:
 
     `by_class` counts the judged pictures, good ones under "good". `n_reference` good pictures
     stood behind the baselines. `masks_missing` defects had no mask that could be read.
-    `test_sha256` is that of the list of pictures read (`data.images.list_sha256`).
+    `test_sha256` is that of the list of pictures read (`digests.list_sha256`).
     """
 
     by_class: Mapping[str, int]

@@ -18,8 +18,8 @@ import timm
 from torch import Tensor
 
 from edgeinspect.config import REFERENCE_IMAGES, PreprocessConfig
-from edgeinspect.data.images import file_sha256
 from edgeinspect.data.loading import spread_tiles
+from edgeinspect.digests import file_sha256
 from edgeinspect.errors import TrainingError
 from edgeinspect.model.equalise import equalise
 from edgeinspect.model.generator import Generator

@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from edgeinspect.config import GeneratorConfig
-from edgeinspect.data.images import file_sha256
+from edgeinspect.digests import file_sha256
 from edgeinspect.model.vit_weights import count_blocks, translate_weights
 from edgeinspect.training.networks import Networks
 from edgeinspect.training.run_folder import EncoderOrigin

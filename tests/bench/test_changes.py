@@ -11,7 +11,8 @@ from edgeinspect.bench import changes
 from edgeinspect.bench.changes import list_changes, make_changed
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import PRESETS, Target, preset
-from edgeinspect.data.images import file_sha256, save_picture
+from edgeinspect.data.images import save_picture
+from edgeinspect.digests import file_sha256
 from edgeinspect.errors import CalibrationError
 from edgeinspect.progress import no_progress
 from tests.bundles import good_picture, make_bundle

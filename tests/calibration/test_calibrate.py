@@ -20,7 +20,8 @@ from edgeinspect.calibration.rules import score
 from edgeinspect.calibration.selection import Selection, Selector, select_candidate
 from edgeinspect.config import Normalisation, ResizeRule, Rule
 from edgeinspect.constants import Calibration
-from edgeinspect.data.images import file_sha256, save_picture
+from edgeinspect.data.images import save_picture
+from edgeinspect.digests import file_sha256
 from edgeinspect.errors import BundleError, CalibrationError
 from edgeinspect.runtime.session import open_maps, open_session
 from tests.bundles import bad_picture, good_picture, make_bundle

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgeinspect.calibration.training_pictures import untrained_pictures
-from edgeinspect.data.images import file_sha256, save_picture
+from edgeinspect.data.images import save_picture
+from edgeinspect.digests import file_sha256
 from edgeinspect.errors import CalibrationError
 from tests.bundles import good_picture
 

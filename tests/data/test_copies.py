@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeinspect.data.copies import distinct_pictures
-from edgeinspect.data.images import file_sha256
+from edgeinspect.digests import file_sha256
 
 
 def written(folder: Path, **contents: bytes) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 import zlib
@@ -16,10 +15,8 @@ from edgeinspect.data import damage
 from edgeinspect.data import images as images_module
 from edgeinspect.data.images import (
     decode_picture,
-    file_sha256,
     guess_white_level,
     list_pictures,
-    list_sha256,
     read_picture,
     save_picture,
 )
@@ -287,17 +284,6 @@ def test_the_white_level_is_the_smallest_that_no_file_exceeds(
 def test_the_white_level_of_8_bit_files_is_65535(tmp_path: Path) -> None:
     paths = [write(tmp_path / name, made_picture()) for name in ("a.png", "b.jpg", "c.tiff")]
     assert guess_white_level(paths) == 65535
-
-
-def test_the_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"abc")
-    assert file_sha256(tmp_path / "a.png") == hashlib.sha256(b"abc").hexdigest()
-
-
-def test_the_hash_of_a_list_is_what_a_shell_computes_whatever_its_order() -> None:
-    expected = hashlib.sha256(b"aa\nbb\n").hexdigest()
-    assert list_sha256(["bb", "aa"]) == list_sha256(["aa", "bb"]) == expected
-    assert list_sha256([]) == ""
 
 
 def test_saving_where_nothing_can_be_written_is_an_output_error(tmp_path: Path) -> None:

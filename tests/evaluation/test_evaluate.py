@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import ResizeRule
-from edgeinspect.data.images import file_sha256
+from edgeinspect.digests import file_sha256
 from edgeinspect.errors import DataError, NotCalibratedError
 from edgeinspect.evaluation import Evaluation, EvaluationSettings, evaluate
 from edgeinspect.evaluation.baselines import Baseline

@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file
 
 from edgeinspect.config import ResizeRule, RunConfig, with_settings
-from edgeinspect.data.images import file_sha256
+from edgeinspect.digests import file_sha256
 from edgeinspect.errors import (
     ConfigError,
     DataError,
