@@ -12,6 +12,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def hardware() -> dict[str, Any]:
+    """What a report says of the machine that it was measured on."""
     machine = read_machine()
     return {"cpu": machine.cpu, "n_cores": machine.n_cores, "system": machine.system}
 
@@ -32,6 +33,7 @@ def joined(
 
 
 def table(head: str, rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table; `head` is its first line, `| like | this |`."""
     return [
         head,
         "|" + " --- |" * (head.count("|") - 1),
@@ -40,4 +42,5 @@ def table(head: str, rows: list[list[str]]) -> list[str]:
 
 
 def figure(value: float | None) -> str:
+    """Three decimals; an empty cell for None."""
     return "" if value is None else f"{value:.3f}"

@@ -129,5 +129,6 @@ def choose_parts(modules: Sequence[Part], judge: Judge, budget: Budget) -> Choic
 
 
 def _excess(report: ParityReport, budget: Budget) -> float:
+    """The larger of what scores and maps lose, in units of what the budget lets them lose."""
     loose = (1 - report.map_correlation) / (1 - budget.map_correlation)
     return max(report.score_error / budget.score_error, loose)

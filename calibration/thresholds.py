@@ -45,6 +45,7 @@ SHAPE_LIMIT = 0.5  # beyond it, in either direction, tens of excesses prove noth
 # about 0 (an exponential tail): it counts as much as if 33 excesses had said 0.
 PRIOR_EXCESSES = 33
 N_BOOTSTRAP = 1000
+_LOW, _HIGH = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
 _ROUNDING = 1e-9  # (n + 1)(1 - p) is meant exactly, as 95 for n = 99 and p = 0.05 + 1e-17
 
 
@@ -167,7 +168,11 @@ def _n_below_cdf(k: int, n: int, rate: float) -> float:
 
 
 def _from_tail(ordered: Doubles, rate: float, rng: np.random.Generator) -> Threshold:
-    """What lies beyond all scores the tail guesses, so its rate is counted, not resampled."""
+    """A threshold from the tail of scores (n,) in rising order.
+
+    What lies beyond all scores the tail only guesses: the interval of the rate is that of a count
+    of scores above the threshold, and does not come from resampled tails.
+    """
     n = len(ordered)
     value = fit_tail(ordered).quantile(rate)
     low, high = _bootstrap(ordered, lambda tail: tail.quantile(rate), rng)
@@ -210,6 +215,3 @@ def _bootstrap(
     values = [estimate(fit_tail(ordered[pick])) for pick in picks]
     low, high = np.quantile(values, [_LOW, _HIGH])
     return float(low), float(high)
-
-
-_LOW, _HIGH = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2

@@ -35,6 +35,11 @@ _FORMS = {
     Form.CROSS: "the encoder sees the visible half of the tokens, the decoder computes the rest",
 }
 _METHODS = {"empirical": "a quantile of their scores", "tail": "a tail fitted to their scores"}
+_USES = {
+    "train": "trained the generator",
+    "select": "selected the step that was exported",
+    "calibrate": "calibrated constants and threshold",
+}
 _DECIDED_BY_PICTURES = ("preprocess.resize", "preprocess.white_level_16bit")
 
 
@@ -125,13 +130,6 @@ def _data(provenance: Mapping[str, Any], calibration: Calibration | None) -> str
         + "\nThe list's sha256, of which 16 digits are shown, is that of the sorted sha256 of its"
         " files, a line each.\n" + "".join(f"\nWarning: {doubt}.\n" for doubt in doubts)
     )
-
-
-_USES = {
-    "train": "trained the generator",
-    "select": "selected the step that was exported",
-    "calibrate": "calibrated constants and threshold",
-}
 
 
 def _short(digest: str) -> str:

@@ -32,8 +32,6 @@ LONGEST_S = 3.0  # of one series of times
 PEAK_SIDE = 8192
 TOY_PEAK_SIDE = 256
 
-Infer = Callable[..., Scores]
-
 
 def main() -> None:
     what, work, out = json.loads(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])

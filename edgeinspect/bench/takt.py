@@ -39,10 +39,9 @@ class Takt:
 def miss_share(
     calls_ms: ArrayLike, *, n_parts: int, deadline_ms: float, parts_per_minute: float
 ) -> float:
-    """With 95 % confidence no larger share of parts, 0 to 1, is later than the deadline at this
-    rate; 1 beyond `MOST_LOAD`.
+    """The share of parts, 0 to 1, that miss the deadline at this rate, as its 95 % upper bound.
 
-    Slow times that were never measured are not in it, see `miss_at_most`.
+    1 beyond `MOST_LOAD`. Slow times that were never measured are not in it, see `miss_at_most`.
 
     Args:
         calls_ms: (n,), measured times of batches of `n_parts` parts, end to end.

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
+_NOTES = MappingProxyType(
+    {
+        "unreadable": "pictures could not be judged",
+        "not_finite": "scores were not finite",
+        "masks_missing": "defects without a mask",
+    }
+)
+
 
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="The calibrated bundle.")],
@@ -102,15 +110,6 @@ def _show(result: Evaluation, out: Path) -> None:
     notes = [f"; {counts[key]} {words}" for key, words in _NOTES.items() if counts[key]]
     typer.echo(f"{counts['good']} good parts, {counts['defects']} defects{''.join(notes)}")
     typer.echo(f"figures, charts and picture rows: {out}; what to know of them: {out / 'card.md'}")
-
-
-_NOTES = MappingProxyType(
-    {
-        "unreadable": "pictures could not be judged",
-        "not_finite": "scores were not finite",
-        "masks_missing": "defects without a mask",
-    }
-)
 
 
 def _score_lines(summary: Summary) -> list[list[str]]:

@@ -23,12 +23,13 @@ __all__ = ["PRESETS", "preset"]
 def preset(name: str, target: Target = Target.FEATURES) -> RunConfig:
     """The settings of a preset by name. Raises ConfigError, with the near name, if unknown.
 
-    Features are what found most on real parts (docs/decisions/0009).
-    With features alone the patch is 32 px, but for `paper`: a quarter of the tokens finds as much
-    (docs/decisions/0012). With features nothing is augmented: turned, mirrored or brightened
-    pictures have features that are rare on good ones, and what is learnt from them is wrong there
-    (docs/decisions/0006). Without pixels there is nothing for adversarial and latent loss to look
-    at.
+    The target decides more than what is reconstructed:
+
+    - Features are the default since they found most on real parts (docs/decisions/0009).
+    - With features alone the patch is 32 px, except in `paper`: a quarter of the tokens finds as
+      much (docs/decisions/0012). Adversarial and latent loss are off, as they look at pixels.
+    - With features nothing is augmented: features of turned, mirrored or brightened pictures are
+      rare on good ones, and what is learnt from them is wrong there (docs/decisions/0006).
     """
     if name not in PRESETS:
         raise ConfigError(f"there is no preset {name!r}", hint=suggest(name, PRESETS))

@@ -102,8 +102,10 @@ class GeneratorConfig:
         self._check_merge()
 
     def _check_merge(self) -> None:
-        """`cross` keeps a quarter of its tokens to the end; the others match the visible half of
-        each half with the other: a quarter of all tokens, in each block.
+        """Refuse more merges than a block can make.
+
+        Form `cross` has fewer tokens after each block, and keeps a quarter of them to the end. The
+        others begin each block with all tokens, and merge at most half of each visible half.
         """
         merge = self.merge_of_blocks
         if len(merge) != self.depth or min(merge) < 0:

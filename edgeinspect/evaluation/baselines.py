@@ -124,7 +124,7 @@ class SmoothFill:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _FillScale:
-    """Constants of one scale; `first` (H, W) is 1 where complement 1 removes, all (H, W)."""
+    """Constants of one scale, (H, W) each; `first` is 1 where complement 1 removes pixels."""
 
     first: Floats
     smooth: Floats

@@ -90,14 +90,17 @@ class Generator(nn.Module):
         )
 
     def decode(self, images: Tensor, scales: Tensor | None = None) -> Decoded:
-        """Encode what each pass sees and decode what it removed; arguments as of a call."""
+        """Encode what each pass sees and decode what it removed; arguments as of `forward`."""
         passes = None if scales is None else 2 * scales[:, None] + scales.new_tensor([0, 1])
         tables = self.masks.tables(passes)
         fill = None if self.fill is None else self.fill_of(images, scales)
         return Decoded(self.form(self.encoder, images, fill, tables), fill, tables)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """O_i of all scales (eq. 6): (B, 3, H, W) -> (B, I, 3, H, W). The target has pixels."""
+        """O_i of all scales (eq. 6): (B, 3, H, W) -> (B, I, 3, H, W).
+
+        Only for targets with pixels.
+        """
         masks = self.masks.removed.squeeze(1).unflatten(0, (-1, 2))  # (I, 2, H, W)
         pixels = self(images).pixels
         assert pixels is not None
@@ -139,9 +142,9 @@ class Generator(nn.Module):
         return F.conv2d(seen.flatten(1, 2), weight, bias, padding=1, groups=n_passes)
 
     def fill_of(self, images: Tensor, scales: Tensor | None = None) -> Tensor:
-        """The prior of all scales, or of each image's one: (B, I or 1, 3, H, W).
+        """What `fill` puts into the masks of all scales, or of each image's one.
 
-        The prior is `fill`.
+        (B, 3, H, W) -> (B, I or 1, 3, H, W). Only where the generator has a fill.
         """
         assert self.fill is not None
         fill: Tensor = self.fill(images)

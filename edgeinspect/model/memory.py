@@ -51,7 +51,10 @@ class FeatureMemory(nn.Module):
         self.register_buffer("unit", torch.ones(()))
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """They vary on good parts `WEIGHT` times as much as the distances that `scale` got."""
+        """Distances to the nearest remembered feature, in units of `unit`.
+
+        In these they vary on good parts `WEIGHT` times as much as distances to the reconstruction.
+        """
         cells = self.cells_of(levels)  # (B, M, C)
         if not self.n_remembered:
             return torch.zeros_like(cells[..., 0])

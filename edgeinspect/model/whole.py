@@ -19,9 +19,10 @@ __all__ = ["WholePart"]
 
 
 class WholePart(nn.Module):
-    """Levels of features, (B, C, g, g) each -> how far their means are, (B,).
+    """Levels of features, (B, C, g, g) each -> how unusual their means are, (B,).
 
-    The root of the mean square of whitened means: the Mahalanobis distance, 1 where it is usual.
+    The root mean square of the whitened means, which is a Mahalanobis distance from those of good
+    images: about 1 on good images.
     """
 
     def __init__(self, n_channels: int) -> None:

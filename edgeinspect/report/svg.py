@@ -47,6 +47,7 @@ def nice_ticks(low: float, high: float, n_wanted: int = 6) -> list[float]:
 
 
 def svg(width: float, height: float, parts: Sequence[str], title: str) -> str:
+    """A whole document of marks on paper; lengths and places are in px, here and below."""
     body = "\n".join([rectangle(0, 0, width, height, PAPER), *parts])
     w, h = number(width), number(height)
     return (
@@ -67,6 +68,7 @@ def text(
     anchor: str = "start",
     turn: int = 0,
 ) -> str:
+    """Words with their `anchor` (start, middle or end) at a point, turned by `turn` degrees."""
     turned = f' transform="rotate({turn} {number(x)} {number(y)})"' if turn else ""
     return (
         f'<text x="{number(x)}" y="{number(y)}" font-size="{size}" fill="{colour}"'
@@ -82,6 +84,7 @@ def _shown(words: str) -> str:
 def line(
     x0: float, y0: float, x1: float, y1: float, colour: str, *, width: float = 1, dash: str = ""
 ) -> str:
+    """A straight line; `dash` is the attribute `stroke-dasharray`."""
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     return (
         f'<line x1="{number(x0)}" y1="{number(y0)}" x2="{number(x1)}" y2="{number(y1)}"'
@@ -90,6 +93,7 @@ def line(
 
 
 def polyline(points: Sequence[tuple[float, float]], colour: str, *, width: float) -> str:
+    """An open line through points (x, y)."""
     path = " ".join(f"{number(x)},{number(y)}" for x, y in points)
     return (
         f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{number(width)}"'
@@ -98,14 +102,17 @@ def polyline(points: Sequence[tuple[float, float]], colour: str, *, width: float
 
 
 def circle(x: float, y: float, colour: str) -> str:
+    """A dot about a point, with a rim of paper that sets it off from what it lies on."""
     return f'<circle cx="{number(x)}" cy="{number(y)}" r="4.5" fill="{colour}" stroke="{PAPER}"/>'
 
 
 def number(value: float) -> str:
+    """At most two decimals, which is finer than a screen shows."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def rectangle(x: float, y: float, width: float, height: float, colour: str) -> str:
+    """A filled rectangle; (x, y) is its upper left corner."""
     return (
         f'<rect x="{number(x)}" y="{number(y)}" width="{number(width)}"'
         f' height="{number(height)}" fill="{colour}"/>'

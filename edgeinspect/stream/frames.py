@@ -68,9 +68,10 @@ class Recorded:
     every: int = 1
 
     def without(self, names: Iterable[str]) -> Iterator[str]:
-        """The names in their order, without those that have records, nor those left out with them.
+        """The names in their order, without those that the earlier start is done with.
 
-        Whoever takes the first of every `every` of them takes the ones that have none yet.
+        These are the recorded ones, each with the `every - 1` after it that were left out. So the
+        first of every `every` names that remain is the one to judge.
         """
         left, has_record = self.sources.copy(), False
         for place, name in enumerate(names):
