@@ -85,7 +85,7 @@ def compare_reports(
         names = [", ".join(rows) or "none" for rows in (old, new)]
         raise ConfigError(
             f"the two reports share no variant: {' and '.join(names)}",
-            hint="measure the same --runtimes and --batch",
+            hint="measure the same --runtime and --batch",
         )
     return Comparison(
         changes=changes,

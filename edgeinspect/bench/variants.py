@@ -118,7 +118,7 @@ def variant_keys(
     if runtimes is not None and AUTO in runtimes:
         raise ConfigError(
             f"runtimes are measured by their names, and {AUTO!r} is none",
-            hint="without --runtimes all that are ready are measured",
+            hint="without --runtime all that are ready are measured",
         )
     keys: list[VariantKey] = []
     left_out: list[LeftOut] = []

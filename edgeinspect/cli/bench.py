@@ -86,7 +86,7 @@ def bench(
     if bundle is None:
         raise ConfigError("no bundle was given", hint="write: edgeinspect bench part.bundle")
     settings = BenchSettings(
-        runtimes=None if runtimes is None else read_words(runtimes, "--runtimes"),
+        runtimes=None if runtimes is None else read_words(runtimes, "--runtime"),
         precisions=None if precision is None else read_precisions(precision),
         batches=read_numbers(batch, "--batch"),
         rounds=rounds,

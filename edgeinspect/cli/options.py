@@ -72,7 +72,7 @@ Runtime = Annotated[
 Runtimes = Annotated[
     str | None,
     typer.Option(
-        "--runtimes",
+        "--runtime",
         metavar="A,B",
         help="Of those that `edgeinspect doctor` lists.  [default: all that are ready]",
     ),

@@ -92,7 +92,7 @@ def plan(
         miss_probability=miss_probability,
     )
     settings = PlanSettings(
-        runtimes=None if runtimes is None else read_words(runtimes, "--runtimes"),
+        runtimes=None if runtimes is None else read_words(runtimes, "--runtime"),
         precisions=None if precision is None else read_precisions(precision),
         batches=read_numbers(batch, "--batch"),
         merge=None if merge is None else read_numbers(merge, "--merge"),

@@ -44,7 +44,7 @@ def reports(folder: Path, after_ms: list[float], **changes: object) -> tuple[Pat
 def test_bench_prints_tables_and_writes_the_report(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     quick = ("--rounds", 6, "--threads", 1, "--no-baseline")
-    done = call("bench", bundle, "--out", out, "--runtimes", "onnxruntime", *quick)
+    done = call("bench", bundle, "--out", out, "--runtime", "onnxruntime", *quick)
     assert done.exit_code == 0, done.output
     assert "onnxruntime fp32 batch 1" in done.stdout
     assert "No ratio: it was not asked for." in done.stdout
@@ -55,7 +55,7 @@ def test_bench_prints_tables_and_writes_the_report(bundle: Path, tmp_path: Path)
 def test_plan_prints_the_choice_and_the_next_command(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "planned.bundle"
     words = ("--deadline-ms", 5000, "--batch", 1, "--threads", 1, "--seconds", 0.1, "--out", out)
-    words += ("--runtimes", "onnxruntime")
+    words += ("--runtime", "onnxruntime")
     done = call("plan", bundle, *words, "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["choice"]["runtime"] == "onnxruntime"
@@ -98,10 +98,10 @@ def test_compare_refuses_another_box(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--batch", "0"], "batch is 0; write numbers from 1 to 1024"),
         (["--batch", "one"], "--batch is 'one'"),
         (["--rounds", "5"], "rounds is 5: it must lie in 6"),
-        (["--runtimes", "tensorrt"], "tensorrt"),
-        (["--runtimes", "auto"], "'auto' is none"),
+        (["--runtime", "tensorrt"], "tensorrt"),
+        (["--runtime", "auto"], "'auto' is none"),
         (["--compare", "a.json", "b.json"], "--compare reads two reports and does not measure"),
-        (["--runtimes", "a,,b"], "--runtimes is 'a,,b'"),
+        (["--runtime", "a,,b"], "--runtime is 'a,,b'"),
         (["--precision", "fp64"], "precision is 'fp64'"),
         (["--data", "nowhere"], "there is no folder nowhere"),
     ],
@@ -123,8 +123,8 @@ def test_bad_input_of_bench_gets_one_line_and_nothing_is_written(
     [
         (["--batch", "0"], "batch is 0; write numbers from 1 to 1024"),
         (["--merge", "-1"], "merge is -1; write numbers from 0 on"),
-        (["--runtimes", "auto"], "'auto' is none"),
-        (["--runtimes", "tensorrt"], "tensorrt"),
+        (["--runtime", "auto"], "'auto' is none"),
+        (["--runtime", "tensorrt"], "tensorrt"),
         (["--data", "nowhere"], "there is no folder nowhere"),
         (["--run", "run"], "one of --run and --good was given"),
         (["--deadline-ms", "0"], "it must be a number above 0"),
@@ -168,6 +168,6 @@ def test_a_deadline_that_nothing_meets_writes_nothing(
 ) -> None:
     out = tmp_path / "planned.bundle"
     words = ("--deadline-ms", 0.001, "--batch", 1, "--seconds", 0.1, "--out", out)
-    words += ("--runtimes", "onnxruntime")
+    words += ("--runtime", "onnxruntime")
     assert "the nearest is onnxruntime fp32" in refused(capsys, "plan", bundle, *words)
     assert not out.exists()
