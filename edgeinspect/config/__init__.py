@@ -28,7 +28,6 @@ from edgeinspect.config.limits import (
     HEAD_WIDTH,
     MAX_ENLARGEMENT,
     MOST_CELLS,
-    REFERENCE_IMAGES,
     TOP_K_LIMIT,
 )
 from edgeinspect.config.plain import from_dict, to_dict, with_settings
@@ -51,7 +50,6 @@ __all__ = [
     "MAX_ENLARGEMENT",
     "MOST_CELLS",
     "PRESETS",
-    "REFERENCE_IMAGES",
     "TOP_K_LIMIT",
     "AugmentConfig",
     "DiscriminatorConfig",

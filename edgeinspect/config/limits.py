@@ -14,7 +14,6 @@ __all__ = [
     "MAX_ENLARGEMENT",
     "MOST_BLOCKS",
     "MOST_CELLS",
-    "REFERENCE_IMAGES",
     "TOP_K_LIMIT",
     "require_at_least",
     "require_at_most",
@@ -26,8 +25,7 @@ TOP_K_LIMIT = 3839  # TensorRT's TopK takes no more
 LARGEST_SEED = 2**63 - 1  # torch takes no more
 LARGEST_WHITE = 65535  # of 16 bits
 MAX_ENLARGEMENT = 8.0  # beyond it an image is interpolation, not picture
-REFERENCE_IMAGES = 256  # of good parts, whose features say what is usual
-MOST_CELLS = 300_000  # of their features, which a memory is chosen from
+MOST_CELLS = 300_000  # of good parts' features, which say what is usual
 MOST_BLOCKS, LARGEST_BATCH = 1000, 4096  # far beyond what trains, and no machine stalls at once
 
 

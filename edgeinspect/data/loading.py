@@ -25,11 +25,11 @@ from edgeinspect.errors import DataError, ImageError
 __all__ = [
     "LoadedPicture",
     "LoadedPictures",
+    "SpreadTiles",
     "Survey",
     "load_many",
     "load_tiles",
     "plan_file",
-    "spread_tiles",
     "survey_pictures",
 ]
 
@@ -77,6 +77,33 @@ class Survey:
     spread: float
 
 
+class SpreadTiles:
+    """At most `most` images of pictures, evenly from the first to the last: (size, size, 3) each.
+
+    How many is known before any is cut. Pictures are read twice, one at a time: a hundred of 5 MP
+    in tiles take gigabytes.
+    Raises: ImageError if one cannot be read, or has no grid.
+    """
+
+    def __init__(self, paths: Sequence[Path], most: int, preprocess: PreprocessConfig) -> None:
+        self.paths = [paths[place] for place in spread_places(len(paths), most)]
+        self.preprocess = preprocess
+        white = preprocess.white_level_16bit
+        shapes = (read_picture(path, white_level_16bit=white).shape[:2] for path in self.paths)
+        counts = [plan_tiles((height, width), preprocess).n_tiles for height, width in shapes]
+        self.ends = np.cumsum(counts)
+        self.places = spread_places(int(self.ends[-1]), most)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        chosen = np.split(self.places, np.searchsorted(self.places, self.ends[:-1]))
+        for path, own, first in zip(self.paths, chosen, [0, *self.ends], strict=False):
+            if own.size:
+                yield from load_tiles(path, self.preprocess).tiles[own - first]
+
+
 def load_tiles(path: Path, preprocess: PreprocessConfig) -> LoadedPicture:
     """Read one picture and cut it. Raises ImageError if it cannot be read, or has no grid."""
     picture = read_picture(path, white_level_16bit=preprocess.white_level_16bit)
@@ -113,25 +140,6 @@ def load_many(paths: Iterable[Path], preprocess: PreprocessConfig) -> LoadedPict
         tile_index=np.concatenate([np.arange(len(one), dtype=np.int32) for one in tiles]),
         paths=tuple(kept),
     )
-
-
-def spread_tiles(
-    paths: Sequence[Path], most: int, preprocess: PreprocessConfig
-) -> Iterator[NDArray[np.uint8]]:
-    """At most `most` images of pictures, evenly from the first to the last: (size, size, 3) each.
-
-    Pictures are read twice, one at a time: a hundred of 5 MP in tiles take gigabytes.
-    Raises: ImageError if one cannot be read, or has no grid.
-    """
-    white = preprocess.white_level_16bit
-    shapes = (read_picture(path, white_level_16bit=white).shape[:2] for path in paths)
-    counts = [plan_tiles((height, width), preprocess).n_tiles for height, width in shapes]
-    ends = np.cumsum(counts)
-    chosen = spread_places(int(ends[-1]), most)
-    for path, count, end in zip(paths, counts, ends, strict=True):
-        inside = chosen[(chosen >= end - count) & (chosen < end)] - (end - count)
-        if inside.size:
-            yield from load_tiles(path, preprocess).tiles[inside]
 
 
 def survey_pictures(paths: Sequence[Path], *, white_level_16bit: int | None = None) -> Survey:

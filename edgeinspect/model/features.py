@@ -41,10 +41,11 @@ class FeatureTargets(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self._whitened(self._levels(images))
 
-    def fit(self, batches: Iterable[Tensor], held_out: Iterable[Tensor]) -> None:
+    def fit(self, batches: Iterable[Tensor], held_out: Iterable[Tensor], *, n_images: int) -> None:
         """Take whitenings and memory from good images, batches of (B, 3, H, W).
 
         Args:
+            n_images: how many there are in all batches.
             held_out: others, which say how much the distance to the memory varies on good parts.
         """
         moments, cells, means = Moments(self.width), [], []
@@ -52,7 +53,7 @@ class FeatureTargets(nn.Module):
             for images in batches:
                 levels = self._levels(images)
                 moments.add(self._tokens(levels).flatten(0, 1))
-                copies = map(self._levels, self.memory.shifted(images))
+                copies = map(self._levels, self.memory.shifted(images, n_images))
                 cells += [self.memory.cells_of(seen).flatten(0, 1) for seen in (levels, *copies)]
                 means.append(self.whole.means_of(levels).flatten(0, 1))
             self.whiten.set(moments.mean(), moments.covariance())

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeinspect.config import MOST_CELLS, REFERENCE_IMAGES, GeneratorConfig
+from edgeinspect.config import MOST_CELLS, GeneratorConfig
 from edgeinspect.model.coreset import greedy_coreset
 from edgeinspect.model.tokens import to_tokens
 from edgeinspect.model.whitening import Moments, Whitening
@@ -67,14 +67,19 @@ class FeatureMemory(nn.Module):
         """The features that are compared, as the backbone gives them: (B, M, C)."""
         return torch.cat([to_tokens(levels[place], self.n_side) for place in self.places], dim=-1)
 
-    def shifted(self, images: Tensor) -> Iterator[Tensor]:
+    @property
+    def most_images(self) -> int:
+        """How many images a memory can be chosen from."""
+        return MOST_CELLS // self.n_side**2
+
+    def shifted(self, images: Tensor, n_images: int) -> Iterator[Tensor]:
         """Copies of images (B, 3, H, W) whose features are worth remembering beside their own.
 
         Down and across by half a cell: a good part lies anywhere on the grid. As many of the three
-        as a memory can be chosen from.
+        as a memory can be chosen from, where it is that of `n_images`.
         """
-        half, n_cells = self.cell // 2, REFERENCE_IMAGES * self.n_side**2
-        n_copies = MOST_CELLS // n_cells - 1 if self.n_remembered else 0
+        half = self.cell // 2
+        n_copies = self.most_images // n_images - 1 if self.n_remembered else 0
         for down, across in ((half, half), (0, half), (half, 0))[: max(n_copies, 0)]:
             padded = F.pad(images, (across, 0, down, 0), mode="replicate")
             yield padded[..., : images.shape[-2], : images.shape[-1]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ import numpy as np
 import timm
 from torch import Tensor
 
-from edgeinspect.config import REFERENCE_IMAGES, PreprocessConfig
-from edgeinspect.data.loading import spread_tiles
+from edgeinspect.config import Equalisation
+from edgeinspect.data.loading import SpreadTiles
 from edgeinspect.digests import file_sha256
 from edgeinspect.errors import TrainingError
 from edgeinspect.model.equalise import equalise
@@ -70,24 +70,26 @@ def read_backbone_weights(source: str | None, backbone: str) -> BackboneWeights:
 def prepare_targets(generator: Generator, weights: BackboneWeights, run: RunFolder) -> None:
     """Give a new run's generator its backbone, and what is usual of its features.
 
-    From up to 256 training images and 64 of those held out, as they are.
+    From as many training images as a memory can be chosen from, and 64 of those held out, as they
+    are.
     """
     targets, preprocess = generator.targets, run.config.preprocess
     targets.backbone.load(weights.tensors)
     training, held_out = run.training_paths(), run.holdout_paths()
+    tiles = SpreadTiles(training, targets.memory.most_images, preprocess)
+    others = SpreadTiles(held_out or training, N_HELD_OUT, preprocess)
     targets.fit(
-        _batches(training, REFERENCE_IMAGES, preprocess),
-        _batches(held_out or training, N_HELD_OUT, preprocess),
+        _batches(tiles, preprocess.equalise),
+        _batches(others, preprocess.equalise),
+        n_images=len(tiles),
     )
     _log.info("features come from %s", weights.origin.file)
 
 
-def _batches(paths: Sequence[Path], n: int, preprocess: PreprocessConfig) -> Iterator[Tensor]:
-    """At most `n` images of pictures, evenly spread over them, equalised."""
-    step = -(-len(paths) // n)  # of a large folder every so-many-th picture is enough
-    tiles = spread_tiles(paths[::step], n, preprocess)
-    while part := list(itertools.islice(tiles, BATCH)):
-        yield equalise(as_tensor(np.stack(part)), preprocess.equalise)
+def _batches(tiles: SpreadTiles, how: Equalisation) -> Iterator[Tensor]:
+    left = iter(tiles)
+    while part := list(itertools.islice(left, BATCH)):
+        yield equalise(as_tensor(np.stack(part)), how)
 
 
 def _packaged() -> Path:

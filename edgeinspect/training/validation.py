@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeinspect.data.images import save_picture
-from edgeinspect.data.loading import spread_tiles
-from edgeinspect.data.splits import spread_places
+from edgeinspect.data.loading import SpreadTiles
 from edgeinspect.model.equalise import equalise
 from edgeinspect.model.fill import SmoothFill
 from edgeinspect.model.generator import Generator
@@ -56,8 +55,7 @@ class Validation:
         self.run = run
         config = run.config
         paths = run.holdout_paths() or run.training_paths()
-        chosen = [paths[place] for place in spread_places(len(paths), MAX_IMAGES)]
-        tiles = np.stack(list(spread_tiles(chosen, MAX_IMAGES, config.preprocess)))
+        tiles = np.stack(list(SpreadTiles(paths, MAX_IMAGES, config.preprocess)))
         self.images = equalise(as_tensor(tiles), config.preprocess.equalise).to(device)
 
     def __call__(self, generator: Generator, step: int) -> ValidationErrors:

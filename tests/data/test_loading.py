@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeinspect.config import PreprocessConfig, ResizeRule
-from edgeinspect.data.loading import load_many, load_tiles, survey_pictures
+from edgeinspect.data.loading import SpreadTiles, load_many, load_tiles, survey_pictures
 from edgeinspect.errors import DataError, ImageError
 from tests.data.picture_files import made_picture, write
 
@@ -55,6 +55,24 @@ def test_each_image_knows_its_place(tmp_path: Path) -> None:
     loaded = load_many(paths, TILED)
     assert loaded.tile_index.tolist() == [0, 1, 2, 0]
     assert len(loaded.tiles) == 4
+
+
+def test_images_are_spread_over_the_tiles_of_all_pictures(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{i}.png", made_picture(64, 64 + 50 * i, seed=i)) for i in range(4)]
+    tiles = load_many(paths, TILED).tiles
+    chosen = SpreadTiles(paths, 5, TILED)
+    assert (len(chosen), len(tiles)) == (5, 13)
+    assert np.array_equal(np.stack(list(chosen)), tiles[[0, 3, 6, 9, 12]])
+
+
+@pytest.mark.parametrize(("most", "taken"), [(7, range(7)), (6, [0, 1, 2, 4, 5, 6]), (1, [0])])
+def test_of_more_pictures_than_images_are_asked_for_as_many_are_taken(
+    tmp_path: Path, most: int, taken: list[int]
+) -> None:
+    paths = [write(tmp_path / f"{i}.png", made_picture(64, 64, seed=i)) for i in range(7)]
+    chosen = SpreadTiles(paths, most, TILED)
+    assert len(chosen) == most
+    assert np.array_equal(np.stack(list(chosen)), load_many(paths, TILED).tiles[list(taken)])
 
 
 @pytest.mark.parametrize("read", [lambda paths: load_many(paths, TILED), survey_pictures])

@@ -82,7 +82,8 @@ def make_generator(
         torch.nn.init.normal_(generator.head.weight, std=0.05)
     if target.has_features:
         torch.nn.init.normal_(generator.feature_head.weight, std=0.05)
-        generator.targets.fit(torch.rand(8, 3, SIZE, SIZE).split(4), [torch.rand(4, 3, SIZE, SIZE)])
+        good, others = torch.rand(8, 3, SIZE, SIZE), torch.rand(4, 3, SIZE, SIZE)
+        generator.targets.fit(good.split(4), [others], n_images=8)
     return generator, config
 
 

@@ -76,7 +76,7 @@ def test_targets_are_whitened_by_the_images_they_were_fitted_to():
     torch.manual_seed(0)
     targets = FeatureTargets(small_features(strides=(8, 16)))
     images = torch.rand(12, 3, 64, 64)
-    targets.fit(images.split(5), [torch.rand(4, 3, 64, 64)])
+    targets.fit(images.split(5), [torch.rand(4, 3, 64, 64)], n_images=12)
     features = targets(images).flatten(0, 1)
     assert features.mean(dim=0).abs().max() < ROUNDING
     assert 0.9 < features.square().mean() < 1.001  # what the floor takes
@@ -115,7 +115,7 @@ def test_the_distance_of_the_whole_is_the_same_all_over_its_image():
 
 def test_what_is_not_remembered_lights_up_at_every_scale(targets):
     good = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    targets.fit(good.split(3), [good.flip(3)])
+    targets.fit(good.split(3), [good.flip(3)], n_images=6)
     images = good[:1].clone()
     images[..., 32:, 32:] = 1.0  # white
     maps = targets.error_maps(images, targets(images)[:, None].expand(-1, 3, -1, -1))

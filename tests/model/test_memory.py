@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeinspect.config import MOST_CELLS, REFERENCE_IMAGES, GeneratorConfig
+from edgeinspect.config import MOST_CELLS, GeneratorConfig
 from edgeinspect.model import memory as memory_module
 from edgeinspect.model.memory import WEIGHT, FeatureMemory
 from tests.model.settings import small_features
@@ -131,19 +131,24 @@ def test_the_default_remembers():
     assert GeneratorConfig().feature_memory > 0
 
 
-@pytest.mark.parametrize(("size", "n_copies"), [(256, 3), (384, 1), (512, 0)])
-def test_copies_are_shifted_by_half_a_cell_as_long_as_all_can_be_remembered(size, n_copies):
+@pytest.mark.parametrize(
+    ("size", "n_images", "n_copies"),
+    [(256, 1, 3), (256, 292, 3), (256, 293, 2), (256, 1171, 0), (384, 256, 1), (512, 146, 1)],
+)
+def test_copies_are_shifted_by_half_a_cell_as_long_as_all_can_be_remembered(
+    size, n_images, n_copies
+):
     found = FeatureMemory(small_features(size=size, patch=32, strides=(8, 16)), (3, 2))
     images = torch.rand(2, 3, size, size)
-    copies = list(found.shifted(images))
+    copies = list(found.shifted(images, n_images))
     assert len(copies) == n_copies
     for copy, (down, across) in zip(copies, [(8, 8), (0, 8), (8, 0)], strict=False):
         assert torch.equal(copy[..., down:, across:], images[..., : size - down, : size - across])
         assert torch.equal(copy[..., 0, 0], images[..., 0, 0])
-    n_cells = (1 + n_copies) * REFERENCE_IMAGES * found.n_side**2
+    n_cells = (1 + n_copies) * n_images * found.n_side**2
     assert n_cells <= MOST_CELLS, "features are left out by chance, and defects with them"
 
 
 def test_without_a_memory_nothing_is_shifted():
     found = FeatureMemory(small_features(feature_memory=0), (3, 2, 7))
-    assert not list(found.shifted(torch.rand(1, 3, 64, 64)))
+    assert not list(found.shifted(torch.rand(1, 3, 64, 64), 1))

@@ -18,10 +18,10 @@ from edgeinspect.config import Equalisation, ResizeRule
 from edgeinspect.data.loading import load_many
 from edgeinspect.data.synthetic.surfaces import Finish, draw_surface, render_surface
 from edgeinspect.errors import TrainingError
+from edgeinspect.model import memory as memory_module
 from edgeinspect.model.backbone import Backbone
 from edgeinspect.model.equalise import equalise
 from edgeinspect.model.generator import Generator
-from edgeinspect.training import backbone_weights
 from edgeinspect.training.backbone_weights import (
     PACKAGE,
     PACKAGED,
@@ -132,9 +132,16 @@ def test_targets_are_prepared_from_images_that_are_spread_over_the_tiles(
     tiles = as_tensor(load_many(training, run.config.preprocess).tiles)
     generator = Generator(config.generator)
     given: list[torch.Tensor] = []
-    monkeypatch.setattr(generator.targets, "fit", lambda images, held_out: given.extend(images))
-    monkeypatch.setattr(backbone_weights, "REFERENCE_IMAGES", 10)
+    n_given = []
+
+    def fit(batches, held_out, *, n_images):
+        given.extend(batches)
+        n_given.append(n_images)
+
+    monkeypatch.setattr(generator.targets, "fit", fit)
+    monkeypatch.setattr(memory_module, "MOST_CELLS", 10 * generator.targets.memory.n_side**2)
     prepare_targets(generator, read_backbone_weights(str(backbone_file), BACKBONE), run)
+    assert n_given == [10]
     assert torch.equal(torch.cat(given), tiles[np.linspace(0, len(tiles) - 1, 10).round()])
 
 
