@@ -7,8 +7,8 @@ usual on good parts; after minutes on a CPU that distance is what finds defects 
 So choices about features are made here, in minutes, where training would take hours: the window
 whose mean a feature is, the levels, their scaling, a memory of good features in place of their mean
 or beside it (then their maps are added; it holds 2000 unless the row says more or less), how it is
-chosen, a linear prediction from visible tokens in place of the mean, normalisation by position, a
-distance of the whole image beside the places.
+chosen, from how many good images, a linear prediction from visible tokens in place of the mean,
+normalisation by position, a distance of the whole image beside the places.
 
 Features of a part's pictures are taken once. Good pictures are divided as `fit` divides them. Those
 that do not train are scored by constants of the other folds, and so are their copies with synthetic
@@ -81,6 +81,12 @@ def _both(weight: float = 4.0, **other: Any) -> tuple[Distance, ...]:
 
 CHOICES: dict[str, Choice] = {
     "mean, memory of 8000, whole (default)": Choice(distances=_both(n_remembered=8000), whole=True),
+    "the same, from half of the good images": Choice(
+        distances=_both(n_remembered=8000), whole=True, share=0.5
+    ),
+    "the same, from a quarter of the good images": Choice(
+        distances=_both(n_remembered=8000), whole=True, share=0.25
+    ),
     "the same, the memory whitened": Choice(
         distances=_both(n_remembered=8000, scaling=Scaling.WHITENED), whole=True
     ),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeinspect.calibration.normalisation import PRIOR_PICTURES
-from edgeinspect.data.splits import neighbour_folds
+from edgeinspect.data.splits import neighbour_folds, spread_places
 from edgeinspect.model.coreset import greedy_coreset
 from edgeinspect.model.features import window_mean
 from edgeinspect.model.tokens import to_tokens
@@ -67,9 +67,13 @@ class Distance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Distances whose maps are added, and whether one of the whole image stands beside them."""
+    """Distances whose maps are added, and whether one of the whole image stands beside them.
+
+    What is usual is taken from `share` of the training images, evenly spread.
+    """
 
     distances: tuple[Distance, ...] = ()
+    share: float = 1.0
     by_position: bool = True
     whole: bool = False
 
@@ -109,6 +113,7 @@ def score(choice: Choice, sets: Sets) -> dict[Any, Scores]:
 def _measured(choice: Choice, sets: Sets) -> list[dict[Any, Tensor]]:
     """Of every set: (n, N) of each distance, then, if asked for, (n, 1) of the whole."""
     found = []
+    sets = {**sets, "training": _thinned(sets["training"], choice.share)}
     for distance in choice.distances:
         tokens = {name: _tokens(distance, pictures) for name, pictures in sets.items()}
         measure = _distance(distance, tokens["training"])
@@ -118,6 +123,14 @@ def _measured(choice: Choice, sets: Sets) -> list[dict[Any, Tensor]]:
         whole.set(whole.means_of(_levels(sets["training"])).flatten(0, 1))
         found.append({name: whole(_levels(own))[:, None] for name, own in sets.items()})
     return found
+
+
+def _thinned(pictures: Pictures, share: float) -> Pictures:
+    n = len(pictures.picture)
+    kept = spread_places(n, round(share * n))
+    return Pictures(
+        levels=[level[kept] for level in pictures.levels], picture=pictures.picture[kept]
+    )
 
 
 def _levels(pictures: Pictures) -> list[Tensor]:
