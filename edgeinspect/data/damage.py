@@ -2,9 +2,8 @@
 
 Serves `images`. Decoders are lenient: libjpeg fills what a cut-off file lacks with grey and calls
 it a picture, which a line would then judge. PNG (RFC 2083) and JPEG (ITU T.81) both mark their
-end, so the files' own structure tells. Of BMP and TIFF (revision 6.0, and BigTIFF) only the size
-is read, and of TIFF how many pictures there are: only the first is decoded, and a defect on the
-second would pass.
+end, so the files' own structure tells. Of BMP and TIFF only the size is read, and of TIFF how many
+pictures there are: only the first is decoded, and a defect on the second would pass.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import struct
 import zlib
 
+from edgeinspect.data.tiff import is_tiff, read_tiff
 from edgeinspect.errors import ImageError
 
 __all__ = ["MAX_PIXELS", "PNG_START", "refuse_damage"]
@@ -22,11 +22,6 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8\xff"
 _BMP_START = b"BM"
 _BMP_CORE_BYTES = 12  # of the oldest header, whose sides have 16 bits
-_TIFF_ORDERS = {b"II": "<", b"MM": ">"}
-_BIG_TIFF = 43
-_TIFF_KIND, _TIFF_WIDTH, _TIFF_HEIGHT = 254, 256, 257  # tags
-_TIFF_NO_PICTURE = 0b101  # bits of the kind: a thumbnail, a mask
-_TIFF_NUMBERS = {3: "H", 4: "I", 16: "Q"}  # SHORT, LONG, LONG8
 # Frame headers: all SOFn but the markers DHT, JPG and DAC in between (ITU T.81, table B.1).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -34,8 +29,8 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 def refuse_damage(data: bytes, name: str) -> None:
     """Refuse a file that OpenCV would decode half, or for which it would allocate too much.
 
-    BMP and TIFF are refused when too large, and TIFF of several pictures: OpenCV sees their damage
-    itself.
+    BMP and TIFF are refused when too large, and TIFF of several pictures or of a kind that OpenCV
+    reads wrongly: it sees their damage itself.
     Raises: ImageError, with `name` in its text.
     """
     if not data:
@@ -47,12 +42,18 @@ def refuse_damage(data: bytes, name: str) -> None:
         n_pixels, is_whole = _walk_jpeg(data)
     elif data.startswith(_BMP_START):
         n_pixels = _bmp_pixels(data)
-    elif data[:2] in _TIFF_ORDERS:
-        n_pixels, n_pictures = _walk_tiff(data)
-        if n_pictures > 1:
+    elif is_tiff(data):
+        tiff = read_tiff(data)
+        n_pixels = tiff.n_pixels
+        if tiff.n_pictures > 1:
             raise ImageError(
-                f"{name} holds {n_pictures} pictures, of which only the first would be judged",
+                f"{name} holds {tiff.n_pictures} pictures, of which only the first would be judged",
                 hint="save each in a file of its own",
+            )
+        if tiff.misread:
+            raise ImageError(
+                f"{name} is a TIFF of {tiff.n_bits} bits with {tiff.misread}, which is not read",
+                hint="save it as grey or RGB, the channels of a pixel side by side",
             )
     if not is_whole:
         raise ImageError(f"{name} is damaged or cut off", hint="copy it again")
@@ -108,41 +109,3 @@ def _bmp_pixels(data: bytes) -> int:
     is_core = int.from_bytes(data[14:18], "little") == _BMP_CORE_BYTES
     width, height = struct.unpack_from("<HH" if is_core else "<ii", data, 18)
     return abs(int(width) * int(height))
-
-
-def _walk_tiff(data: bytes) -> tuple[int, int]:
-    """(pixels of the first picture, how many there are beside thumbnails and masks).
-
-    Where the file is cut off the counting ends.
-    """
-    order = _TIFF_ORDERS[data[:2]]
-    n_pixels, n_pictures, known = 0, 0, {0}
-    try:
-        (version,) = struct.unpack_from(f"{order}H", data, 2)
-        is_big = version == _BIG_TIFF
-        offset = f"{order}{'Q' if is_big else 'I'}"
-        (at,) = struct.unpack_from(offset, data, 8 if is_big else 4)
-        while at not in known:
-            known.add(at)
-            tags, end = _tiff_tags(data, at, order, is_big=is_big)
-            n_pixels = n_pixels or tags.get(_TIFF_WIDTH, 0) * tags.get(_TIFF_HEIGHT, 0)
-            n_pictures += not tags.get(_TIFF_KIND, 0) & _TIFF_NO_PICTURE
-            (at,) = struct.unpack_from(offset, data, end)
-    except struct.error:
-        pass
-    return n_pixels, n_pictures
-
-
-def _tiff_tags(data: bytes, at: int, order: str, *, is_big: bool) -> tuple[dict[int, int], int]:
-    """The tags of a directory that matter here, and where it ends. Raises: struct.error."""
-    count = f"{order}{'Q' if is_big else 'H'}"
-    (n_tags,) = struct.unpack_from(count, data, at)
-    step, value = (20, 12) if is_big else (12, 8)
-    first = at + struct.calcsize(count)
-    end = first + n_tags * step
-    tags = {}
-    for entry in range(first, min(end, len(data)), step):
-        tag, kind = struct.unpack_from(f"{order}HH", data, entry)
-        if tag in (_TIFF_KIND, _TIFF_WIDTH, _TIFF_HEIGHT) and kind in _TIFF_NUMBERS:
-            tags[tag] = int(struct.unpack_from(order + _TIFF_NUMBERS[kind], data, entry + value)[0])
-    return tags, end

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.data.damage import PNG_START, refuse_damage
+from edgeinspect.data.tiff import is_tiff, with_plain_alpha
 from edgeinspect.errors import DataError, ImageError
 from edgeinspect.holding import Held
 from edgeinspect.suggestions import suggest_path
@@ -44,7 +45,6 @@ __all__ = [
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 WHITE_LEVELS_16BIT = (1023, 4095, 16383, 65535)  # cameras of 10, 12, 14 and 16 bits
 
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LOG_LEVEL_SILENT = 0  # of OpenCV
 
 
@@ -86,7 +86,7 @@ def decode_pixels(data: bytes, *, name: str) -> NDArray[np.uint8] | NDArray[np.u
     with _QUIET_OPENCV.hold():
         try:
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # drops alpha, applies EXIF
-            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+            bgr = cv2.imdecode(np.frombuffer(with_plain_alpha(data), np.uint8), flags)
         except (cv2.error, MemoryError) as error:
             raise ImageError(f"{name} cannot be decoded as a picture") from error
     if bgr is None:
@@ -197,7 +197,7 @@ def _entries(folder: Path) -> list[Path]:
 def _may_have_16_bits(data: bytes) -> bool:
     if data.startswith(PNG_START):
         return len(data) > 24 and data[24] == 16
-    return data.startswith(_TIFF_STARTS)
+    return is_tiff(data)
 
 
 def _set_log_level(level: int) -> int:

@@ -50,6 +50,43 @@ def tiff_header(width: int, height: int, *, order: str, is_big: bool) -> bytes:
     return b"".join([struct.pack(order + start, *head), struct.pack(order + count, 2), *sides])
 
 
+def tiff_file(
+    pixels: NDArray[np.generic], *, order: str = "<", is_planar: bool = False, alpha: int = 2
+) -> bytes:
+    """A TIFF of (H, W, C) without compression; `alpha` is what an even channel says it is."""
+    height, width, channels = pixels.shape
+    laid = pixels.transpose(2, 0, 1) if is_planar else pixels
+    raw = laid.astype(laid.dtype.newbyteorder(order)).tobytes()
+    n_strips = channels if is_planar else 1
+    tags = {
+        256: [width],
+        257: [height],
+        258: [8 * pixels.dtype.itemsize] * channels,
+        259: [1],
+        262: [1 if channels < 3 else 2],
+        273: [0] * n_strips,
+        277: [channels],
+        278: [height],
+        279: [len(raw) // n_strips] * n_strips,
+        284: [1 + is_planar],
+    }
+    if channels % 2 == 0:
+        tags[338] = [alpha]
+    outside_at = 8 + 2 + 12 * len(tags) + 4
+    raw_at = outside_at + 4 * sum(len(values) for values in tags.values() if len(values) > 1)
+    tags[273] = [raw_at + i * len(raw) // n_strips for i in range(n_strips)]
+    directory, outside = struct.pack(f"{order}H", len(tags)), b""
+    for tag, values in tags.items():
+        kind, number = (4, "I") if tag in (273, 279) else (3, "H")
+        packed = struct.pack(f"{order}{len(values)}{number}", *values)
+        if len(packed) > 4:
+            place, outside = outside_at + len(outside), outside + packed
+            packed = struct.pack(f"{order}I", place)
+        directory += struct.pack(f"{order}HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
+    start = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)
+    return (start + directory + bytes(4) + outside).ljust(raw_at, b"\0") + raw
+
+
 def two_pictures() -> bytes:
     """A TIFF of two pages, the first one `made_picture()`."""
     pages = [made_picture(seed=seed)[..., ::-1] for seed in (0, 1)]

@@ -15,6 +15,7 @@ from edgeinspect.data import damage
 from edgeinspect.data import images as images_module
 from edgeinspect.data.images import (
     decode_picture,
+    decode_pixels,
     guess_white_level,
     list_pictures,
     read_picture,
@@ -24,6 +25,7 @@ from edgeinspect.errors import DataError, ImageError, OutputError
 from tests.data.picture_files import (
     encoded,
     made_picture,
+    tiff_file,
     tiff_header,
     two_pictures,
     with_orientation,
@@ -76,6 +78,35 @@ def test_16_bits_above_the_white_level_are_white() -> None:
 def test_16_bit_colour_with_alpha_is_read() -> None:
     deep = np.dstack([made_picture().astype(np.uint16) * 257, np.full((64, 80), 9, np.uint16)])
     assert np.array_equal(decode_picture(encoded(deep, ".png"), name="deep"), made_picture())
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("alpha", [0, 1, 2])
+def test_colours_of_a_tiff_are_not_multiplied_by_its_alpha(
+    depth: type[np.generic], order: str, alpha: int
+) -> None:
+    picture = made_picture().astype(depth)
+    rgba = np.dstack([picture, np.zeros(picture.shape[:2], depth)])
+    read = decode_pixels(tiff_file(rgba, order=order, alpha=alpha), name="rgba.tiff")
+    assert np.array_equal(read, picture)
+
+
+def test_colours_of_an_8_bit_tiff_may_lie_in_planes() -> None:
+    rgba = np.dstack([made_picture(), np.zeros((64, 80), np.uint8)])
+    read = decode_pixels(tiff_file(rgba, is_planar=True), name="planes.tiff")
+    assert np.array_equal(read, made_picture())
+
+
+@pytest.mark.parametrize(
+    ("channels", "is_planar", "what"), [(2, False, "grey with alpha"), (3, True, "planar")]
+)
+def test_a_16_bit_tiff_that_opencv_reads_wrongly_is_refused(
+    channels: int, is_planar: bool, what: str
+) -> None:
+    deep = made_picture()[..., :channels].astype(np.uint16) * 257
+    with pytest.raises(ImageError, match=f"TIFF of 16 bits with .*{what}.*side by side"):
+        decode_pixels(tiff_file(deep, is_planar=is_planar), name="deep.tiff")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +212,12 @@ def test_a_tiff_may_hold_a_thumbnail_or_a_mask_beside_its_picture(kind: int) -> 
     page, other = (struct.pack("<HHII", 254, 4, 1, n) for n in (2, kind))
     first, _, second = two_pictures().rpartition(page)
     assert np.array_equal(decode_picture(first + other + second, name="a.tiff"), made_picture())
+
+
+def test_a_tiff_that_begins_with_a_thumbnail_is_refused() -> None:
+    page, thumbnail = (struct.pack("<HHII", 254, 4, 1, n) for n in (2, 1))
+    with pytest.raises(ImageError, match="holds 2 pictures, of which only the first"):
+        decode_picture(two_pictures().replace(page, thumbnail, 1), name="a.tiff")
 
 
 def test_a_tiff_whose_directories_go_in_a_circle_is_read_once() -> None:
