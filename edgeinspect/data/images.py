@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -40,9 +41,17 @@ __all__ = [
     "read_picture",
     "save_picture",
     "to_8_bits",
+    "warn_of_unread",
 ]
 
+_log = logging.getLogger(__name__)
+
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+# Of pictures as well, but not read.
+_UNREAD_SUFFIXES = frozenset(
+    {".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".webp"}
+    | {".cr2", ".cr3", ".dng", ".nef", ".pgm", ".pnm", ".ppm", ".raw"}
+)
 WHITE_LEVELS_16BIT = (1023, 4095, 16383, 65535)  # cameras of 10, 12, 14 and 16 bits
 
 _LOG_LEVEL_SILENT = 0  # of OpenCV
@@ -132,6 +141,18 @@ def is_picture(path: Path) -> bool:
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return False
     return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def warn_of_unread(paths: Iterable[Path], place: str) -> bool:
+    """Say once how many files have a suffix of pictures that are not read; whether there are any.
+
+    Hidden ones do not count. Without a word a part would be missed by nobody.
+    """
+    unread = [p for p in paths if p.suffix.lower() in _UNREAD_SUFFIXES and p.name[0] != "."]
+    if unread:
+        told = "%s: pictures that are not read, so not inspected: %d (%s is one); %s"
+        _log.warning(told, place, len(unread), unread[0].name, "save PNG, JPEG, BMP or TIFF")
+    return bool(unread)
 
 
 def natural_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:

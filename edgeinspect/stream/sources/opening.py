@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from edgeinspect.data.images import IMAGE_SUFFIXES, is_picture, list_pictures, natural_key
+from edgeinspect.data.images import (
+    IMAGE_SUFFIXES,
+    is_picture,
+    list_pictures,
+    natural_key,
+    warn_of_unread,
+)
 from edgeinspect.errors import ConfigError, DataError, MissingPackageError
 from edgeinspect.stream.frames import Source
 from edgeinspect.stream.sources.files import PathsSource, PictureSource
@@ -25,6 +31,7 @@ __all__ = ["SourceContext", "open_source", "open_sources"]
 _log = logging.getLogger(__name__)
 
 ENTRY_POINTS = "edgeinspect.sources"
+_DEPTHS = ("[!.]*", "[!.]*/[!.]*")  # that `list_pictures` looks at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +99,7 @@ def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
         pictures = [p for p in found if is_picture(p)]
         if not pictures:
             raise DataError(f"no picture matches {text}", hint="quote the pattern, check the path")
+        warn_of_unread(found, text)
         return PictureSource(pictures, white_level_16bit=white_level_16bit)
     if "://" in text:  # which may hold a password
         known = [*SCHEMES, *theirs.names]
@@ -113,6 +121,7 @@ def _open_path(path: Path, white_level_16bit: int) -> Source:
                 path,
                 path,
             )
+        warn_of_unread((one for depth in _DEPTHS for one in path.glob(depth)), str(path))
         return PictureSource(pictures, white_level_16bit=white_level_16bit)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return VideoSource(path)

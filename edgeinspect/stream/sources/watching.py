@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from edgeinspect.data.images import existing_folder, is_picture, natural_key
+from edgeinspect.data.images import existing_folder, is_picture, natural_key, warn_of_unread
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.plain import printable
@@ -51,6 +51,7 @@ class WatchedFolder:
         self._taken: dict[str, tuple[int, int]] = {}  # by their names
         self._growing: dict[Path, _Growing] = {}  # in the order in which they appeared
         self._inner: set[Path] = set()  # folders inside, once they were told of
+        self._has_told_of_unread = False
         self._next_look_s = 0.0
 
     @property
@@ -71,7 +72,7 @@ class WatchedFolder:
     def _there(self) -> list[Path]:
         """Files without record that lie in the folder at the start."""
         found = set(self._folder.iterdir())
-        self._tell_of_folders(found)
+        self._tell_of_left_out(found)
         paths = sorted(filter(is_picture, found), key=natural_key)
         left = [Path(name) for name in self._recorded.without(map(str, paths))]
         self._recorded = Recorded()  # which may be long
@@ -144,10 +145,13 @@ class WatchedFolder:
         self._taken = {name: stamp for name, stamp in self._taken.items() if name in there}
         changed = (name for name, stamp in there.items() if stamp != self._taken.get(name))
         new = {self._folder / name for name in changed}
-        self._tell_of_folders(new)
+        self._tell_of_left_out(new)
         return new
 
-    def _tell_of_folders(self, paths: set[Path]) -> None:
+    def _tell_of_left_out(self, paths: set[Path]) -> None:
+        """Folders, each once, and the first pictures of a kind that is not read."""
+        if not self._has_told_of_unread:
+            self._has_told_of_unread = warn_of_unread(sorted(paths), str(self._folder))
         for path in sorted(paths - self._inner):
             if not path.name.startswith(".") and _is_so(Path.is_dir, path):
                 self._inner.add(path)

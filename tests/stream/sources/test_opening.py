@@ -167,6 +167,25 @@ def test_a_folder_deeper_than_is_looked_is_told_of(tmp_path, caplog):
     assert open_source(f"{tmp_path}/lot/**/*").n_frames == 2
 
 
+@pytest.mark.parametrize("pattern", ["", "/**/*"])
+def test_pictures_that_are_not_read_are_told_of_once(tmp_path, caplog, pattern):
+    folder = make_pictures(tmp_path / "lot", ["plain"])
+    (folder / "tray").mkdir()
+    for name in ("a.webp", "tray/b.GIF", "notes.txt", "run.json", ".hidden.webp"):
+        (folder / name).touch()
+    assert open_source(f"{folder}{pattern}").n_frames == 1
+    assert caplog.text.count("not inspected") == 1
+    assert "not inspected: 2 (a.webp is one); save PNG" in caplog.text
+
+
+def test_files_that_are_no_pictures_are_not_told_of(tmp_path, caplog):
+    folder = make_pictures(tmp_path / "lot", ["plain"])
+    for name in ("notes.txt", "run.json", ".hidden.webp"):
+        (folder / name).touch()
+    open_source(str(folder))
+    assert not caplog.text
+
+
 def test_a_folder_whose_pictures_all_lie_deeper_names_theirs(tmp_path):
     make_pictures(tmp_path / "lot" / "tray", ["plain"])
     make_pictures(tmp_path / ".old" / "tray", ["plain"])

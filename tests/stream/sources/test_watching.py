@@ -75,6 +75,22 @@ def test_of_folders_inside_it_is_said_once_that_nobody_looks_there(tmp_path, mon
     assert [Path(text.split(" is a folder")[0]).name for text in told] == ["monday", "tuesday"]
 
 
+@pytest.mark.parametrize("is_there_before", [True, False])
+def test_of_pictures_that_are_not_read_is_said_once(tmp_path, monkeypatch, caplog, is_there_before):
+    monkeypatch.setattr(watching_module, "LOOK_S", 0.0)
+    folder = make_pictures(tmp_path / "in", ["good"])
+    if is_there_before:
+        (folder / "early.webp").touch()
+    with watching(folder) as delivery:
+        following(delivery)
+        for n in range(3):
+            (folder / f"late{n}.heic").touch()
+            (folder / f"late{n}.png").write_bytes(png(n))
+            following(delivery)
+    (told,) = [r.getMessage() for r in caplog.records if "not inspected" in r.getMessage()]
+    assert ("early.webp is one" in told) == is_there_before
+
+
 def test_a_file_that_is_written_slowly_is_taken_when_it_is_complete(tmp_path, monkeypatch):
     data, tries = png(0), []
     monkeypatch.setattr(watching_module, "PATIENCE_S", HANGS_S)
