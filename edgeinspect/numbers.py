@@ -16,6 +16,7 @@ __all__ = [
     "three_decimals",
     "three_digits",
     "two_digits",
+    "width_by_height",
 ]
 
 
@@ -43,6 +44,11 @@ def three_digits(value: float) -> str:
 def three_decimals(value: float | None) -> str:
     """0.91 as "0.910", as metrics are written; "-" for one that is not defined."""
     return "-" if value is None else f"{value:.3f}"
+
+
+def width_by_height(shape: tuple[int, ...]) -> str:
+    """(480, 640, ...) of an array as "640 x 480", as people name the size of a picture."""
+    return f"{shape[1]} x {shape[0]}"
 
 
 def finite(value: float | None) -> float | None:

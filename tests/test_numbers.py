@@ -7,7 +7,13 @@ import math
 
 import pytest
 
-from edgeinspect.numbers import json_plain, percent_range, three_digits, two_digits
+from edgeinspect.numbers import (
+    json_plain,
+    percent_range,
+    three_digits,
+    two_digits,
+    width_by_height,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +46,7 @@ def test_a_number_that_is_not_finite_is_null_in_json_however_deep(number: float)
 def test_floats_keep_their_digits_unless_told() -> None:
     assert json_plain([0.123456789, 3]) == [0.123456789, 3]
     assert json_plain([0.123456789, 3, True], digits=3) == [0.123, 3, True]
+
+
+def test_the_size_of_a_picture_is_told_with_its_width_first() -> None:
+    assert width_by_height((480, 640, 3)) == "640 x 480"

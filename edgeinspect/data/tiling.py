@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.config import MAX_ENLARGEMENT, PreprocessConfig, ResizeRule
 from edgeinspect.errors import ImageError
+from edgeinspect.numbers import width_by_height
 
 __all__ = [
     "TileGrid",
@@ -73,7 +74,7 @@ def plan_tiles(picture_hw: tuple[int, int], preprocess: PreprocessConfig) -> Til
     grid = TileGrid(picture_hw=picture_hw, resized_hw=resized_hw, size=size, tops=tops, lefts=lefts)
     if grid.n_tiles > MAX_TILES:
         raise ImageError(
-            f"a picture of {_by(picture_hw)} px would be cut into {grid.n_tiles} tiles;"
+            f"a picture of {width_by_height(picture_hw)} px would be cut into {grid.n_tiles} tiles;"
             f" {MAX_TILES} is the most"
         )
     return grid
@@ -140,7 +141,7 @@ def _resized(picture_hw: tuple[int, int], preprocess: PreprocessConfig) -> tuple
     size, short = preprocess.size, min(picture_hw)
     if short * MAX_ENLARGEMENT < size:
         raise ImageError(
-            f"a picture of {_by(picture_hw)} px is too small for a model of {size} px",
+            f"a picture of {width_by_height(picture_hw)} px is too small for a model of {size} px",
             hint=f"the short side must have at least {math.ceil(size / MAX_ENLARGEMENT)} px",
         )
     if preprocess.resize is ResizeRule.SQUASH:
@@ -148,8 +149,8 @@ def _resized(picture_hw: tuple[int, int], preprocess: PreprocessConfig) -> tuple
     scale = size / short if preprocess.scale is None else preprocess.scale
     if short * scale < (1 - SHORTFALL) * size:
         raise ImageError(
-            f"a picture of {_by(picture_hw)} px is smaller than a model of {size} px at scale"
-            f" {scale:g}",
+            f"a picture of {width_by_height(picture_hw)} px is smaller than a model of {size} px"
+            f" at scale {scale:g}",
             hint=f"the short side must have at least {math.ceil(size / scale)} px",
         )
     height, width = (max(size, round(length * scale)) for length in picture_hw)
@@ -162,7 +163,3 @@ def _starts(length: int, size: int, overlap_px: int) -> tuple[int, ...]:
     if n_tiles == 1:
         return (0,)
     return tuple(i * (length - size) // (n_tiles - 1) for i in range(n_tiles))
-
-
-def _by(picture_hw: tuple[int, int]) -> str:
-    return f"{picture_hw[1]} x {picture_hw[0]}"

@@ -21,6 +21,7 @@ from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.config import Normalisation, Precision
 from edgeinspect.data.tiling import TileGrid, cut_tiles, plan_tiles, stitch_tiles
 from edgeinspect.errors import ImageError
+from edgeinspect.numbers import width_by_height
 from edgeinspect.runtime.blank import BlankCheck
 from edgeinspect.runtime.inspection import Inspection, Reason, Timing, Verdict
 from edgeinspect.runtime.own_thread import OwnThreadSession
@@ -147,10 +148,9 @@ class Inspector:
         n_tiles = self._calibration.constants.n_tiles
         is_other_count = n_tiles > 1 and grid.n_tiles != n_tiles  # one map serves any number
         if is_other_count or (places is not None and grid.corners != places):
-            height, width = grid.picture_hw
             raise ImageError(
-                f"a picture of {width} x {height} px is cut into other tiles than the aligned"
-                " pictures that the bundle was calibrated on",
+                f"a picture of {width_by_height(grid.picture_hw)} px is cut into other tiles than"
+                " the aligned pictures that the bundle was calibrated on",
                 hint="use pictures of that size, or calibrate with --normalisation block",
             )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeinspect.errors import ConfigError, DataError, EdgeInspectError, ImageError
+from edgeinspect.numbers import width_by_height
 from edgeinspect.runtime.inspection import Reason
 from edgeinspect.runtime.inspector import check_picture
 from edgeinspect.stream.frames import Frame, Source
@@ -53,7 +54,7 @@ class Selection:
         picture = frame.picture[y : y + height, x : x + width]
         if picture.shape[:2] == (height, width):
             return dataclasses.replace(frame, picture=picture)
-        shape = f"{frame.picture.shape[1]} x {frame.picture.shape[0]}"
+        shape = width_by_height(frame.picture.shape)
         error = ImageError(f"{frame.source} has {shape} px, which do not hold the roi {self.roi}")
         return dataclasses.replace(frame, picture=None, error=error, reason=Reason.SIZE)
 
