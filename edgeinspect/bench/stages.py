@@ -23,7 +23,7 @@ from edgeinspect.runtime.inspector import Inspector
 from edgeinspect.runtime.session import DeviceTimes, TimedSession
 from edgeinspect.stream.frames import Frame
 from edgeinspect.stream.record_file import RecordWriter
-from edgeinspect.stream.records import Latency, Record
+from edgeinspect.stream.records import Record, StageLatency
 from edgeinspect.stream.sources.files import read_frame
 
 __all__ = ["STAGES", "StageTimes", "measure_stages"]
@@ -120,7 +120,7 @@ def _call(paths: list[Path], inspector: Inspector, writer: RecordWriter) -> _Cal
 
 def _record(frame: Frame, inspection: Inspection, runtime: str) -> Record:
     timing = inspection.timing
-    latency = Latency(
+    latency = StageLatency(
         decode=frame.decode_ms,
         prepare=timing.prepare_ms,
         infer=timing.infer_ms,

@@ -25,7 +25,7 @@ from edgeinspect.metrics import auroc, auroc_interval, roc_curve
 from edgeinspect.numbers import percent
 from edgeinspect.report.charts import Curve, ScoreGroup, roc_chart, score_chart
 from edgeinspect.report.overlays import blend_heat
-from edgeinspect.report.page import InspectionPage, Latency, PartView, inline_jpeg, write_page
+from edgeinspect.report.page import DemoLatency, InspectionPage, PartView, inline_jpeg, write_page
 from edgeinspect.runtime.inspection import Inspection
 from edgeinspect.runtime.inspector import Inspector, open_inspector
 from edgeinspect.runtime.onnxruntime_graph import load_onnxruntime
@@ -90,7 +90,7 @@ def make_demo(
         inspector(parts[0].picture)
         first_verdict_ms = 1e3 * (time.perf_counter() - start)
         judged = [_judge(inspector, part) for part in parts]
-        latency = Latency.of([j.latency_ms for j in judged], first_verdict_ms=first_verdict_ms)
+        latency = DemoLatency.of([j.latency_ms for j in judged], first_verdict_ms=first_verdict_ms)
         page = _page(inspector, judged, latency, seed=seed)
     with output_errors(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ def _judge(inspector: Inspector, part: DemoPart) -> _Judged:
 
 
 def _page(
-    inspector: Inspector, judged: Sequence[_Judged], latency: Latency, *, seed: int
+    inspector: Inspector, judged: Sequence[_Judged], latency: DemoLatency, *, seed: int
 ) -> InspectionPage:
     scored = [j for j in judged if j.inspection.reason is None]
     scores = np.array([j.inspection.score for j in scored], float)

@@ -19,8 +19,8 @@ from edgeinspect.report.overlays import encode_jpeg
 from edgeinspect.writing import write_atomically
 
 __all__ = [
+    "DemoLatency",
     "InspectionPage",
-    "Latency",
     "PartView",
     "inline_jpeg",
     "render",
@@ -61,7 +61,7 @@ class PartView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
+class DemoLatency:
     """Milliseconds from a decoded picture to its verdict, and from start to the first verdict."""
 
     p50_ms: float
@@ -70,7 +70,7 @@ class Latency:
     first_verdict_ms: float
 
     @classmethod
-    def of(cls, latencies_ms: Sequence[float], *, first_verdict_ms: float) -> Latency:
+    def of(cls, latencies_ms: Sequence[float], *, first_verdict_ms: float) -> DemoLatency:
         p50, p90, p99 = np.percentile(np.asarray(latencies_ms), [50, 90, 99])
         return cls(
             p50_ms=float(p50),
@@ -95,7 +95,7 @@ class InspectionPage:
     threshold: float
     auroc: float | None
     auroc_interval: tuple[float, float] | None
-    latency: Latency
+    latency: DemoLatency
     charts: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     next_commands: tuple[str, ...] = ()

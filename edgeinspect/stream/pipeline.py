@@ -24,7 +24,7 @@ from edgeinspect.stream.channels import Aborted, Channel, Ended
 from edgeinspect.stream.frames import Frame
 from edgeinspect.stream.inspectors import Inspectors
 from edgeinspect.stream.intake import Intake
-from edgeinspect.stream.records import Latency, Record, past_deadline
+from edgeinspect.stream.records import Record, StageLatency, past_deadline
 
 __all__ = ["Pipeline", "PipelineSettings"]
 
@@ -253,7 +253,7 @@ class Pipeline:
         total_ms = 1e3 * (time.perf_counter() - part.frame.started_s)
         if self._settings.deadline_ms is not None:
             found = past_deadline(found, total_ms, self._settings.deadline_ms)
-        latency = Latency(
+        latency = StageLatency(
             decode=part.frame.decode_ms,
             prepare=part.timing.prepare_ms,
             infer=part.timing.infer_ms if part.scores is not None else 0.0,

@@ -34,9 +34,9 @@ __all__ = [
     "OVERLAYS",
     "PLACES",
     "RECORDS",
-    "Latency",
     "Record",
     "RecordFolder",
+    "StageLatency",
     "past_deadline",
     "prepare_record_folder",
     "was_judged",
@@ -52,7 +52,7 @@ LONGEST_STEM = 120  # bytes of a source's name in the names of files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
+class StageLatency:
     """Milliseconds of a frame's way; `total` runs from its delivery to its verdict.
 
     `total` also holds what the frame waited for; saving pictures comes after it.
@@ -76,7 +76,7 @@ class Record:
 
     frame: Frame
     inspection: Inspection
-    latency: Latency
+    latency: StageLatency
     runtime: str
     bundle: str = ""
     map: str | None = None
@@ -113,7 +113,8 @@ class Record:
                 for r in found.regions
             ],
             "latency_ms": {
-                name: round(float(getattr(self.latency, name)), 3) for name in Latency.__slots__
+                name: round(float(getattr(self.latency, name)), 3)
+                for name in StageLatency.__slots__
             },
             "runtime": self.runtime,
             "bundle": self.bundle,

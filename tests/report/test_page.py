@@ -10,8 +10,8 @@ import pytest
 
 from edgeinspect.report.charts import Curve, roc_chart
 from edgeinspect.report.page import (
+    DemoLatency,
     InspectionPage,
-    Latency,
     PartView,
     inline_jpeg,
     render_page,
@@ -34,7 +34,7 @@ def test_a_part_is_judged_against_its_truth() -> None:
 
 def test_percentiles_are_those_of_numpy() -> None:
     times = np.random.default_rng(0).gamma(2, size=101)
-    latency = Latency.of(list(times), first_verdict_ms=300)
+    latency = DemoLatency.of(list(times), first_verdict_ms=300)
     assert latency.p90_ms == pytest.approx(np.percentile(times, 90))
     assert latency.rate_per_s == pytest.approx(1000 / np.median(times))
 
@@ -105,7 +105,7 @@ def make_page(part: PartView | None = None) -> InspectionPage:
         threshold=2.0,
         auroc=1.0,
         auroc_interval=(0.9, 1.0),
-        latency=Latency(p50_ms=12, p90_ms=14, p99_ms=20, first_verdict_ms=400),
+        latency=DemoLatency(p50_ms=12, p90_ms=14, p99_ms=20, first_verdict_ms=400),
         charts=(roc_chart([curve]),),
         facts=(("bundle", "part"),),
         next_commands=("edgeinspect fit GOOD part.bundle",),

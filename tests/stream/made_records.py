@@ -8,7 +8,7 @@ from typing import Any
 
 from edgeinspect.runtime.inspection import Inspection, Reason, Verdict
 from edgeinspect.stream.judge import Judge
-from edgeinspect.stream.records import RECORDS, Latency, Record
+from edgeinspect.stream.records import RECORDS, Record, StageLatency
 from edgeinspect.stream.sinks import RunInfo
 from tests.stream.made_frames import made_frame
 
@@ -41,7 +41,7 @@ def made_record(seq: int, verdict: Verdict = Verdict.OK, **keys: Any) -> Record:
         score=keys.pop("score", 1.0 if verdict is Verdict.OK else 4.0) if is_judged else None,
         **keys,
     )
-    latency = Latency(decode=1.0, prepare=2.0, infer=10.0, post=3.0, total=20.0)
+    latency = StageLatency(decode=1.0, prepare=2.0, infer=10.0, post=3.0, total=20.0)
     frame = made_frame(seq, "bad" if verdict is Verdict.NG else "good")
     return Record(frame=frame, inspection=inspection, latency=latency, runtime="onnxruntime")
 

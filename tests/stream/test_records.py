@@ -15,9 +15,9 @@ from edgeinspect.runtime.inspection import Inspection, Reason, Verdict
 from edgeinspect.runtime.regions import Region
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.records import (
-    Latency,
     Record,
     RecordFolder,
+    StageLatency,
     past_deadline,
     prepare_record_folder,
 )
@@ -42,7 +42,7 @@ def made_record(seq: int = 0, score: float = 2.5) -> Record:
         measure=Measure.WHOLE,
         regions=(Region(box=(1, 2, 3, 4), area_px=12, peak=7.5),),
     )
-    latency = Latency(decode=1.0, prepare=0.5, infer=3.0, post=0.25, total=5.0)
+    latency = StageLatency(decode=1.0, prepare=0.5, infer=3.0, post=0.25, total=5.0)
     return Record(frame=made_frame(seq), inspection=inspection, latency=latency, runtime="made")
 
 
