@@ -1,7 +1,7 @@
 """Where pictures lie: MVTec AD's folder layout, and plain folders of good pictures.
 
     DATA/train/good/*           DATA/test/good/*           DATA/test/DEFECT/STEM.*
-    DATA/ground_truth/DEFECT/STEM_mask.png
+    DATA/ground_truth/DEFECT/STEM_mask.png  (or STEM.png, or another suffix of pictures)
 
 Between the command line and `images`: a folder becomes a list of files with their labels.
 """
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinspect.data.images import (
+    IMAGE_SUFFIXES,
     decode_pixels,
     existing_folder,
     is_picture,
@@ -23,10 +24,12 @@ from edgeinspect.data.images import (
     read_bytes,
 )
 from edgeinspect.errors import DataError, ImageError
+from edgeinspect.numbers import width_by_height
 
-__all__ = ["GOOD", "LabelledPicture", "find_good", "find_test", "read_mask"]
+__all__ = ["GOOD", "LabelledPicture", "find_good", "find_test", "find_unlabelled", "read_mask"]
 
 GOOD = "good"
+_MASK_SUFFIXES = (".png", *sorted(IMAGE_SUFFIXES - {".png"}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +71,7 @@ def find_test(folder: Path) -> list[LabelledPicture]:
 
     Raises: DataError if the folder is missing or has no labelled pictures.
     """
-    folder = existing_folder(folder)
-    test = folder / "test" if (folder / "test").is_dir() else folder
+    test = _test_folder(folder)
     masks = test.parent / "ground_truth"
     found = [
         LabelledPicture(path=path, label=_label(place.name), mask_path=_mask_of(path, masks))
@@ -85,6 +87,11 @@ def find_test(folder: Path) -> list[LabelledPicture]:
     return found
 
 
+def find_unlabelled(folder: Path) -> list[Path]:
+    """Pictures beside the folders that `find_test` takes labels from; natural order."""
+    return _own_pictures(_test_folder(folder))
+
+
 def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """A defect's mask as (H, W), true where the file is brighter than half of its largest value.
 
@@ -93,10 +100,16 @@ def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     pixels = decode_pixels(read_bytes(path), name=str(path)).max(axis=-1)
     if pixels.shape != tuple(shape):
         raise ImageError(
-            f"{path} is {_by(pixels.shape)} px, but its picture is {_by(shape)} px",
+            f"{path} is {width_by_height(pixels.shape)} px, but its picture is"
+            f" {width_by_height(shape)} px",
             hint="a mask has the size of its picture",
         )
     return np.asarray(pixels > pixels.max() / 2)
+
+
+def _test_folder(folder: Path) -> Path:
+    folder = existing_folder(folder)
+    return folder / "test" if (folder / "test").is_dir() else folder
 
 
 def _label(name: str) -> str:
@@ -111,11 +124,8 @@ def _own_pictures(folder: Path) -> list[Path]:
 
 def _mask_of(path: Path, masks: Path) -> Path | None:
     folder = masks / path.parent.name
-    for name in (f"{path.stem}_mask.png", f"{path.stem}.png"):
-        if (folder / name).is_file():
-            return folder / name
+    for suffix in _MASK_SUFFIXES:
+        for name in (f"{path.stem}_mask{suffix}", f"{path.stem}{suffix}"):
+            if (folder / name).is_file():
+                return folder / name
     return None
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]} x {shape[0]}"

@@ -63,7 +63,7 @@ class Entry:
 class Collected:
     """What has come back so far; names are paths from the data folder on.
 
-    `tallies` and `n_mapped` count pixels and pictures by class.
+    `tallies` and `n_mapped` count pixels and pictures by class; `unlabelled` were not judged.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -71,6 +71,7 @@ class Collected:
     n_mapped: dict[str, int] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
     masks_missing: list[str] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
 
     @property
     def not_finite(self) -> list[str]:

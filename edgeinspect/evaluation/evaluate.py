@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.bundle import MANIFEST, Bundle
 from edgeinspect.constants import Calibration
-from edgeinspect.data.layout import find_test
+from edgeinspect.data.layout import find_test, find_unlabelled
 from edgeinspect.digests import file_sha256, list_sha256
 from edgeinspect.errors import DataError
 from edgeinspect.evaluation.baselines import Baseline, score_baselines
@@ -39,6 +39,7 @@ from edgeinspect.evaluation.settings import EvaluationSettings
 from edgeinspect.evaluation.summary import Judged, summarise
 from edgeinspect.evaluation.warnings import (
     about_figures,
+    about_labels,
     about_leaks,
     about_pictures,
     about_training,
@@ -82,6 +83,7 @@ def evaluate(
         runtime = inspector.runtime
     if len(collected.entries) == len(collected.not_finite):
         raise DataError(f"none of the {len(pictures)} test pictures of {data} could be judged")
+    collected.unlabelled = [path.relative_to(data).as_posix() for path in find_unlabelled(data)]
     return _conclude(bundle, calibration, reference, collected, settings, runtime)
 
 
@@ -190,6 +192,12 @@ def _warnings(
     trained = list(provenance.get("training_pictures") or {})
     yield from reference.warnings
     yield from about_leaks(tested, trained, [file_sha256(path) for path in reference.paths])
+    named = list(zip(tested, collected.entries, strict=True))
+    yield from about_labels(
+        good={digest: entry.name for digest, entry in named if not entry.is_defect},
+        defects={digest: entry.name for digest, entry in named if entry.is_defect},
+        unlabelled=collected.unlabelled,
+    )
     yield from about_figures(summary, calibration.threshold)
     yield from about_pictures(
         [e.features.appearance for e in collected.entries if not e.is_defect],

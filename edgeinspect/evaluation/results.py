@@ -182,6 +182,8 @@ class WarningKind(str, enum.Enum):
     NO_GOOD_PICTURES = "no-good-pictures"
     TRAINED_ON = "trained-on"
     COMPARED_WITH = "compared-with"
+    TWO_LABELS = "two-labels"
+    UNLABELLED = "unlabelled"
     ONE_CLASS = "one-class"
     CHANCE = "chance"
     SHORTCUT = "shortcut"

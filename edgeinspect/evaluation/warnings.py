@@ -23,7 +23,7 @@ from edgeinspect.evaluation.results import (
 )
 from edgeinspect.numbers import percent, percent_range
 
-__all__ = ["about_figures", "about_leaks", "about_pictures", "about_training"]
+__all__ = ["about_figures", "about_labels", "about_leaks", "about_pictures", "about_training"]
 
 EQUALISED_LOSS = 0.1  # a fall by more than this says that brightness or contrast was the clue
 
@@ -175,6 +175,25 @@ def about_leaks(
             " smooth fill are too good: give others with --good"
         )
         yield EvaluationWarning(kind=WarningKind.COMPARED_WITH, text=text)
+
+
+def about_labels(
+    good: Mapping[str, str], defects: Mapping[str, str], unlabelled: Sequence[str]
+) -> Iterator[EvaluationWarning]:
+    """Whether each test picture has one label; `good` and `defects` are names by sha256."""
+    if both := [digest for digest in defects if digest in good]:
+        names = f"{defects[both[0]]} is {good[both[0]]}"
+        text = (
+            f"{len(both)} test pictures lie among the good ones and among the defects ({names}), so"
+            " the figures are wrong: leave each where it belongs"
+        )
+        yield EvaluationWarning(kind=WarningKind.TWO_LABELS, text=text)
+    if unlabelled:
+        text = (
+            f"{len(unlabelled)} pictures lie beside the folders of test pictures, not in one"
+            f" ({unlabelled[0]}), and were not evaluated: move them into test/good or test/DEFECT"
+        )
+        yield EvaluationWarning(kind=WarningKind.UNLABELLED, text=text)
 
 
 def _n_among(digests: Sequence[str], others: Sequence[str]) -> int:

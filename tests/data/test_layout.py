@@ -73,6 +73,13 @@ def test_a_mask_is_true_where_it_was_drawn(data: Path) -> None:
     assert mask[4:9, 5:7].all()
 
 
+@pytest.mark.parametrize("name", ["1_mask.bmp", "1.tif", "1_mask.jpg"])
+def test_a_mask_may_have_any_suffix_of_pictures(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "test/pit/1.png", made_picture())
+    mask_path = write(tmp_path / "ground_truth/pit" / name, np.eye(64, 80, dtype=np.uint8) * 255)
+    assert [one.mask_path for one in find_test(tmp_path)] == [mask_path]
+
+
 def test_a_mask_of_zeros_and_ones_is_read_like_any_other(tmp_path: Path) -> None:
     drawn = np.eye(16, dtype=np.uint8)
     assert np.array_equal(read_mask(write(tmp_path / "m.png", drawn), (16, 16)), drawn > 0)

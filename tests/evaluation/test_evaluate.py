@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,15 @@ def test_test_pictures_that_were_trained_on_are_warned_of(place: Path, bundle: B
     manifest = dataclasses.replace(bundle.manifest, provenance=provenance)
     got = evaluate(dataclasses.replace(bundle, manifest=manifest), place / "parts", settings=QUICK)
     assert any("1 test pictures were trained on" in text for text in told(got))
+
+
+def test_labels_that_contradict_or_lack_are_warned_of(tmp_path: Path, bundle: Bundle) -> None:
+    parts = make_parts(tmp_path)
+    shutil.copy(parts / "test/good/0.png", parts / "test/spot/again.png")
+    shutil.copy(parts / "test/good/1.png", parts / "test/loose.png")
+    got = evaluate(bundle, parts, settings=QUICK)
+    assert any("(test/spot/again.png is test/good/0.png)" in text for text in told(got))
+    assert any("1 pictures lie beside" in text and "test/loose.png" in text for text in told(got))
 
 
 def test_good_test_pictures_unlike_the_good_ones_given_are_warned_of(

@@ -19,6 +19,7 @@ from edgeinspect.evaluation.results import (
 )
 from edgeinspect.evaluation.warnings import (
     about_figures,
+    about_labels,
     about_leaks,
     about_pictures,
     about_training,
@@ -192,6 +193,15 @@ def test_a_generator_that_does_not_beat_the_fill_is_told(error: float, is_told: 
 @pytest.mark.parametrize("provenance", [{}, {"training": {"best_error": None}}])
 def test_a_bundle_that_does_not_say_gives_no_warning(provenance: dict[str, object]) -> None:
     assert list(about_training(provenance)) == []
+
+
+def test_a_picture_of_two_labels_is_told_with_both_its_names() -> None:
+    good, defects = {"a": "test/good/1.png", "b": "test/good/2.png"}, {"b": "test/pit/7.png"}
+    (warning,) = about_labels(good, defects, unlabelled=[])
+    assert warning.kind is WarningKind.TWO_LABELS
+    assert "1 test pictures lie among the good ones and among the defects" in str(warning)
+    assert "(test/pit/7.png is test/good/2.png)" in str(warning)
+    assert list(about_labels(good, {"c": "test/pit/8.png"}, unlabelled=[])) == []
 
 
 def test_test_pictures_that_were_seen_before_are_counted() -> None:
