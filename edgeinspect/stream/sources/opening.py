@@ -95,12 +95,7 @@ def open_source(text: str, *, white_level_16bit: int = 65535) -> Source:
         make = cast("Callable[[str, SourceContext], Source]", theirs[scheme].load())
         return make(text, SourceContext(white_level_16bit=white_level_16bit))
     if glob.has_magic(text):
-        found = sorted(map(Path, glob.glob(text, recursive=True)), key=natural_key)
-        pictures = [p for p in found if is_picture(p)]
-        if not pictures:
-            raise DataError(f"no picture matches {text}", hint="quote the pattern, check the path")
-        warn_of_unread(found, text)
-        return PictureSource(pictures, white_level_16bit=white_level_16bit)
+        return PictureSource(_matches(text), white_level_16bit=white_level_16bit)
     if "://" in text:  # which may hold a password
         known = [*SCHEMES, *theirs.names]
         raise ConfigError(f"no source is called {scheme}://", hint=suggest(scheme, known))
@@ -126,6 +121,21 @@ def _open_path(path: Path, white_level_16bit: int) -> Source:
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return VideoSource(path)
     return PictureSource([path], white_level_16bit=white_level_16bit)
+
+
+def _matches(pattern: str) -> list[Path]:
+    """Pictures, in natural order; what else matches and holds some is told of."""
+    found = sorted(map(Path, glob.glob(pattern, recursive=True)), key=natural_key)
+    pictures = [p for p in found if is_picture(p)]
+    if not pictures:
+        raise DataError(f"no picture matches {pattern}", hint="quote the pattern, check the path")
+    known = set(pictures)
+    inside = (p for place in found if place not in known for p in place.glob("[!.]*"))
+    if left_out := next((p for p in inside if is_picture(p) and p not in known), None):
+        told = "pictures in %s, which matches, are not inspected; '%s/**/*' takes them all"
+        _log.warning(told, left_out.parent, Path(pattern).parent)
+    warn_of_unread(found, pattern)
+    return pictures
 
 
 def _deeper_folder(folder: Path) -> Path | None:

@@ -167,6 +167,14 @@ def test_a_folder_deeper_than_is_looked_is_told_of(tmp_path, caplog):
     assert open_source(f"{tmp_path}/lot/**/*").n_frames == 2
 
 
+@pytest.mark.parametrize(("pattern", "n_told"), [("*", 1), ("**", 0), ("**/*", 0), ("*.png", 0)])
+def test_a_folder_that_a_pattern_matches_is_told_of(tmp_path, caplog, pattern, n_told):
+    make_pictures(tmp_path / "lot", ["plain"])
+    make_pictures(tmp_path / "lot" / "tray", ["plain"])
+    open_source(f"{tmp_path}/lot/{pattern}")
+    assert caplog.text.count("tray, which matches, are not inspected") == n_told
+
+
 @pytest.mark.parametrize("pattern", ["", "/**/*"])
 def test_pictures_that_are_not_read_are_told_of_once(tmp_path, caplog, pattern):
     folder = make_pictures(tmp_path / "lot", ["plain"])
