@@ -2,7 +2,8 @@
 
 files.py     pictures: a file, a folder, a glob, paths on standard input
 video.py     the frames of a video file
-live.py      cameras and network streams: outages, frozen pictures
+live.py      cameras and network streams: outages
+frozen.py    pictures that a source repeats
 captures.py  what of them OpenCV opens
 gstreamer.py pipelines of GStreamer, CSI cameras of a Jetson
 watching.py  a folder that a camera program drops files into

@@ -1,31 +1,26 @@
 """Cameras and network streams through OpenCV: read as fast as they deliver, found again when lost.
 
-What is lost is told as a notice with the length of the outage. A camera that hangs often delivers
-its last picture over and over; after a while such frames are not inspected, because they do not
-show the part that is there.
+What is lost is told as a notice with the length of the outage.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeinspect.errors import DataError
-from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.patience import Patience
+from edgeinspect.stream.sources.frozen import FrozenWatch
 
-__all__ = ["Capture", "FrozenWatch", "LiveSource"]
+__all__ = ["Capture", "LiveSource"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,32 +35,6 @@ class Capture(Protocol):
         ...
 
     def release(self) -> None: ...
-
-
-class FrozenWatch:
-    """Notices a picture that comes over and over, to the last pixel; sensors are never so quiet.
-
-    Attributes:
-        is_frozen: at least `n_same` frames over `after_s` seconds were the same.
-    """
-
-    def __init__(self, *, n_same: int = 10, after_s: float = 2.0) -> None:
-        self.is_frozen = False
-        self._n_same = n_same
-        self._after_s = after_s
-        self._checksum = 0
-        self._n = 0
-        self.since_s = 0.0
-
-    def look(self, picture: NDArray[np.uint8], now_s: float) -> bool:
-        """Whether the picture is frozen, this frame included."""
-        checksum = zlib.crc32(np.ascontiguousarray(picture).data)
-        if self._n == 0 or checksum != self._checksum:
-            self._checksum, self._n, self.since_s = checksum, 1, now_s
-        else:
-            self._n += 1
-        self.is_frozen = self._n >= self._n_same and now_s - self.since_s >= self._after_s
-        return self.is_frozen
 
 
 class LiveSource:
@@ -112,7 +81,7 @@ class LiveSource:
                 if frame is None:
                     yield from self._reconnect(stop)
                 else:
-                    yield from self._checked(frame)
+                    yield from self._frozen.check(frame, self._name)
         finally:
             self._release()
 
@@ -134,18 +103,6 @@ class LiveSource:
             decode_ms=1e3 * (time.perf_counter() - started_s),
         )
 
-    def _checked(self, frame: Frame) -> Delivery:
-        """The frame, marked if the picture is frozen, and a notice when that begins or ends."""
-        assert frame.picture is not None
-        was_frozen, since_s = self._frozen.is_frozen, self._frozen.since_s
-        is_frozen = self._frozen.look(frame.picture, frame.started_s)
-        if is_frozen and not was_frozen:
-            yield self._notice(NoticeKind.FROZEN, "delivers the same picture over and over")
-        if was_frozen and not is_frozen:
-            frozen_s = frame.started_s - since_s
-            yield self._notice(NoticeKind.RECOVERED, "delivers new pictures again", frozen_s)
-        yield dataclasses.replace(frame, reason=Reason.FROZEN) if is_frozen else frame
-
     def _reconnect(self, stop: threading.Event) -> Delivery:
         """Try again, waiting longer each time, until it is found or the run ends."""
         since_s, n_tries = time.perf_counter(), 0
@@ -160,7 +117,7 @@ class LiveSource:
             yield self._notice(NoticeKind.OUTAGE, "was not found again before the end", lasted_s)
         else:
             yield self._notice(NoticeKind.RECOVERED, "is back", lasted_s)
-            yield from self._checked(frame)
+            yield from self._frozen.check(frame, self._name)
 
     def _try_again(self) -> Frame | None:
         """The first frame; None while nothing answers, or what answers delivers nothing."""

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edgeinspect.data.images import existing_folder, is_picture, natural_key, warn_of_unread
-from edgeinspect.stream.frames import Delivery, Frame, Recorded
+from edgeinspect.stream.frames import Delivery, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.plain import printable
 from edgeinspect.stream.sources.files import read_frame
+from edgeinspect.stream.sources.frozen import FrozenWatch
 
 __all__ = ["WatchedFolder"]
 
@@ -48,6 +49,7 @@ class WatchedFolder:
         self._folder = existing_folder(folder)
         self._white_level_16bit = white_level_16bit
         self._recorded = Recorded()
+        self._frozen = FrozenWatch()
         self._taken: dict[str, tuple[int, int]] = {}  # by their names
         self._growing: dict[Path, _Growing] = {}  # in the order in which they appeared
         self._inner: set[Path] = set()  # folders inside, once they were told of
@@ -130,8 +132,11 @@ class WatchedFolder:
 
     def _notice(self, kind: NoticeKind, what: str, seconds: float | None = None) -> Notice:
         lasted = "" if seconds is None else f" after {seconds:.1f} s"
-        folder = printable(str(self._folder))
-        return Notice.now(kind, f"the folder {folder} {what}{lasted}", seconds=seconds)
+        return Notice.now(kind, f"{self._name} {what}{lasted}", seconds=seconds)
+
+    @property
+    def _name(self) -> str:
+        return f"the folder {printable(str(self._folder))}"
 
     def _overlooked(self) -> set[Path]:
         """What no event told of: files that came while the watch began, or of network drives."""
@@ -174,7 +179,7 @@ class WatchedFolder:
         if stamp is not None and not path.name.startswith("."):
             self._growing.setdefault(path, _Growing(stamp))
 
-    def _complete(self, stop: threading.Event) -> Iterator[Frame]:
+    def _complete(self, stop: threading.Event) -> Delivery:
         """Frames in their order, up to a file that is not complete; a late one lets others by."""
         for path, file in list(self._growing.items()):
             stamp = _stamp(path)
@@ -188,7 +193,7 @@ class WatchedFolder:
             if frame is not None and (frame.picture is not None or file.is_given_up):
                 del self._growing[path]
                 self._taken[path.name] = stamp
-                yield frame
+                yield from self._frozen.check(frame, self._name)
             elif not file.is_late:
                 return
             elif not file.is_told:

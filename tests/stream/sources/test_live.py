@@ -12,7 +12,8 @@ from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream.frames import Frame, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.patience import Patience
-from edgeinspect.stream.sources.live import FrozenWatch, LiveSource
+from edgeinspect.stream.sources.frozen import FrozenWatch
+from edgeinspect.stream.sources.live import LiveSource
 
 AT_ONCE = Patience(first_s=0.0, most_s=0.0)
 

@@ -16,11 +16,13 @@ import pytest
 import watchfiles
 
 from edgeinspect.errors import DataError
+from edgeinspect.runtime.inspection import Reason
 from edgeinspect.stream.frames import Delivery, Frame, Recorded
 from edgeinspect.stream.notices import Notice, NoticeKind
 from edgeinspect.stream.sources import open_source
 from edgeinspect.stream.sources import watching as watching_module
 from edgeinspect.stream.sources.files import read_frame
+from edgeinspect.stream.sources.frozen import FrozenWatch
 from edgeinspect.stream.sources.watching import WatchedFolder
 from tests.stream.made_frames import make_pictures, picture_of
 from tests.stream.made_records import HANGS_S
@@ -59,6 +61,25 @@ def test_what_lies_there_comes_first_then_what_appears(tmp_path):
         assert [following(delivery) for _ in range(2)] == ["000_good.png", "001_good.png"]
         (folder / "late.png").write_bytes(png(3))
         assert following(delivery) == "late.png"
+
+
+def test_a_picture_that_is_dropped_over_and_over_is_told_and_not_inspected(tmp_path):
+    folder, stop = tmp_path / "in", threading.Event()
+    folder.mkdir()
+    for n in range(11):
+        (folder / f"{n}.png").write_bytes(png(0))
+    (folder / "broken.png").touch()
+    source = open_source(f"watch:{folder}")
+    assert isinstance(source, WatchedFolder)
+    source._frozen = FrozenWatch(n_same=3, after_s=0.0)
+    delivery = source.frames(stop)
+    items = [next(delivery) for _ in range(13)]
+    stop.set()
+    kinds = [i.kind if isinstance(i, Notice) else i.reason for i in items]
+    frozen, broken = [Reason.FROZEN] * 9, items[-1]
+    assert kinds == [None, None, NoticeKind.FROZEN, *frozen, None]
+    assert isinstance(broken, Frame)
+    assert broken.error is not None
 
 
 def test_of_folders_inside_it_is_said_once_that_nobody_looks_there(tmp_path, monkeypatch, caplog):
