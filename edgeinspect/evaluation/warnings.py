@@ -184,14 +184,14 @@ def about_labels(
     if both := [digest for digest in defects if digest in good]:
         names = f"{defects[both[0]]} is {good[both[0]]}"
         text = (
-            f"{len(both)} test pictures lie among the good ones and among the defects ({names}), so"
-            " the figures are wrong: leave each where it belongs"
+            f"test pictures that lie among the good ones and among the defects: {len(both)}"
+            f" ({names}); the figures are wrong: leave each where it belongs"
         )
         yield EvaluationWarning(kind=WarningKind.TWO_LABELS, text=text)
     if unlabelled:
         text = (
-            f"{len(unlabelled)} pictures lie beside the folders of test pictures, not in one"
-            f" ({unlabelled[0]}), and were not evaluated: move them into test/good or test/DEFECT"
+            f"pictures beside the folders of test pictures, which were not evaluated:"
+            f" {len(unlabelled)} ({unlabelled[0]} is one): move them into test/good or test/DEFECT"
         )
         yield EvaluationWarning(kind=WarningKind.UNLABELLED, text=text)
 

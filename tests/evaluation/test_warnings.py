@@ -199,7 +199,7 @@ def test_a_picture_of_two_labels_is_told_with_both_its_names() -> None:
     good, defects = {"a": "test/good/1.png", "b": "test/good/2.png"}, {"b": "test/pit/7.png"}
     (warning,) = about_labels(good, defects, unlabelled=[])
     assert warning.kind is WarningKind.TWO_LABELS
-    assert "1 test pictures lie among the good ones and among the defects" in str(warning)
+    assert "test pictures that lie among the good ones and among the defects: 1 (" in str(warning)
     assert "(test/pit/7.png is test/good/2.png)" in str(warning)
     assert list(about_labels(good, {"c": "test/pit/8.png"}, unlabelled=[])) == []
 
