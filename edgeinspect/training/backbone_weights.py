@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from edgeinspect.model.equalise import equalise
 from edgeinspect.model.generator import Generator
 from edgeinspect.training.pictures import as_tensor
 from edgeinspect.training.run_folder import BackboneOrigin, RunFolder
-from edgeinspect.training.weight_files import HUB, fetch_weights, read_weights
+from edgeinspect.training.weight_files import HUB, fetch_weights, find_known, read_weights
 
 __all__ = ["PACKAGE", "BackboneWeights", "prepare_targets", "read_backbone_weights"]
 
@@ -107,20 +107,35 @@ def _packaged() -> Path:
 
 def _fitting(theirs: dict[str, Tensor], backbone: str, name: str) -> dict[str, Tensor]:
     """The tensors by the names of timm's whole model; the package's, which has other names for
-    the same layers, in the same order.
+    the same layers, in the same order. Those of a classifier may be there or not.
     """
     ours = {key: tuple(value.shape) for key, value in _whole(backbone).items()}
     if name == PACKAGE:
         theirs = dict(zip(ours, theirs.values(), strict=False))
     wrong = [k for k, shape in ours.items() if k not in theirs or tuple(theirs[k].shape) != shape]
     wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]
-    if wrong:
-        raise TrainingError(
-            f"backbone weights {name} are not those of {backbone}: {len(wrong)} tensors are missing"
-            f" or of another shape, the first is {wrong[0]}",
-            hint="set backbone=... to the model of timm that they belong to",
-        )
+    known = find_known(backbone)
+    beyond = _beyond(theirs, ours, "" if known is None else f"{known.classifier}.")
+    for keys, what in ((wrong, "are missing or of another shape"), (beyond, "have no place there")):
+        if keys:
+            raise TrainingError(
+                f"backbone weights {name} are not those of {backbone}: {len(keys)} tensors {what},"
+                f" the first is {keys[0]}",
+                hint="set backbone=... to the model of timm that they belong to",
+            )
     return theirs
+
+
+def _beyond(theirs: Iterable[str], ours: Collection[str], classifier: str) -> list[str]:
+    """Tensors of a deeper model of the same kind, in modules that ours has too."""
+    modules = {key.partition(".")[0] for key in ours}
+    return [
+        key
+        for key in theirs
+        if key not in ours
+        and key.partition(".")[0] in modules
+        and not (classifier and key.startswith(classifier))
+    ]
 
 
 def _whole(backbone: str) -> dict[str, Tensor]:

@@ -60,6 +60,21 @@ def test_weights_of_another_shape_are_refused(tmp_path, backbone_file):
         read_backbone_weights(str(tmp_path / "narrow.safetensors"), BACKBONE)
 
 
+def test_weights_of_a_deeper_model_of_the_same_kind_are_refused(tmp_path, backbone_file):
+    weights = load_file(backbone_file)
+    more = {"blocks.0.9.conv.weight": torch.zeros(1), "classifier.weight": torch.zeros(2, 3)}
+    save_file({**weights, **more}, tmp_path / "deeper.safetensors")
+    message = r": 1 tensors have no place there, the first is blocks\.0\.9\.conv\.weight; set"
+    with pytest.raises(TrainingError, match=message):
+        read_backbone_weights(str(tmp_path / "deeper.safetensors"), BACKBONE)
+
+
+@pytest.mark.parametrize("name", ["classifier.weight", "an_extra_head.weight"])
+def test_weights_of_a_classifier_do_no_harm(tmp_path, backbone_file, name):
+    save_file({**load_file(backbone_file), name: torch.zeros(2, 3)}, tmp_path / "all.safetensors")
+    assert name in read_backbone_weights(str(tmp_path / "all.safetensors"), BACKBONE).tensors
+
+
 def test_a_file_without_counts_of_batches_fits(tmp_path, backbone_file):
     weights = load_file(backbone_file)
     kept = {k: v for k, v in weights.items() if not k.endswith("num_batches_tracked")}
