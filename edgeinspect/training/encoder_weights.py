@@ -51,8 +51,11 @@ def read_encoder_weights(source: str, config: GeneratorConfig) -> EncoderWeights
         path = fetch_weights(source.removeprefix(HUB), option=OPTION, similar=SIMILAR)
     name = source if is_fetched else path.name
     theirs = read_weights(path, what="encoder weights")
-    mean, std = _normalisation(name)
+    known = find_known(_model_of(name))
+    mean, std = (HALF, HALF) if known is None else (tuple(known.mean), tuple(known.std))
     tensors = translate_weights(theirs, config, mean=mean, std=std, name=name)
+    if known is None:
+        _warn_of_guess(name)
     origin = EncoderOrigin(
         file=name,
         sha256=file_sha256(path),
@@ -78,15 +81,15 @@ def start_encoders(networks: Networks, weights: EncoderWeights) -> None:
     )
 
 
-def _normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the pixels that a model was trained on, by its name."""
-    model = re.sub(r"(-[0-9a-f]{8})?\.(safetensors|pth|pt)$", "", name.removeprefix(HUB))
-    known = find_known(model)
-    if known is None:
-        _log.warning(
-            "timm has no model %s, so its pixels are taken to be normalised as (x - 0.5) / 0.5;"
-            " if they are not, name the file as timm does, such as deit_tiny_patch16_224.pth",
-            model,
-        )
-        return HALF, HALF
-    return tuple(known.mean), tuple(known.std)
+def _model_of(name: str) -> str:
+    """The name of timm's model in that of a file, or of a source of its hub."""
+    return re.sub(r"(-[0-9a-f]{8})?\.(safetensors|pth|pt)$", "", name.removeprefix(HUB))
+
+
+def _warn_of_guess(name: str) -> None:
+    """A model's name says how the pixels were normalised that it was trained on."""
+    _log.warning(
+        "timm has no model %s, so its pixels are taken to be normalised as (x - 0.5) / 0.5;"
+        " if they are not, name the file as timm does, such as deit_tiny_patch16_224.pth",
+        _model_of(name),
+    )

@@ -7,6 +7,7 @@ targets (`backbone_weights`).
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,17 @@ __all__ = ["HUB", "SUFFIXES", "fetch_weights", "find_known", "read_weights"]
 
 HUB = "timm:"
 SUFFIXES = (".safetensors", ".pth", ".pt")
+
+_UNREADABLE = (  # what a file can make its readers raise; torch takes any text for a pickle
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    LookupError,
+    struct.error,
+    SafetensorError,
+)
 
 
 def fetch_weights(model: str, *, option: str, similar: Sequence[str]) -> Path:
@@ -60,7 +72,8 @@ def read_weights(path: Path, *, what: str) -> dict[str, Tensor]:
     Raises: TrainingError, about `what`.
     """
     if not path.is_file():
-        raise TrainingError(f"there is no file {path}", hint=suggest_path(path))
+        hint = suggest_path(path, keep=Path.is_file)
+        raise TrainingError(f"there is no file {path}", hint=hint)
     if path.suffix not in SUFFIXES:
         raise TrainingError(
             f"{what} {path} are none of {', '.join(SUFFIXES)}",
@@ -71,7 +84,7 @@ def read_weights(path: Path, *, what: str) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # torch's, about pickles that it then refuses
             state = load_state_dict(str(path), weights_only=True)
         return {key: value.float() for key, value in state.items()}
-    except (OSError, EOFError, ValueError, RuntimeError, AttributeError, SafetensorError) as error:
+    except _UNREADABLE as error:
         raise TrainingError(
             f"{what} {path} cannot be read: damaged, or more than tensors by name",
             hint="save the state dict of the model as .safetensors",

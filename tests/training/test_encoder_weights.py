@@ -128,7 +128,9 @@ def test_no_code_of_a_file_is_run(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize("data", [b"", b"no weights", b"\x80\x02]q\x00."])
+@pytest.mark.parametrize(
+    "data", [b"", b"no weights", b"\x80\x02]q\x00.", b"hello, no weights", b"0 weights", b"M"]
+)
 def test_a_damaged_file_is_one_line(tmp_path, suffix, data):
     (tmp_path / f"broken{suffix}").write_bytes(data)
     with pytest.raises(TrainingError, match=r"cannot be read: .*; save the state dict") as caught:
@@ -140,6 +142,19 @@ def test_a_file_that_is_not_there_is_named_with_the_near_one(tmp_path, file):
     wrong = tmp_path / f"{NAME}.safetensor"
     with pytest.raises(TrainingError, match=rf"there is no file .*; did you mean {file}\?"):
         read(wrong)
+
+
+def test_a_folder_is_no_file_and_not_what_was_meant(tmp_path):
+    (tmp_path / "weights.pth").mkdir()
+    with pytest.raises(TrainingError, match=r"there is no file .*weights\.pth; check the path"):
+        read(tmp_path / "weights.pth")
+
+
+def test_what_does_not_fit_is_refused_without_a_word_on_its_pixels(tmp_path, caplog):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "model.pth")
+    with pytest.raises(TrainingError, match=r"model\.pth is not a plain vision transformer"):
+        read(tmp_path / "model.pth")
+    assert not caplog.records
 
 
 def test_another_kind_of_file_is_refused(tmp_path):
