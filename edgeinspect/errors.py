@@ -123,6 +123,6 @@ class MissingPackageError(EdgeInspectError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says; its class where it says nothing."""
+    """The first line of what an error says, without its full stop; its class if it says nothing."""
     lines = str(error).strip().splitlines()
-    return lines[0].rstrip() if lines else type(error).__name__
+    return lines[0].rstrip(" .") if lines else type(error).__name__

@@ -12,6 +12,7 @@ from edgeinspect.errors import first_line
     [
         ("no such device\nTraceback", "no such device"),
         ("\n  no such device \n", "no such device"),
+        ("No such device.\nTraceback", "No such device"),
         ("", "ValueError"),
         (" \n", "ValueError"),
     ],
