@@ -260,8 +260,9 @@ def write_report(work: Path, out: Path) -> None:
         datasets[name] = _of_part(name, best, found)
         if best in rows:
             folder = _folder(work, name, best["variant"], best["seed"])
-            CARDS.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / name / "card.md", CARDS / f"{name}.md")
+            cards = CARDS if out.resolve() == RESULTS.resolve() else out / "cards"
+            cards.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name / "card.md", cards / f"{name}.md")
     out.mkdir(parents=True, exist_ok=True)
     report = {"hardware": hardware(), "datasets": datasets}
     text = json.dumps(report, indent=1, ensure_ascii=False)

@@ -39,7 +39,22 @@ def with_settings(config: RunConfig, settings: Mapping[str, str]) -> RunConfig:
             plain[owner][name] = value
     if plain["preprocess"]["scale"] is not None and not any("resize" in key for key in settings):
         plain["preprocess"]["resize"] = ResizeRule.TILE.value
-    return from_dict(RunConfig, plain)
+    changed = from_dict(RunConfig, plain)
+    if any(_locate(key) == ("scoring", "measures") for key in settings):
+        _refuse_other_measures(plain["scoring"]["measures"], changed)
+    return changed
+
+
+def _refuse_other_measures(asked: Any, config: RunConfig) -> None:
+    """Measures of what the target does not reconstruct are left out of a config without a word."""
+    given = to_dict(config.scoring)["measures"]
+    other = [name for name in (asked if isinstance(asked, list) else [asked]) if name not in given]
+    if other:
+        raise ConfigError(
+            f"scoring.measures names {', '.join(other)}, of which target"
+            f" {config.generator.target.value} knows nothing",
+            hint=f"it has {', '.join(given)}",
+        )
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -36,6 +36,7 @@ __all__ = ["Curve", "ScoreGroup", "roc_chart", "score_chart"]
 
 # Side curves in falling contrast to the main one, which is GOOD's blue and thick.
 SIDE_COLOURS = ("#cf5f34", "#3d8b5f", "#8a6bb1", "#b08a2e", "#5b9bb5", "#a35d74", "#8a929c")
+LABEL_PX, LONGEST_LABEL = 8, 40  # a letter's width, at most, and how many are shown
 TAIL_QUANTILE = 0.98  # scores beyond it may share the last bin, so that one does not flatten all
 N_BINS = 44
 
@@ -145,7 +146,12 @@ def score_chart(
     groups = [g for g in sorted(groups, key=lambda g: g.is_defect) if _finite(g.scores).size]
     if not groups:
         return svg(420, 60, [text(16, 34, f"{title}: no scores", colour=MUTED)], title)
-    axis = _ScoreAxis.over(np.concatenate([_finite(g.scores) for g in groups]), threshold)
+    longest = max(len(_label(group)) for group in groups)
+    axis = _ScoreAxis.over(
+        np.concatenate([_finite(group.scores) for group in groups]),
+        threshold,
+        left=max(132, 20 + LABEL_PX * longest),
+    )
     row_height, first = 58, 58
     bottom = first + row_height * len(groups)
     parts = [text(16, 24, title, size=TITLE_PX, weight=600)]
@@ -176,11 +182,11 @@ class _ScoreAxis:
     high: float
     step: float
     is_cut: bool
-    left: int = 132
+    left: int
     width: int = 460
 
     @classmethod
-    def over(cls, scores: NDArray[np.float64], threshold: float | None) -> _ScoreAxis:
+    def over(cls, scores: NDArray[np.float64], threshold: float | None, *, left: int) -> _ScoreAxis:
         low, high = float(scores.min()), float(np.quantile(scores, TAIL_QUANTILE))
         if float(scores.max()) <= high + 0.25 * (high - low):
             high = float(scores.max())
@@ -189,7 +195,7 @@ class _ScoreAxis:
         step = (high - low) / N_BINS or max(abs(low), 1.0) / N_BINS
         low = anchor - step * (math.ceil(round((anchor - low) / step, 6)) + 1)
         high = anchor + step * (math.ceil(round((high - anchor) / step, 6)) + 1)
-        return cls(low=low, high=high, step=step, is_cut=float(scores.max()) > high)
+        return cls(low=low, high=high, step=step, is_cut=float(scores.max()) > high, left=left)
 
     def x(self, score: float) -> float:
         return self.left + self.width * (score - self.low) / (self.high - self.low)
@@ -199,6 +205,11 @@ class _ScoreAxis:
         n_bins = round((self.high - self.low) / self.step)
         places = np.ceil(np.round((scores - self.low) / self.step, 9)).astype(int) - 1
         return np.bincount(np.clip(places, 0, n_bins - 1), minlength=n_bins)
+
+
+def _label(group: ScoreGroup) -> str:
+    is_long = len(group.label) > LONGEST_LABEL
+    return f"{group.label[: LONGEST_LABEL - 1]}…" if is_long else group.label
 
 
 def _score_row(
@@ -225,7 +236,7 @@ def _score_row(
     n_rejected = 0 if threshold is None else int((scores > threshold).sum())
     tally = f"{scores.size}" if threshold is None else f"{n_rejected} of {scores.size} NG"
     right = axis.left + axis.width + 10
-    parts.append(text(axis.left - 10, base - 2, group.label, anchor="end", weight=600))
+    parts.append(text(axis.left - 10, base - 2, _label(group), anchor="end", weight=600))
     parts.append(text(right, base - 2, tally, colour=MUTED))
     return parts
 

@@ -11,7 +11,9 @@ from edgeinspect.config import (
     Measure,
     ResizeRule,
     RunConfig,
+    Target,
     from_dict,
+    preset,
     to_dict,
     with_settings,
 )
@@ -31,6 +33,22 @@ def test_a_key_finds_the_one_part_that_has_it() -> None:
     assert changed.losses.l1 == 2.0
     assert changed.scoring.measures == (Measure.SSIM, Measure.L1)
     assert changed.augment.flip_vertical is False
+
+
+@pytest.mark.parametrize(
+    ("target", "measures", "other"),
+    [
+        ("features", "l1", "l1"),
+        ("features", "features,ssim", "ssim"),
+        ("pixels", "l1,whole", "whole"),
+    ],
+)
+def test_measures_of_what_the_target_has_not_are_refused(
+    target: str, measures: str, other: str
+) -> None:
+    config = preset("tiny", Target(target))
+    with pytest.raises(ConfigError, match=f"names {other}, of which target {target} knows nothing"):
+        with_settings(config, {"scoring.measures": measures})
 
 
 def test_width_is_the_generator_s_unless_a_part_is_named() -> None:

@@ -64,6 +64,14 @@ def test_labels_are_text_whatever_they_hold(label: str) -> None:
     assert label in texts(svg)
 
 
+@pytest.mark.parametrize("label", ["manipulated_front", "w" * 300])
+def test_a_long_label_is_not_cut_off_by_the_edge(label: str) -> None:
+    root = ElementTree.fromstring(score_chart([group([1.0, 2.0], label=label)]))
+    shown = next(t for t in root.iter(f"{SVG}text") if (t.text or "")[:5] == label[:5])
+    assert float(shown.get("x") or 0) >= 7.5 * len(shown.text or "")
+    assert (shown.text == label) == (len(label) <= 40)
+
+
 def test_of_characters_that_xml_has_no_place_for_it_is_shown_that_they_are_there() -> None:
     shown = texts(score_chart([group([0.5], label="bell\a and half \udcff")], threshold=1.0))
     assert "bell\N{REPLACEMENT CHARACTER} and half \N{REPLACEMENT CHARACTER}" in shown
