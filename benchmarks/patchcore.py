@@ -11,7 +11,8 @@ environment of its own. Splits, resize, tiles and metrics are the product's: the
 `size`, a part's score is its worst tile's, maps are stitched by maximum, masks are compared at the
 size that the model sees. PatchCore calibrates nothing, so *all* good training pictures fill its
 bank, those as well that our `fit` keeps for selection and calibration. No threshold is set: there
-are no good pictures left to set it by.
+are no good pictures left to set it by. `--good fit` gives it those alone that `fit` trains with (to
+`results/patchcore_fit.json`, by `--out`): what it finds where a threshold is to be set as well.
 
 The bank is a coreset of 1 % of the embeddings (`--ratio`, in every row). anomalib's default of 10 %
 makes choosing and every search ten times as dear, too much for one core with up to 1.4 million;
@@ -45,12 +46,13 @@ from torch import Tensor
 from benchmarks.parts import HELD_OUT, PARTS, screw_held_out
 from benchmarks.reports import hardware
 from edgeinspect import metrics
-from edgeinspect.config import PreprocessConfig, ResizeRule
+from edgeinspect.config import PreprocessConfig, ResizeRule, preset
 from edgeinspect.data.layout import GOOD, LabelledPicture, find_good, find_test
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.data.tiling import stitch_tiles
 from edgeinspect.evaluation.collecting import read_mask_at
 from edgeinspect.evaluation.figures import PixelMetrics, measure_images
+from edgeinspect.fitting import split_good
 from edgeinspect.model.coreset import greedy_coreset
 from edgeinspect.pixel_metrics import PixelTally
 from edgeinspect.training.backbone_weights import read_backbone_weights
@@ -82,6 +84,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("data_root", type=Path, help="folder that holds the parts")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--sizes", default="448", help="px of the short side, such as 256,448")
+    parser.add_argument("--good", choices=("all", "fit"), default="all", help="what fills the bank")
     parser.add_argument("--backbone-weights", metavar="FILE")
     parser.add_argument(
         "--ratio", type=float, default=0.01, help="share of the embeddings that the bank keeps"
@@ -119,6 +122,8 @@ def _measure(part: str, size: int, options: argparse.Namespace) -> list[dict[str
         if part == "mvtec_screw":
             tests[HELD_OUT] = screw_held_out(data, Path(folder) / "held_out")
         good = find_good(tests.get(HELD_OUT, data))
+        if options.good == "fit":
+            good = split_good(good, preset("tiny").optimiser.holdout).training
         start = time.process_time()
         model, n_embeddings = _fit(good, preprocess, options.backbone_weights, options.ratio)
         fitted = {
