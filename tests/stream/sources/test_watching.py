@@ -30,10 +30,14 @@ from tests.stream.made_records import HANGS_S
 
 @contextmanager
 def watching(
-    folder: Path, recorded: Recorded | None = None, stop: threading.Event | None = None
+    folder: Path,
+    recorded: Recorded | None = None,
+    stop: threading.Event | None = None,
+    frozen: FrozenWatch | None = None,
 ) -> Iterator[Delivery]:
     source = open_source(f"watch:{folder}")
     assert isinstance(source, WatchedFolder)
+    source._frozen = frozen or FrozenWatch()
     source.skip(recorded or Recorded())
     stop = stop or threading.Event()
     ends = threading.Timer(HANGS_S, stop.set)  # a test that waits for nothing fails
@@ -64,17 +68,13 @@ def test_what_lies_there_comes_first_then_what_appears(tmp_path):
 
 
 def test_a_picture_that_is_dropped_over_and_over_is_told_and_not_inspected(tmp_path):
-    folder, stop = tmp_path / "in", threading.Event()
+    folder = tmp_path / "in"
     folder.mkdir()
     for n in range(11):
         (folder / f"{n}.png").write_bytes(png(0))
     (folder / "broken.png").touch()
-    source = open_source(f"watch:{folder}")
-    assert isinstance(source, WatchedFolder)
-    source._frozen = FrozenWatch(n_same=3, after_s=0.0)
-    delivery = source.frames(stop)
-    items = [next(delivery) for _ in range(13)]
-    stop.set()
+    with watching(folder, frozen=FrozenWatch(n_same=3, after_s=0.0)) as delivery:
+        items = list(itertools.islice(delivery, 13))
     kinds = [i.kind if isinstance(i, Notice) else i.reason for i in items]
     frozen, broken = [Reason.FROZEN] * 9, items[-1]
     assert kinds == [None, None, NoticeKind.FROZEN, *frozen, None]
