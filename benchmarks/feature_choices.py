@@ -1,6 +1,6 @@
 """How features are best compared, without a generator: one change at a time from what we do.
 
-    python -m benchmarks.feature_choices DATA_ROOT [--parts kolektor_sdd,...] [--choice NAME]
+    python -m benchmarks.feature_choices DATA_ROOT [--size 512] [--parts ...] [--choice NAME]
 
 A generator that has learnt nothing leaves the distance of a token's features to those that are
 usual on good parts; after minutes on a CPU that distance is what finds defects (docs/quality.md).
@@ -8,7 +8,8 @@ So choices about features are made here, in minutes, where training would take h
 whose mean a feature is, the levels, their scaling, a memory of good features in place of their mean
 or beside it (then their maps are added; it holds 2000 unless the row says more or less), how it is
 chosen, from how many good images, a linear prediction from visible tokens in place of the mean,
-normalisation by position, a distance of the whole image beside the places.
+normalisation by position, a distance of the whole image beside the places. With images of 512 px,
+their halves beside them or alone: what preset `fine` looks at.
 
 Features of a part's pictures are taken once. Good pictures are divided as `fit` divides them. Those
 that do not train are scored by constants of the other folds, and so are their copies with synthetic
@@ -34,11 +35,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from benchmarks.feature_distances import (
     Choice,
     Distance,
+    Known,
     Pictures,
     Scaling,
     Sets,
@@ -79,29 +82,40 @@ def _both(weight: float = 4.0, **other: Any) -> tuple[Distance, ...]:
     return (MEAN, _memory(weight=weight, **other))
 
 
-CHOICES: dict[str, Choice] = {
-    "mean, memory of 8000, whole (default)": Choice(distances=_both(n_remembered=8000), whole=True),
+def _large(*octaves: int, mean: int | None = 1, whole: tuple[int, ...] = (1,)) -> Choice:
+    """Memories of 8000 of images (octave 0) or their halves (1), and what stands beside them."""
+    memories = [_memory(octave=octave, n_remembered=8000, weight=4.0) for octave in octaves]
+    means = [] if mean is None else [Distance(octave=mean)]
+    return Choice(distances=(*means, *memories), whole=whole)
+
+
+def _unplaced(choice: Choice) -> Choice:
+    return replace(choice, by_position=False)
+
+
+SMALL: dict[str, Choice] = {
+    "mean, memory of 8000, whole (default)": Choice(distances=_both(n_remembered=8000), whole=(0,)),
     "the same, from half of the good images": Choice(
-        distances=_both(n_remembered=8000), whole=True, share=0.5
+        distances=_both(n_remembered=8000), whole=(0,), share=0.5
     ),
     "the same, from a quarter of the good images": Choice(
-        distances=_both(n_remembered=8000), whole=True, share=0.25
+        distances=_both(n_remembered=8000), whole=(0,), share=0.25
     ),
     "the same, the memory whitened": Choice(
-        distances=_both(n_remembered=8000, scaling=Scaling.WHITENED), whole=True
+        distances=_both(n_remembered=8000, scaling=Scaling.WHITENED), whole=(0,)
     ),
-    "mean, memory, whole": Choice(distances=_both(), whole=True),
+    "mean, memory, whole": Choice(distances=_both(), whole=(0,)),
     "mean and memory": Choice(distances=_both()),
-    "memory and whole": Choice(distances=(_memory(),), whole=True),
+    "memory and whole": Choice(distances=(_memory(),), whole=(0,)),
     "memory": Choice(distances=(_memory(),)),
     "mean": Choice(distances=(MEAN,)),
-    "whole": Choice(whole=True),
-    "memory of weight 1": Choice(distances=_both(1.0), whole=True),
-    "memory of weight 2": Choice(distances=_both(2.0), whole=True),
-    "memory of weight 8": Choice(distances=_both(8.0), whole=True),
-    "mean, memory of 500, whole": Choice(distances=_both(n_remembered=500), whole=True),
+    "whole": Choice(whole=(0,)),
+    "memory of weight 1": Choice(distances=_both(1.0), whole=(0,)),
+    "memory of weight 2": Choice(distances=_both(2.0), whole=(0,)),
+    "memory of weight 8": Choice(distances=_both(8.0), whole=(0,)),
+    "mean, memory of 500, whole": Choice(distances=_both(n_remembered=500), whole=(0,)),
     "mean, memory, whole, not by position": Choice(
-        distances=_both(), whole=True, by_position=False
+        distances=_both(), whole=(0,), by_position=False
     ),
     "memory as it is": Choice(distances=(_memory(scaling=Scaling.NONE),)),
     "memory by channel": Choice(distances=(_memory(scaling=Scaling.CHANNEL),)),
@@ -124,16 +138,34 @@ CHOICES: dict[str, Choice] = {
     "mean, not by position": Choice(distances=(MEAN,), by_position=False),
     "predicted": Choice(distances=(Distance(usual=Usual.PREDICTED),)),
 }
+LARGE: dict[str, Choice] = {
+    "memories of image and half, mean of the half, whole of both (preset fine)": _large(
+        0, 1, whole=(0, 1)
+    ),
+    "the same, not by position": _unplaced(_large(0, 1, whole=(0, 1))),
+    "the same, whole of the half": _large(0, 1),
+    "the same, without the mean": _large(0, 1, mean=None),
+    "the image alone": _large(0, mean=0, whole=(0,)),
+    "the image alone, not by position": _unplaced(_large(0, mean=0, whole=(0,))),
+    "the half alone": _large(1),
+    "the half alone, not by position": _unplaced(_large(1)),
+    "memory of the image, mean and whole of the half": _large(0),
+    "memory of the image alone": _large(0, mean=None, whole=()),
+    "memory of the half alone": _large(1, mean=None, whole=()),
+}
+CHOICES = {256: SMALL, 512: LARGE}  # by size of image
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data_root", type=Path, help="folder that holds the parts")
+    parser.add_argument("--size", type=int, choices=CHOICES, default=256, help="of images, px")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--choice", action="append", help="one of them; may be repeated; else all")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    choices = {name: CHOICES[name] for name in options.choice or CHOICES}
+    offered = CHOICES[options.size]
+    choices = {name: offered[name] for name in options.choice or offered}
     backbone = Backbone(BACKBONE, STRIDES)
     backbone.load(read_backbone_weights(None, BACKBONE).tensors)
     rows = []
@@ -142,24 +174,26 @@ def main() -> None:
             data = options.data_root / part
             if part == "mvtec_screw":
                 data = screw_held_out(data, Path(folder) / part)
-            rows += _measure(part, data, backbone, choices)
+            rows += _measure(part, data, backbone, options.size, choices)
     _write(rows, options.out)
 
 
 def _measure(
-    part: str, data: Path, backbone: Backbone, choices: Mapping[str, Choice]
+    part: str, data: Path, backbone: Backbone, size: int, choices: Mapping[str, Choice]
 ) -> list[dict[str, Any]]:
     test = find_test(data)
-    sets = _collect(data, test, backbone)
+    sets = _collect(data, test, backbone, size)
+    known: Known = {}
     labels = [not picture.is_good for picture in test]
     rows = []
     for name, choice in choices.items():
-        scores = score(choice, sets)
+        scores = score(choice, sets, known)
         found = {harm: auroc_against(scores["good"], scores[harm]) for harm in HARMS}
         by_kind = {k: float(np.mean([found[k, s] for s in SEVERITIES])) for k in KINDS}
         rows.append(
             {
                 "part": part,
+                "size": size,
                 "choice": name,
                 "validation": float(np.mean(list(found.values()))),
                 **by_kind,
@@ -170,11 +204,12 @@ def _measure(
     return rows
 
 
-def _collect(data: Path, test: list[LabelledPicture], backbone: Backbone) -> Sets:
+def _collect(data: Path, test: list[LabelledPicture], backbone: Backbone, size: int) -> Sets:
     """By name; `good` are first those of the selection, then those that calibrate."""
     good = find_good(data)
     resize = choose_resize(survey_pictures(good).shapes)
-    preprocess = replace(PreprocessConfig(), resize=resize)
+    preprocess = PreprocessConfig(size=size, resize=resize)
+    n_octaves = 1 + max(d.octave for c in CHOICES[size].values() for d in c.distances)
     split = split_good(good, HOLDOUT)
     held_out = [*split.selection, *split.calibration]
     paths = {
@@ -184,11 +219,12 @@ def _collect(data: Path, test: list[LabelledPicture], backbone: Backbone) -> Set
         "test": [picture.path for picture in test],
     }
     sets: Sets = {
-        name: _features((load_tiles(path, preprocess).tiles for path in own), backbone)
+        name: _features((load_tiles(path, preprocess).tiles for path in own), backbone, n_octaves)
         for name, own in paths.items()
     }
     for kind, severity in HARMS:
-        sets[kind, severity] = _features(_harmed(held_out, preprocess, kind, severity), backbone)
+        harmed = _harmed(held_out, preprocess, kind, severity)
+        sets[kind, severity] = _features(harmed, backbone, n_octaves)
     return sets
 
 
@@ -203,15 +239,18 @@ def _harmed(
 
 
 @torch.no_grad()
-def _features(pictures: Iterable[Tiles], backbone: Backbone) -> Pictures:
-    levels: list[list[torch.Tensor]] = [[] for _ in STRIDES]
+def _features(pictures: Iterable[Tiles], backbone: Backbone, n_octaves: int) -> Pictures:
+    octaves: list[list[list[torch.Tensor]]] = [[[] for _ in STRIDES] for _ in range(n_octaves)]
     owner: list[int] = []
     for number, tiles in enumerate(pictures):
         images = torch.from_numpy(np.ascontiguousarray(tiles)).permute(0, 3, 1, 2) / 255
-        for place, level in enumerate(backbone(images)):
-            levels[place].append(level.half())
+        for octave, levels in enumerate(octaves):
+            seen = F.avg_pool2d(images, 2**octave) if octave else images
+            for place, level in enumerate(backbone(seen)):
+                levels[place].append(level.half())
         owner += [number] * len(tiles)
-    return Pictures(levels=[torch.cat(own) for own in levels], picture=np.array(owner))
+    joined = [[torch.cat(own) for own in levels] for levels in octaves]
+    return Pictures(octaves=joined, picture=np.array(owner))
 
 
 def _write(rows: list[dict[str, Any]], out: Path) -> None:
@@ -224,9 +263,10 @@ def _write(rows: list[dict[str, Any]], out: Path) -> None:
     parts = [part for part in PARTS if any(row["part"] == part for row in rows)]
     head = "| choice |" + "".join(f" {part}: validation | AUROC |" for part in parts)
     head += " mean validation |"
-    cells = [_cells(name, parts, rows) for name in CHOICES]
-    lines = ["# How features are compared, without a generator", ""]
-    lines += table(head, [row for row in cells if row])
+    lines = ["# How features are compared, without a generator"]
+    for size, choices in CHOICES.items():
+        cells = [_cells(name, parts, rows) for name in choices]
+        lines += ["", f"Images of {size} px:", "", *table(head, [row for row in cells if row])]
     write_atomically(out / "feature_choices.md", ("\n".join(lines) + "\n").encode())
 
 

@@ -7,12 +7,14 @@ What a token's or an image's features are compared with (`Distance`), what is ma
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,12 +26,13 @@ from edgeinspect.model.tokens import to_tokens
 from edgeinspect.model.whitening import Moments, Whitening
 from edgeinspect.model.whole import WholePart
 
-__all__ = ["Choice", "Distance", "Pictures", "Scaling", "Scores", "Sets", "Usual", "score"]
+__all__ = ["Choice", "Distance", "Known", "Pictures", "Scaling", "Scores", "Sets", "Usual", "score"]
 
-N_SIDE = 16
 N_FOLDS = 5
-N_TOP = 3  # tokens
+N_CELLS = 16 * 16  # of an image of 256 px; of larger ones the same shares count as of these
+N_TOP = 3  # cells whose mean is a statistic
 MOST_CELLS = 60_000  # that a memory is chosen from
+OF_TOKENS = 1  # the level of stride 16
 BLOCKS, RIDGE = (2, 4, 8), 0.1  # of the prediction: sides in tokens
 
 Scores = NDArray[np.float64]
@@ -55,8 +58,12 @@ class Usual(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distance:
-    """How tokens are made and compared; `weight` counts where maps are added."""
+    """How tokens are made and compared; `weight` counts where maps are added.
 
+    Tokens are as large as the cells of stride 16, of the image (`octave` 0) or of its half (1).
+    """
+
+    octave: int = 0
     window: int = 3
     levels: tuple[int, ...] = (0, 1, 2)  # of STRIDES
     scaling: Scaling = Scaling.WHITENED
@@ -67,7 +74,7 @@ class Distance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Distances whose maps are added, and whether one of the whole image stands beside them.
+    """Distances whose maps are added, and octaves whose whole is one more distance beside them.
 
     What is usual is taken from `share` of the training images, evenly spread.
     """
@@ -75,27 +82,32 @@ class Choice:
     distances: tuple[Distance, ...] = ()
     share: float = 1.0
     by_position: bool = True
-    whole: bool = False
+    whole: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pictures:
-    """Levels (n, C, g, g) float16 of all tiles of some pictures, and each tile's picture (n,)."""
+    """Levels (n, C, g, g) float16 of all tiles of some pictures, and each tile's picture (n,).
 
-    levels: list[Tensor]
+    One list of levels an octave.
+    """
+
+    octaves: list[list[Tensor]]
     picture: NDArray[np.int64]
 
 
 Sets = dict[Any, Pictures]
+Known = dict[tuple[Distance, float], dict[Any, Tensor]]
 
 
-def score(choice: Choice, sets: Sets) -> dict[Any, Scores]:
+def score(choice: Choice, sets: Sets, known: Known) -> dict[Any, Scores]:
     """A score a picture: of good ones and their copies out of fold, of the test by calibration.
 
     Args:
         sets: `training`, `calibration`, `good`, `test`, and any copies of all of `good`.
+        known: distances that earlier choices took from these sets; those of this one are added.
     """
-    measured = _measured(choice, sets)
+    measured = _measured(choice, sets, known)
     picture = sets["good"].picture
     fold = neighbour_folds(int(picture.max()) + 1, N_FOLDS)[picture]
     judged = [name for name in sets if name not in ("training", "calibration", "test")]
@@ -110,18 +122,22 @@ def score(choice: Choice, sets: Sets) -> dict[Any, Scores]:
     return {name: _worst_tile(own, sets[name].picture) for name, own in values.items()}
 
 
-def _measured(choice: Choice, sets: Sets) -> list[dict[Any, Tensor]]:
+def _measured(choice: Choice, sets: Sets, known: Known) -> list[dict[Any, Tensor]]:
     """Of every set: (n, N) of each distance, then, if asked for, (n, 1) of the whole."""
     found = []
     sets = {**sets, "training": _thinned(sets["training"], choice.share)}
     for distance in choice.distances:
-        tokens = {name: _tokens(distance, pictures) for name, pictures in sets.items()}
-        measure = _distance(distance, tokens["training"])
-        found.append({name: measure(own) for name, own in tokens.items()})
+        key = (replace(distance, weight=1.0), choice.share)
+        if key not in known:
+            measure = _distance(distance, _tokens(distance, sets["training"]))
+            known[key] = {name: measure(_tokens(distance, own)) for name, own in sets.items()}
+        found.append(known[key])
     if choice.whole:
-        whole = WholePart(sum(level.shape[1] for level in sets["training"].levels))
-        whole.set(whole.means_of(_levels(sets["training"])).flatten(0, 1))
-        found.append({name: whole(_levels(own))[:, None] for name, own in sets.items()})
+        means = {name: _means(choice.whole, pictures) for name, pictures in sets.items()}
+        whole = WholePart(means["training"].shape[1])
+        whole.set(means["training"])
+        distances = ((name, whole.whiten(own)) for name, own in means.items())
+        found.append({name: d.square().mean(1, keepdim=True).sqrt() for name, d in distances})
     return found
 
 
@@ -129,22 +145,27 @@ def _thinned(pictures: Pictures, share: float) -> Pictures:
     n = len(pictures.picture)
     kept = spread_places(n, round(share * n))
     return Pictures(
-        levels=[level[kept] for level in pictures.levels], picture=pictures.picture[kept]
+        octaves=[[level[kept] for level in levels] for levels in pictures.octaves],
+        picture=pictures.picture[kept],
     )
 
 
-def _levels(pictures: Pictures) -> list[Tensor]:
-    return [level.float() for level in pictures.levels]
+def _means(octaves: tuple[int, ...], pictures: Pictures) -> Tensor:
+    """The mean of every channel of every level: (n, C)."""
+    levels = [level for octave in octaves for level in pictures.octaves[octave]]
+    return torch.cat([level.float().mean(dim=(2, 3)) for level in levels], dim=1)
 
 
 def _judge(choice: Choice, good: list[Tensor]) -> Callable[[list[Tensor]], Tensor]:
     """From good images' distances: other images' to scores (n,)."""
     weights = [distance.weight for distance in choice.distances]
     units = [_usual(maps)[1].mean() for maps in good]
+    n_cells = max(maps.shape[1] for maps in good)
 
     def joined(maps: list[Tensor]) -> Tensor:
         parts = zip(weights, maps, units, strict=False)  # the whole is no map
-        return sum((weight * own / unit for weight, own, unit in parts), torch.zeros(()))
+        scaled = [_enlarged(weight * own / unit, n_cells) for weight, own, unit in parts]
+        return sum(scaled, torch.zeros(()))
 
     mean, spread = _usual(joined(good)) if weights else (torch.zeros(()), torch.ones(()))
     if not choice.by_position:
@@ -165,9 +186,19 @@ def _usual(maps: Tensor) -> tuple[Tensor, Tensor]:
     return maps.mean(0), variance.sqrt()
 
 
+def _enlarged(maps: Tensor, n_cells: int) -> Tensor:
+    """Maps (n, N) of square grids to those of one of `n_cells`."""
+    if maps.shape[1] == n_cells:
+        return maps
+    side, larger = math.isqrt(maps.shape[1]), math.isqrt(n_cells)
+    grids = maps.unflatten(1, (1, side, side))
+    return F.interpolate(grids, (larger, larger), mode="bilinear", align_corners=False).flatten(1)
+
+
 def _tokens(distance: Distance, pictures: Pictures) -> Tensor:
-    levels = [window_mean(pictures.levels[i].float(), distance.window) for i in distance.levels]
-    return torch.cat([to_tokens(level, N_SIDE) for level in levels], dim=-1)
+    own = pictures.octaves[distance.octave]
+    levels = [window_mean(own[i].float(), distance.window) for i in distance.levels]
+    return torch.cat([to_tokens(level, own[OF_TOKENS].shape[-1]) for level in levels], dim=-1)
 
 
 def _distance(distance: Distance, training: Tensor) -> Callable[[Tensor], Tensor]:
@@ -180,7 +211,8 @@ def _distance(distance: Distance, training: Tensor) -> Callable[[Tensor], Tensor
         predict = _prediction(scale(training))
         return lambda tokens: (scale(tokens) - predict(scale(tokens))).square().mean(dim=(0, -1))
     drawn = torch.randperm(len(cells), generator=torch.Generator().manual_seed(0))
-    cells = scale(cells[drawn[:MOST_CELLS].sort().values])
+    most = MOST_CELLS * training.shape[1] // N_CELLS
+    cells = scale(cells[drawn[:most].sort().values])
     if distance.usual is Usual.COVERING:
         chosen = greedy_coreset(cells, distance.n_remembered, first=0)
     else:
@@ -207,9 +239,8 @@ def _prediction(training: Tensor) -> Callable[[Tensor], Tensor]:
     Tokens (n, N, C) to (I, n, N, C). The most that a generator that sees features could be told:
     visible features have seen what is removed beside them, as far as the backbone looks.
     """
-    row, column = (
-        place.flatten() for place in torch.meshgrid(*[torch.arange(N_SIDE)] * 2, indexing="ij")
-    )
+    places = torch.arange(math.isqrt(training.shape[1]))
+    row, column = (grid.flatten() for grid in torch.meshgrid(places, places, indexing="ij"))
     far = (row[:, None] - row) ** 2 + (column[:, None] - column) ** 2
     fits: list[tuple[Tensor, Tensor, Tensor]] = []
     for block in BLOCKS:
@@ -228,7 +259,7 @@ def _prediction(training: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def _statistics(maps: Tensor) -> Tensor:
-    top = maps.topk(N_TOP, dim=1).values
+    top = maps.topk(N_TOP * maps.shape[1] // N_CELLS, dim=1).values
     return torch.stack([top[:, 0], top.mean(1), maps.mean(1)], dim=1)
 
 

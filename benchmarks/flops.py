@@ -77,13 +77,17 @@ def _of_targets(config: GeneratorConfig) -> _TargetFlops:
     """On tensors without values; the backbone by torch's counter."""
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         targets = FeatureTargets(config)
-        targets.backbone(torch.empty(1, 3, config.size, config.size))
-    memory = targets.memory
-    n_whitened = config.n_tokens + 1  # the image's mean as well
-    per_cell = memory.width * (memory.width + memory.n_remembered) if memory.n_remembered else 0
+        for size in config.feature_sizes:
+            targets.backbone(torch.empty(1, 3, size, size))
+    searches = [
+        memory.n_side**2 * memory.width * (memory.width + memory.n_remembered)
+        for memory in targets.memories
+        if memory.n_remembered
+    ]
+    n_all = targets.width * len(targets.memories)  # whose means are whitened as well
     return _TargetFlops(
         width=targets.width,
-        comparing=2 * (n_whitened * targets.width**2 + memory.n_side**2 * per_cell),
+        comparing=2 * (config.n_tokens * targets.width**2 + n_all**2 + sum(searches)),
         backbone=int(counter.get_total_flops()),
     )
 

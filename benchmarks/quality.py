@@ -89,6 +89,7 @@ VARIANTS = {
     # One step is as good as no generator: whitened features against their own mean.
     "features-untrained": Variant(steps=1, target="features", is_baseline=True),
     "features-512": Variant(steps=400, target="features", settings=("size=512",)),
+    "fine": Variant(steps=400, preset="fine", target="features"),
     "both": Variant(steps=400, target="both"),
     # A pixel's error is mostly noise at 256 px, and a quarter of the tokens trains in less time.
     "pixels-128": Variant(steps=600, settings=SMALL),

@@ -40,6 +40,7 @@ HEAD_SPREAD = 0.02  # heads start at zero, which would leave subnormal numbers
 SIZES = {  # preset: width, encoder blocks with the middle one, decoder blocks
     "paper": (512, 7, 6),
     "edge": (384, 6, 6),
+    "fine": (192, 4, 2),
     "tiny": (192, 4, 2),
     "nano": (128, 3, 1),
 }

@@ -64,7 +64,7 @@ Precisions = Annotated[
     ),
 ]
 Preset = Annotated[
-    str, typer.Option("--preset", help="Size of the model: nano, tiny, edge or paper.")
+    str, typer.Option("--preset", help="Size of the model: nano, tiny, fine, edge or paper.")
 ]
 Runtime = Annotated[
     str, typer.Option("--runtime", help="auto, or one of those that `edgeinspect doctor` lists.")

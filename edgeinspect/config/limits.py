@@ -14,6 +14,7 @@ __all__ = [
     "MAX_ENLARGEMENT",
     "MOST_BLOCKS",
     "MOST_CELLS",
+    "MOST_OCTAVES",
     "TOP_K_LIMIT",
     "require_at_least",
     "require_at_most",
@@ -26,6 +27,7 @@ LARGEST_SEED = 2**63 - 1  # torch takes no more
 LARGEST_WHITE = 65535  # of 16 bits
 MAX_ENLARGEMENT = 8.0  # beyond it an image is interpolation, not picture
 MOST_CELLS = 300_000  # of good parts' features, which say what is usual
+MOST_OCTAVES = 4  # of images; each is half as large as the one before
 MOST_BLOCKS, LARGEST_BATCH = 1000, 4096  # far beyond what trains, and no machine stalls at once
 
 

@@ -1,4 +1,4 @@
-"""The named starting points: `paper`, `edge`, `tiny` and `nano`."""
+"""The named starting points: `paper`, `edge`, `tiny`, `fine` and `nano`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edgeinspect.config.settings import (
     GeneratorConfig,
     LossConfig,
     OptimiserConfig,
+    PreprocessConfig,
 )
 from edgeinspect.errors import ConfigError
 from edgeinspect.suggestions import suggest
@@ -26,8 +27,8 @@ def preset(name: str, target: Target = Target.FEATURES) -> RunConfig:
     The target decides more than what is reconstructed:
 
     - Features are the default since they found most on real parts (docs/decisions/0009).
-    - With features alone the patch is 32 px, except in `paper`: a quarter of the tokens finds as
-      much (docs/decisions/0012). Adversarial and latent loss are off, as they look at pixels.
+    - With features alone there are 8 x 8 tokens, except in `paper`: a quarter as many find as much
+      (docs/decisions/0012). Adversarial and latent loss are off, as they look at pixels.
     - With features nothing is augmented: features of turned, mirrored or brightened pictures are
       rare on good ones, and what is learnt from them is wrong there (docs/decisions/0006).
     """
@@ -39,16 +40,16 @@ def preset(name: str, target: Target = Target.FEATURES) -> RunConfig:
         return replace(found, scoring=replace(found.scoring, blur_px=blur_px))
     generator = replace(found.generator, target=target)
     if target is Target.FEATURES and name in FAST:
-        generator = replace(generator, patch=FEATURE_PATCH)
+        generator = replace(generator, patch=generator.size // FEATURE_SIDE)
     losses = found.losses
     if not target.has_pixels:
         losses = replace(losses, adversarial=0.0, latent=0.0)
     return replace(found, generator=generator, losses=losses, augment=UNCHANGED)
 
 
-FEATURE_PATCH = 32
+FEATURE_SIDE = 8  # tokens
 BLUR_PX = 3  # of pixels' maps (docs/decisions/0017); `paper` keeps the paper's
-FAST = ("edge", "tiny", "nano")
+FAST = ("edge", "tiny", "fine", "nano")
 UNCHANGED = AugmentConfig(
     flip_horizontal=False, flip_vertical=False, rotate_deg=0.0, shift_px=0, brightness=0.0
 )
@@ -64,7 +65,13 @@ def _small(name: str, generator: GeneratorConfig) -> RunConfig:
         generator=generator,
         losses=LossConfig(adversarial=0.0, latent=0.0),
         optimiser=OptimiserConfig(learning_rate=5e-4),
+        preprocess=PreprocessConfig(size=generator.size),
     )
+
+
+TINY = GeneratorConfig(
+    width=192, depth=4, decoder_width=128, decoder_depth=2, decoder_mlp_ratio=2.0
+)
 
 
 PRESETS: Mapping[str, RunConfig] = types.MappingProxyType(
@@ -77,12 +84,10 @@ PRESETS: Mapping[str, RunConfig] = types.MappingProxyType(
             preset="edge",
             generator=GeneratorConfig(width=384, depth=6, decoder_width=192, decoder_depth=2),
         ),
-        "tiny": _small(
-            "tiny",
-            GeneratorConfig(
-                width=192, depth=4, decoder_width=128, decoder_depth=2, decoder_mlp_ratio=2.0
-            ),
-        ),
+        "tiny": _small("tiny", TINY),
+        # Sees what is a quarter as large, and what only the picture in small shows
+        # (docs/decisions/0023).
+        "fine": _small("fine", replace(TINY, size=512, feature_octaves=2)),
         "nano": _small(
             "nano", GeneratorConfig(width=128, depth=3, decoder_width=64, decoder_depth=1)
         ),

@@ -24,6 +24,7 @@ from edgeinspect.config.limits import (
     MAX_ENLARGEMENT,
     MOST_BLOCKS,
     MOST_CELLS,
+    MOST_OCTAVES,
     require_at_least,
     require_at_most,
     require_heads,
@@ -53,8 +54,9 @@ class GeneratorConfig:
     field means "as the encoder". `depth` counts the encoder's blocks with the middle one.
     `merge` tokens are merged away in each encoder block: one number, or one a block.
     `backbone` (a name of timm), `feature_strides` (px), `feature_window` (cells whose mean a
-    feature is, each way; 1: the cell alone) and `feature_memory` (good features that others are
-    compared with; 0: none) matter to targets with features.
+    feature is, each way; 1: the cell alone), `feature_memory` (good features that others are
+    compared with; 0: none) and `feature_octaves` (sizes of an image that they are taken from, each
+    half the one before) matter to targets with features.
     """
 
     size: int = 256
@@ -67,6 +69,7 @@ class GeneratorConfig:
     feature_strides: tuple[int, ...] = (8, 16, 32)
     feature_window: int = 3
     feature_memory: int = 8000
+    feature_octaves: int = 1
     width: int = 384
     depth: int = 6
     mlp_ratio: float = 4.0
@@ -78,10 +81,12 @@ class GeneratorConfig:
     def __post_init__(self) -> None:
         require_heads("width", self.width)
         require_heads("decoder_width", self.width_of_decoder)
-        require_at_least(self, depth=1, decoder_depth=1, patch=1, mlp_ratio=0.25, feature_memory=0)
+        require_at_least(self, depth=1, decoder_depth=1, patch=1, mlp_ratio=0.25)
+        require_at_least(self, feature_memory=0, feature_octaves=1)
         require_at_most(
-            self, depth=MOST_BLOCKS, decoder_depth=MOST_BLOCKS, feature_memory=MOST_CELLS
-        )
+            self, depth=MOST_BLOCKS, decoder_depth=MOST_BLOCKS, feature_memory=MOST_CELLS,
+            feature_octaves=MOST_OCTAVES,
+        )  # fmt: skip
         if self.decoder_mlp_ratio is not None:
             require_at_least(self, decoder_mlp_ratio=0.25)
         if not self.mask_scales or min(self.mask_scales) < 1:
@@ -137,14 +142,20 @@ class GeneratorConfig:
                 f"feature_strides is {strides}: name each once, of"
                 f" {', '.join(str(s) for s in FEATURE_STRIDES)}"
             )
-        for stride in strides:
+        smallest = 2 ** (self.feature_octaves - 1)  # an octave's px, in px of the image
+        for stride in (stride * smallest for stride in strides):
             n_cells, n_tokens = self.size // stride, self.size // self.patch
             if self.size % stride or (n_cells % n_tokens and n_tokens % n_cells):
                 raise ConfigError(
                     f"features every {stride} px do not fit tokens of {self.patch} px on"
                     f" {self.size} px",
-                    hint="use a patch of 16 or 32, and a size that both divide",
+                    hint="use a patch of 16, 32 or 64, and a size that both divide",
                 )
+
+    @property
+    def feature_sizes(self) -> tuple[int, ...]:
+        """Sides of the images that features are taken from, px, the largest first."""
+        return tuple(self.size // 2**octave for octave in range(self.feature_octaves))
 
     @property
     def n_tokens(self) -> int:

@@ -31,19 +31,20 @@ WHITENED_SHARE = 0.5
 class FeatureMemory(nn.Module):
     """Levels of features, (B, C, g, g) each -> distances (B, M) of the M cells of one grid.
 
-    With `config.feature_memory` 0 there is none, and every distance is 0.
+    `size` is the side of the images that the levels are of, in px. With `config.feature_memory` 0
+    nothing is remembered, and every distance is 0.
     """
 
     cells: Tensor  # (n, C)
     unit: Tensor
 
-    def __init__(self, config: GeneratorConfig, channels: Sequence[int]) -> None:
+    def __init__(self, config: GeneratorConfig, channels: Sequence[int], size: int) -> None:
         super().__init__()
         strides = config.feature_strides
         middle = [s for s in strides if s <= DEEPEST_STRIDE] or list(strides)
         self.places = [strides.index(stride) for stride in middle]
         self.cell = max(middle)  # px
-        self.n_side = config.size // self.cell
+        self.n_side = size // self.cell
         self.width = sum(channels[place] for place in self.places)
         self.n_remembered = config.feature_memory
         self.whiten = Whitening(self.width)

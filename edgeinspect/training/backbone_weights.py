@@ -76,7 +76,7 @@ def prepare_targets(generator: Generator, weights: BackboneWeights, run: RunFold
     targets, preprocess = generator.targets, run.config.preprocess
     targets.backbone.load(weights.tensors)
     training, held_out = run.training_paths(), run.holdout_paths()
-    tiles = SpreadTiles(training, targets.memory.most_images, preprocess)
+    tiles = SpreadTiles(training, targets.most_images, preprocess)
     others = SpreadTiles(held_out or training, N_HELD_OUT, preprocess)
     targets.fit(
         _batches(tiles, preprocess.equalise),

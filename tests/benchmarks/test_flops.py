@@ -32,13 +32,16 @@ def test_the_count_equals_that_of_torch(form, decoder_width, merge):
     assert count_flops(config).total == flops_of_torch(generator, torch.rand(1, 3, 64, 64))
 
 
+@pytest.mark.parametrize("octaves", [1, 2])
 @pytest.mark.parametrize("target", [Target.FEATURES, Target.BOTH])
 @pytest.mark.parametrize("form", list(Form))
-def test_the_count_with_features_equals_that_of_torch(form, target):
-    config = small_features(form, target, strides=(4, 8, 16))
+def test_the_count_with_features_equals_that_of_torch(form, target, octaves):
+    config = small_features(form, target, strides=(4, 8, 16), feature_octaves=octaves)
     generator, image = Generator(config).eval(), torch.rand(1, 3, 64, 64)
-    counted, backbone = count_flops(config), flops_of_torch(generator.targets.backbone, image)
-    assert counted.backbone == backbone
+    counted, sizes = count_flops(config), (image, torch.rand(1, 3, 32, 32))
+    assert counted.backbone == sum(
+        flops_of_torch(generator.targets.backbone, one) for one in sizes[:octaves]
+    )
     recons = torch.zeros(1, config.n_scales, config.n_tokens, generator.targets.width)
     compared = flops_of_torch(generator.targets.error_maps, image, recons)
     assert counted.total == flops_of_torch(generator, image) + compared

@@ -62,13 +62,20 @@ from edgeinspect.errors import ConfigError
         (
             GeneratorConfig,
             {"target": Target.FEATURES, "size": 192, "patch": 12},
-            "features every 8 px do not fit tokens of 12 px on 192 px; use a patch of 16 or 32",
+            "features every 8 px do not fit tokens of 12 px on 192 px; use a patch of 16, 32 or 64",
         ),
         (
             GeneratorConfig,
             {"target": Target.FEATURES, "size": 112, "patch": 8, "mask_scales": (1,)},
             "features every 32 px do not fit",
         ),
+        (
+            GeneratorConfig,
+            {"target": Target.FEATURES, "size": 192, "mask_scales": (1,), "feature_octaves": 3},
+            "features every 128 px do not fit tokens of 16 px on 192 px",
+        ),
+        (GeneratorConfig, {"feature_octaves": 0}, "feature_octaves is 0: it must be at least 1"),
+        (GeneratorConfig, {"feature_octaves": 60}, "it must be at most 4"),
         (
             RunConfig,
             {"generator": GeneratorConfig(target=Target.FEATURES)},
@@ -159,6 +166,7 @@ def test_an_unknown_preset_gets_the_near_one() -> None:
     ("name", "target", "patch"),
     [
         ("tiny", Target.FEATURES, 32),
+        ("fine", Target.FEATURES, 64),
         ("paper", Target.FEATURES, 16),
         ("tiny", Target.BOTH, 16),
         ("tiny", Target.PIXELS, 16),

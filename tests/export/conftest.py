@@ -50,7 +50,7 @@ def config_of(
     merge: int = 0,
     prior: Prior = Prior.FILL,
 ) -> RunConfig:
-    """Features are those of the tiny backbone, in two levels."""
+    """Features are those of the tiny backbone, in two levels; where alone, in two octaves."""
     return dataclasses.replace(
         CONFIG,
         generator=dataclasses.replace(
@@ -62,6 +62,7 @@ def config_of(
             backbone=BACKBONE,
             feature_strides=(8, 16),
             feature_memory=50,
+            feature_octaves=2 if target is Target.FEATURES else 1,
         ),
         losses=LossConfig(adversarial=0.0, latent=0.0),
     )

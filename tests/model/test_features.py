@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -122,3 +123,55 @@ def test_what_is_not_remembered_lights_up_at_every_scale(targets):
     assert torch.equal(maps[:, :, 0], maps[:, :, 1])
     quarters = maps[0, 0, 0].unflatten(0, (2, 32)).unflatten(2, (2, 32)).mean(dim=(1, 3))
     assert quarters.argmax() == 3
+
+
+def of_two_sizes() -> FeatureTargets:
+    torch.manual_seed(0)
+    return FeatureTargets(small_features(strides=(8, 16), feature_octaves=2))
+
+
+def test_tokens_are_those_of_the_smallest_size():
+    targets, images = of_two_sizes(), torch.rand(2, 3, 64, 64)
+    halves = images.unflatten(2, (32, 2)).unflatten(4, (32, 2)).mean(dim=(3, 5))
+    levels = [window_mean(level, targets.window) for level in targets.backbone(halves)]
+    expected = torch.cat([to_tokens(level, 8) for level in levels], dim=-1)
+    assert torch.allclose(targets(images), expected, atol=ROUNDING)
+
+
+def test_every_size_has_a_memory_that_fits_it_and_the_whole_is_of_all():
+    targets = of_two_sizes()
+    assert [memory.n_side for memory in targets.memories] == [4, 2]
+    assert targets.most_images == targets.memories[0].most_images  # the largest has most cells
+    assert targets.whole.whiten.mean.shape == (2 * targets.width,)
+
+
+def test_distances_to_the_memories_of_all_sizes_are_added():
+    targets, good = of_two_sizes(), torch.rand(6, 3, 64, 64)
+    targets.fit(good.split(3), [torch.rand(4, 3, 64, 64)], n_images=6)
+    images = torch.rand(2, 3, 64, 64)
+
+    def maps() -> torch.Tensor:
+        recons = targets(images)[:, None].expand(-1, 3, -1, -1)
+        return targets.error_maps(images, recons)[:, 0]
+
+    both, units = maps(), [memory.unit.clone() for memory in targets.memories]
+    alone = []
+    for place, unit in enumerate(units):
+        targets.memories[1 - place].unit.fill_(torch.inf)
+        alone.append(maps())
+        targets.memories[1 - place].unit.copy_(units[1 - place])
+        assert unit != 1
+    assert all((one > 0).any() for one in alone)
+    assert torch.allclose(both, alone[0] + alone[1], atol=ROUNDING)
+
+
+def test_each_memory_varies_on_good_parts_as_much_as_the_other():
+    targets, good = of_two_sizes(), torch.rand(9, 3, 64, 64)
+    others = torch.rand(5, 3, 64, 64)
+    targets.fit([good], [others], n_images=9)
+    spreads = []
+    for memory, images in zip(targets.memories, (others, F.avg_pool2d(others, 2)), strict=True):
+        levels = [window_mean(level, targets.window) for level in targets.backbone(images)]
+        distances = memory(levels)
+        spreads.append((distances - distances.median(dim=0).values).abs().median())
+    assert spreads[0].item() == pytest.approx(spreads[1].item(), rel=1e-3)

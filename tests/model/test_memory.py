@@ -20,7 +20,7 @@ CHANNELS = (3, 2)
 
 
 def memory(n: int = 20, strides: tuple[int, ...] = (8, 16)) -> FeatureMemory:
-    return FeatureMemory(small_features(strides=strides, feature_memory=n), CHANNELS)
+    return FeatureMemory(small_features(strides=strides, feature_memory=n), CHANNELS, 64)
 
 
 def levels(n: int = 4, seed: int = 0, sides: tuple[int, ...] = (8, 4)) -> list[torch.Tensor]:
@@ -79,13 +79,13 @@ def test_a_loud_direction_does_not_decide_alone_what_is_near():
 
 def test_the_middle_levels_are_compared_on_the_grid_of_the_deeper_one():
     config = small_features(strides=(8, 16, 32), feature_memory=5)
-    found = FeatureMemory(config, (3, 2, 7))
+    found = FeatureMemory(config, (3, 2, 7), 64)
     assert (found.width, found.n_side) == (5, 4)
 
 
 def test_a_backbone_with_deep_levels_alone_is_compared_there():
     config = dataclasses.replace(small_features(), feature_strides=(32,), feature_window=1)
-    assert FeatureMemory(config, (7,)).width == 7
+    assert FeatureMemory(config, (7,), 64).width == 7
 
 
 def test_on_good_parts_the_distance_varies_as_much_as_the_other_times_its_weight():
@@ -138,7 +138,7 @@ def test_the_default_remembers():
 def test_copies_are_shifted_by_half_a_cell_as_long_as_all_can_be_remembered(
     size, n_images, n_copies
 ):
-    found = FeatureMemory(small_features(size=size, patch=32, strides=(8, 16)), (3, 2))
+    found = FeatureMemory(small_features(), (3, 2), size)
     images = torch.rand(2, 3, size, size)
     copies = list(found.shifted(images, n_images))
     assert len(copies) == n_copies
@@ -150,5 +150,5 @@ def test_copies_are_shifted_by_half_a_cell_as_long_as_all_can_be_remembered(
 
 
 def test_without_a_memory_nothing_is_shifted():
-    found = FeatureMemory(small_features(feature_memory=0), (3, 2, 7))
+    found = FeatureMemory(small_features(feature_memory=0), (3, 2, 7), 64)
     assert not list(found.shifted(torch.rand(1, 3, 64, 64), 1))

@@ -154,7 +154,7 @@ def test_targets_are_prepared_from_images_that_are_spread_over_the_tiles(
         n_given.append(n_images)
 
     monkeypatch.setattr(generator.targets, "fit", fit)
-    monkeypatch.setattr(memory_module, "MOST_CELLS", 10 * generator.targets.memory.n_side**2)
+    monkeypatch.setattr(memory_module, "MOST_CELLS", 10 * generator.targets.memories[0].n_side ** 2)
     prepare_targets(generator, read_backbone_weights(str(backbone_file), BACKBONE), run)
     assert n_given == [10]
     assert torch.equal(torch.cat(given), tiles[np.linspace(0, len(tiles) - 1, 10).round()])
