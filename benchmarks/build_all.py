@@ -42,7 +42,7 @@ MERGE = (0, 16)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--presets", nargs="+", default=["edge", "tiny", "nano", "paper"])
+    parser.add_argument("--presets", nargs="+", default=["edge", "fine", "tiny", "nano", "paper"])
     parser.add_argument("--forms", nargs="+", default=[form.value for form in Form])
     parser.add_argument("--targets", nargs="+", default=[target.value for target in Target])
     asked = parser.parse_args()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeinspect.config import PreprocessConfig, ResizeRule, RunConfig
+from edgeinspect.config import PRESETS, PreprocessConfig, ResizeRule, RunConfig
 from edgeinspect.data.copies import distinct_pictures
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import Survey, plan_file, survey_pictures
@@ -131,9 +131,10 @@ def _say_what_is_lost(survey: Survey, preprocess: PreprocessConfig) -> None:
     height, width = max(survey.shapes, key=min)
     factor = min(height, width) / preprocess.size
     if preprocess.scale is None and factor >= MUCH_REDUCED:
+        is_small = preprocess.size < PRESETS["fine"].preprocess.size
         _log.warning(
             "pictures of %d x %d px are reduced %.3g times, and marks of few px are lost;"
-            " --set scale=%.2g cuts them into tiles that show twice as much, in four to nine times"
-            " the time",
-            width, height, factor, 2 / factor,
+            " %s--set scale=%.2g cuts them into tiles that show twice as much, in four to nine"
+            " times the time",
+            width, height, factor, "use --preset fine; or " if is_small else "", 2 / factor,
         )  # fmt: skip

@@ -85,7 +85,7 @@ def test_what_large_pictures_lose_is_said_unless_a_scale_was_chosen(
     )
     make_plan(tmp_path, dataclasses.replace(config, preprocess=preprocess), resize=None)
     assert ("px are reduced 4 times" in caplog.text) is is_said
-    assert ("--set scale=0.5" in caplog.text) is is_said
+    assert ("use --preset fine; or --set scale=0.5" in caplog.text) is is_said
 
 
 def test_a_picture_that_cannot_be_cut_is_named_before_training(tmp_path: Path) -> None:
