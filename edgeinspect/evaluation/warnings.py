@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeinspect.constants import Threshold
 from edgeinspect.data.appearance import Appearance
+from edgeinspect.data.images import UNREAD_HINT
 from edgeinspect.data.populations import find_populations
 from edgeinspect.data.shift import find_shifts
 from edgeinspect.evaluation.baselines import Baseline
@@ -178,9 +179,12 @@ def about_leaks(
 
 
 def about_labels(
-    good: Mapping[str, str], defects: Mapping[str, str], unlabelled: Sequence[str]
+    good: Mapping[str, str],
+    defects: Mapping[str, str],
+    unlabelled: Sequence[str],
+    unread: Sequence[str],
 ) -> Iterator[EvaluationWarning]:
-    """Whether each test picture has one label; `good` and `defects` are names by sha256."""
+    """Whether each test picture has one label and was judged; names, of two of them by sha256."""
     if both := [digest for digest in defects if digest in good]:
         names = f"{defects[both[0]]} is {good[both[0]]}"
         text = (
@@ -199,3 +203,9 @@ def about_labels(
 def _n_among(digests: Sequence[str], others: Sequence[str]) -> int:
     known = set(others)
     return sum(digest in known for digest in digests)
+    if unread:
+        text = (
+            f"test pictures of a kind that is not read, which were not evaluated: {len(unread)}"
+            f" ({unread[0]} is one): {UNREAD_HINT}"
+        )
+        yield EvaluationWarning(kind=WarningKind.UNREAD, text=text)

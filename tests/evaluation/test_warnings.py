@@ -197,11 +197,18 @@ def test_a_bundle_that_does_not_say_gives_no_warning(provenance: dict[str, objec
 
 def test_a_picture_of_two_labels_is_told_with_both_its_names() -> None:
     good, defects = {"a": "test/good/1.png", "b": "test/good/2.png"}, {"b": "test/pit/7.png"}
-    (warning,) = about_labels(good, defects, unlabelled=[])
+    (warning,) = about_labels(good, defects, unlabelled=[], unread=[])
     assert warning.kind is WarningKind.TWO_LABELS
     assert "test pictures that lie among the good ones and among the defects: 1 (" in str(warning)
     assert "(test/pit/7.png is test/good/2.png)" in str(warning)
-    assert list(about_labels(good, {"c": "test/pit/8.png"}, unlabelled=[])) == []
+    assert list(about_labels(good, {"c": "test/pit/8.png"}, unlabelled=[], unread=[])) == []
+
+
+def test_test_pictures_that_are_not_read_are_counted() -> None:
+    unread = ["test/pit/7.webp", "test/pit/8.webp"]
+    (warning,) = about_labels({}, {}, unlabelled=[], unread=unread)
+    assert warning.kind is WarningKind.UNREAD
+    assert "which were not evaluated: 2 (test/pit/7.webp is one): save PNG" in str(warning)
 
 
 def test_test_pictures_that_were_seen_before_are_counted() -> None:
