@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeinspect.bundle import Bundle
 from edgeinspect.card import markdown_table, write_card
-from edgeinspect.evaluation.figures import Figure, ImageMetrics
+from edgeinspect.evaluation.figures import Figure, ImageMetrics, PixelMetrics
 from edgeinspect.evaluation.peaks import MapPeak
 from edgeinspect.evaluation.results import Evaluation, PartResult, Summary
 from edgeinspect.numbers import percent, percent_range, three_decimals
@@ -38,7 +38,6 @@ def _figures(evaluation: Evaluation) -> str:
     summary, counts = evaluation.summary, evaluation.counts.plain()
     n_left_out = counts["unreadable"] + counts["not_finite"]
     left_out = f"; {n_left_out} more could not be judged" if n_left_out else ""
-    pixel = summary.pixel
     return (
         f"## Figures\n\nOn {counts['good']} good parts and {counts['defects']} defects{left_out}"
         f" (sha256 of the list `{counts['test_sha256'][:16]}`), judged by"
@@ -46,9 +45,17 @@ def _figures(evaluation: Evaluation) -> str:
         + markdown_table(("score", "AUROC (95 %)", "after equal mean and spread"), _scores(summary))
         + f"\n{_at_threshold(summary.image)}\n\n"
         + markdown_table(("class", "n", "AUROC (95 %)", "found", "pixel AUROC"), _classes(summary))
-        + f"\nThe map finds the drawn defects with a pixel AUROC of {three_decimals(pixel.auroc)}"
-        f" and an AUPRO of {three_decimals(pixel.aupro)} ({pixel.n_regions} regions in"
-        f" {pixel.n_pictures} pictures).\n"
+        + f"\n{_found_by_the_map(summary.pixel)}\n"
+    )
+
+
+def _found_by_the_map(pixel: PixelMetrics) -> str:
+    if not pixel.n_regions:
+        return "No defect was drawn, so nothing is known of where the map finds them."
+    return (
+        f"The map finds the drawn defects with a pixel AUROC of {three_decimals(pixel.auroc)} and"
+        f" an AUPRO of {three_decimals(pixel.aupro)} ({pixel.n_regions} regions in"
+        f" {pixel.n_pictures} pictures)."
     )
 
 

@@ -155,12 +155,21 @@ def about_training(provenance: Mapping[str, Any]) -> Iterator[EvaluationWarning]
     """Whether the generator that was exported beats none on held-out good pictures."""
     state = provenance.get("training") or {}
     error, fill_error = state.get("best_error"), state.get("fill_error")
-    if error is not None and fill_error is not None and error >= fill_error:
+    is_held_out = provenance.get("n_holdout") != 0
+    on = "held-out good pictures" if is_held_out else "the pictures that trained"
+    if state.get("best_step") == 0:
         text = (
-            f"on held-out good pictures the generator's error is {error:.4g}, without it"
-            f" {fill_error:.4g}: it has learnt nothing yet; train longer"
+            f"no step of training made the generator's error on {on} smaller than it was at the"
+            " start, and that of the start was exported: it has learnt nothing yet; train longer"
         )
-        yield EvaluationWarning(kind=WarningKind.NOT_LEARNT, text=text)
+    elif error is not None and fill_error is not None and error >= fill_error:
+        text = (
+            f"on {on} the generator's error is {error:.4g}, without it {fill_error:.4g}: it has"
+            " learnt nothing yet; train longer"
+        )
+    else:
+        return
+    yield EvaluationWarning(kind=WarningKind.NOT_LEARNT, text=text)
 
 
 def about_leaks(
@@ -198,14 +207,14 @@ def about_labels(
             f" {len(unlabelled)} ({unlabelled[0]} is one): move them into test/good or test/DEFECT"
         )
         yield EvaluationWarning(kind=WarningKind.UNLABELLED, text=text)
-
-
-def _n_among(digests: Sequence[str], others: Sequence[str]) -> int:
-    known = set(others)
-    return sum(digest in known for digest in digests)
     if unread:
         text = (
             f"test pictures of a kind that is not read, which were not evaluated: {len(unread)}"
             f" ({unread[0]} is one): {UNREAD_HINT}"
         )
         yield EvaluationWarning(kind=WarningKind.UNREAD, text=text)
+
+
+def _n_among(digests: Sequence[str], others: Sequence[str]) -> int:
+    known = set(others)
+    return sum(digest in known for digest in digests)

@@ -10,6 +10,7 @@ import pytest
 from edgeinspect.bundle import CARD, Bundle, read_bundle
 from edgeinspect.evaluation import Evaluation, EvaluationSettings, evaluate_into
 from edgeinspect.evaluation.card import card_with_findings
+from edgeinspect.evaluation.figures import PixelMetrics
 from tests.bundles import make_bundle
 from tests.evaluation.parts_folder import N_LINE, make_parts
 
@@ -55,6 +56,17 @@ def test_figures_stand_beside_the_trivial_ones(evaluated: tuple[Bundle, Evaluati
     assert "| contrast alone (higher for defects) | " in card
     assert "| PCA residual alone | " in card
     assert "| spot | 4 | " in card
+
+
+def test_where_no_defect_was_drawn_the_map_has_no_figures(
+    evaluated: tuple[Bundle, Evaluation, Path],
+) -> None:
+    bundle, evaluation, _ = evaluated
+    none = PixelMetrics(auroc=None, aupro=None, n_pictures=6, n_regions=0)
+    undrawn = dataclasses.replace(evaluation.summary, pixel=none)
+    card = card_with_findings(bundle, dataclasses.replace(evaluation, summary=undrawn))
+    assert "No defect was drawn" in card
+    assert "pixel AUROC of" not in card
 
 
 def test_every_warning_is_a_sentence_of_the_list(

@@ -190,6 +190,14 @@ def test_a_generator_that_does_not_beat_the_fill_is_told(error: float, is_told: 
     assert kinds(about_training(provenance)) == [WarningKind.NOT_LEARNT] * is_told
 
 
+@pytest.mark.parametrize("error", [0.0299999, 0.03, 0.5])
+def test_a_generator_that_is_that_of_the_start_is_told(error: float) -> None:
+    training = {"best_step": 0, "best_error": error, "fill_error": 0.03}
+    (warning,) = about_training({"training": training, "n_holdout": 3})
+    assert warning.kind is WarningKind.NOT_LEARNT
+    assert "error on held-out good pictures smaller than it was at the start" in str(warning)
+
+
 @pytest.mark.parametrize("provenance", [{}, {"training": {"best_error": None}}])
 def test_a_bundle_that_does_not_say_gives_no_warning(provenance: dict[str, object]) -> None:
     assert list(about_training(provenance)) == []
