@@ -177,12 +177,15 @@ def about_leaks(
 ) -> Iterator[EvaluationWarning]:
     """Whether test pictures trained the model or stand behind the baselines; all sha256."""
     if n := _n_among(tested, trained):
-        text = f"{n} test pictures were trained on, so the figures are too good: take others"
+        text = (
+            f"test pictures that trained the model: {n} of {len(tested)}, so the figures are too"
+            " good: take others"
+        )
         yield EvaluationWarning(kind=WarningKind.TRAINED_ON, text=text)
     if n := _n_among(tested, compared):
         text = (
-            f"{n} test pictures are also among the good ones given, so nearest neighbour, PCA and"
-            " smooth fill are too good: give others with --good"
+            f"test pictures that are among the good ones given as well: {n} of {len(tested)}, so"
+            " nearest neighbour, PCA and smooth fill are too good: give others with --good"
         )
         yield EvaluationWarning(kind=WarningKind.COMPARED_WITH, text=text)
 

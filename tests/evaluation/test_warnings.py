@@ -222,5 +222,5 @@ def test_test_pictures_that_are_not_read_are_counted() -> None:
 def test_test_pictures_that_were_seen_before_are_counted() -> None:
     warnings = list(about_leaks(["a", "b", "c"], trained=["a", "b"], compared=["c", "d"]))
     assert kinds(warnings) == [WarningKind.TRAINED_ON, WarningKind.COMPARED_WITH]
-    assert "2 test pictures were trained on" in str(warnings[0])
-    assert "1 test pictures are also among" in str(warnings[1])
+    assert "test pictures that trained the model: 2 of 3, so" in str(warnings[0])
+    assert "among the good ones given as well: 1 of 3, so" in str(warnings[1])
