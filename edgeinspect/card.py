@@ -38,12 +38,13 @@ _FORMS = {
 _JUDGED_BY = {
     Target.PIXELS: "It reconstructs what block masks remove, and judges a part by how far the"
     " reconstruction is from it.",
-    Target.FEATURES: "It reconstructs features, those of a pretrained backbone, of what block masks"
-    " remove, and judges a part by how far its features are from them{memory}.",
-    Target.BOTH: "It reconstructs what block masks remove, its pixels and its features, those of a"
-    " pretrained backbone, and judges a part by how far it is from the reconstruction{memory}.",
+    Target.FEATURES: "It reconstructs the features, by a pretrained backbone, of what block masks"
+    " remove, and judges a part by how far its own are from the reconstructed ones{memory}.",
+    Target.BOTH: "It reconstructs the pixels that block masks remove and their features, by a"
+    " pretrained backbone, and judges a part by how far its own are from the reconstructed ones"
+    "{memory}.",
 }
-_MEMORY = " and from the nearest of those that it remembers of good parts"
+_MEMORY = ", and its features from the nearest that are remembered of good parts"
 _METHODS = {"empirical": "a quantile of their scores", "tail": "a tail fitted to their scores"}
 _USES = {
     "train": "trained the generator",

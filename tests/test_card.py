@@ -75,8 +75,11 @@ def test_the_card_says(line: str) -> None:
     ("target", "sentence"),
     [
         (Target.PIXELS, "by how far the reconstruction is from it.\n"),
-        (Target.FEATURES, "by how far its features are from them and from the nearest of those"),
-        (Target.BOTH, "its pixels and its features, those of a pretrained backbone"),
+        (
+            Target.FEATURES,
+            "by how far its own are from the reconstructed ones, and its features from the",
+        ),
+        (Target.BOTH, "the pixels that block masks remove and their features, by a pretrained"),
     ],
 )
 def test_the_card_says_what_a_part_is_judged_by(target: Target, sentence: str) -> None:
@@ -86,7 +89,7 @@ def test_the_card_says_what_a_part_is_judged_by(target: Target, sentence: str) -
 def test_without_a_memory_of_features_none_is_told_of() -> None:
     config = preset("tiny", Target.FEATURES)
     without = dataclasses.replace(config.generator, feature_memory=0)
-    assert "remembers" not in card(dataclasses.replace(config, generator=without))
+    assert "remembered" not in card(dataclasses.replace(config, generator=without))
 
 
 def test_what_the_generator_adds_to_is_told_for_what_the_target_has() -> None:
