@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeinspect.bundle import Bundle
 from edgeinspect.card import markdown_table, write_card
+from edgeinspect.config import Measure
 from edgeinspect.evaluation.figures import Figure, ImageMetrics, PixelMetrics
 from edgeinspect.evaluation.peaks import MapPeak
 from edgeinspect.evaluation.results import Evaluation, PartResult, Summary
@@ -20,6 +21,10 @@ from edgeinspect.runtime.inspection import Verdict
 
 __all__ = ["card_with_findings"]
 
+_WHOLE = (
+    " A part whose measure is `whole` stands out as a whole, more than at the peak of its map,"
+    " which is that of another measure."
+)
 N_SHOWN = 5  # of the highest good parts and of the lowest defects
 
 
@@ -110,12 +115,13 @@ def _failures(bundle: Bundle, evaluation: Evaluation) -> str:
     n_missed = sum(part.verdict is Verdict.OK for part in defects)
     g = bundle.config.generator
     blocks_px = [scale * g.patch for scale in g.mask_scales]
+    whole = _WHOLE if Measure.WHOLE in bundle.config.scoring.measures else ""
     return (
         f"## Failures\n\n{n_rejected} of {len(good)} good parts are NG, {n_missed} of"
         f" {len(defects)} defects are OK; the threshold is {evaluation.threshold:.4g}. The map"
         " peaks in the box x, y, width, height, in px of the picture, inside which it is above half"
         " of its maximum; blocks are those of the mask, in px of the model. The distance runs from"
-        " the maximum to the nearest pixel of the drawn defect.\n"
+        f" the maximum to the nearest pixel of the drawn defect.{whole}\n"
         + _parts("Highest good parts", good[:N_SHOWN], blocks_px)
         + _parts("Lowest defects", defects[:N_SHOWN], blocks_px)
     )
@@ -142,7 +148,8 @@ def _peak(part: PartResult, blocks_px: Sequence[int]) -> Iterable[str]:
     if peak is None:
         return "-", "-", "-"
     box = ", ".join(map(str, peak.region.box))
-    return box, f"{peak.region.area_px} px", f"{peak.measure.value}, {blocks_px[part.scale]} px"
+    blocks = f", {blocks_px[part.scale]} px" if peak.measure.has_places else ""
+    return box, f"{peak.region.area_px} px", f"{peak.measure.value}{blocks}"
 
 
 def _distance(peak: MapPeak | None) -> str:

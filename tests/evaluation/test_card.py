@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeinspect.bundle import CARD, Bundle, read_bundle
+from edgeinspect.config import Measure
 from edgeinspect.evaluation import Evaluation, EvaluationSettings, evaluate_into
 from edgeinspect.evaluation.card import card_with_findings
 from edgeinspect.evaluation.figures import PixelMetrics
@@ -92,6 +93,21 @@ def test_the_lowest_defects_are_named_with_where_the_map_peaks(
     assert sum("no mask" in row for row in rows) == N_LINE
     assert "| 40, 32, 8, 8 | 64 px | " in defects
     assert "| on it |" in defects
+
+
+def test_a_part_that_stands_out_as_a_whole_is_given_no_blocks(
+    evaluated: tuple[Bundle, Evaluation, Path],
+) -> None:
+    bundle, evaluation, _ = evaluated
+    parts = []
+    for part in evaluation.parts:
+        assert part.map_peak is not None
+        peak = dataclasses.replace(part.map_peak, measure=Measure.WHOLE)
+        parts.append(dataclasses.replace(part, map_peak=peak))
+    card = card_with_findings(bundle, dataclasses.replace(evaluation, parts=tuple(parts)))
+    rows = [line for line in card.splitlines() if line.startswith("| `test/")]
+    assert rows
+    assert all(" | whole |" in row for row in rows)
 
 
 def test_good_parts_run_from_the_highest_score_down(
