@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgeinspect.config import (
     PRESETS,
     Form,
+    GeneratorConfig,
     Prior,
     ResizeRule,
     RunConfig,
@@ -34,6 +35,16 @@ _FORMS = {
     Form.VISIBLE: "the encoder sees the visible half of the tokens, the decoder all of them",
     Form.CROSS: "the encoder sees the visible half of the tokens, the decoder computes the rest",
 }
+_JUDGED_BY = {
+    Target.PIXELS: "It reconstructs what block masks remove, and judges a part by how far the"
+    " reconstruction is from it.",
+    Target.FEATURES: "It reconstructs the features, by a pretrained backbone, of what block masks"
+    " remove, and judges a part by how far its own are from the reconstructed ones{memory}.",
+    Target.BOTH: "It reconstructs the pixels that block masks remove and their features, by a"
+    " pretrained backbone, and judges a part by how far its own are from the reconstructed ones"
+    "{memory}.",
+}
+_MEMORY = ", and its features from the nearest that are remembered of good parts"
 _METHODS = {"empirical": "a quantile of their scores", "tail": "a tail fitted to their scores"}
 _USES = {
     "train": "trained the generator",
@@ -60,8 +71,7 @@ def write_card(
     provenance = manifest.provenance
     sections = [
         f"# {manifest.name}\n",
-        "A model of good parts, made by edgeinspect. It reconstructs what block masks remove and"
-        " judges a part by how far the reconstruction is from it.\n",
+        f"A model of good parts, made by edgeinspect. {_judged_by(config.generator)}\n",
         *findings,
         _use(is_evaluated=bool(findings)),
         _data(provenance, calibration),
@@ -73,6 +83,11 @@ def write_card(
         _fields("Versions", _versions(manifest)),
     ]
     return "\n".join(section for section in sections if section)
+
+
+def _judged_by(generator: GeneratorConfig) -> str:
+    memory = _MEMORY if generator.feature_memory else ""
+    return _JUDGED_BY[generator.target].format(memory=memory)
 
 
 def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -115,7 +130,7 @@ def _data(provenance: Mapping[str, Any], calibration: Calibration | None) -> str
     for use, count, pictures in uses:
         digests = provenance.get(pictures) or {}
         n = provenance.get(count, len(digests) or None)
-        if n is not None:
+        if n:
             lines.append((_USES[use], str(n), _short(list_sha256(digests))))
     if calibration is not None:
         lines.append(
@@ -142,6 +157,7 @@ def _training(config: RunConfig, provenance: Mapping[str, Any]) -> dict[str, Any
     factor, digits = (255, 2) if is_pixels else (1, 4)
     unit = "L1, grey levels of 255" if is_pixels else "squared distance of whitened features"
     without = "the smooth fill alone" if is_pixels else "the mean feature of good parts"
+    held_out = "images that trained" if provenance.get("n_holdout") == 0 else "held-out images"
     backbone = provenance.get("backbone_weights") or {}
     encoder = provenance.get("encoder_weights") or {}
     hardware = provenance.get("hardware") or {}
@@ -155,10 +171,10 @@ def _training(config: RunConfig, provenance: Mapping[str, Any]) -> dict[str, Any
         "settings beside the preset's": f"`{changed}`" if changed else "none",
         "steps": _steps(provenance),
         "minutes": _number(provenance.get("seconds"), 1 / 60, 1),
-        "exported step": state.get("best_step"),
+        "exported step": _exported_step(state),
         "minutes up to it": _number(state.get("seconds"), 1 / 60, 1),
         "hardware": ", ".join(hardware.values()) or None,
-        f"error on held-out images ({unit})": _number(state.get("best_error"), factor, digits),
+        f"error on {held_out} ({unit})": _number(state.get("best_error"), factor, digits),
         f"error of {without}": _number(state.get("fill_error"), factor, digits),
         "mean grey level": _number(provenance.get("mean"), 255, 1),
         "spread of grey levels": _number(provenance.get("spread"), 255, 1),
@@ -169,6 +185,11 @@ def _steps(provenance: Mapping[str, Any]) -> Any:
     planned = provenance.get("n_steps")
     done = provenance.get("n_steps_done", planned)
     return planned if done == planned else f"{done} of {planned}: stopped before its end"
+
+
+def _exported_step(state: Mapping[str, Any]) -> Any:
+    step = state.get("best_step")
+    return "0, the start: no later one had a smaller error" if step == 0 else step
 
 
 def _weights(name: str, origin: Mapping[str, Any]) -> str:
@@ -222,13 +243,15 @@ def _calibration(calibration: Calibration | None) -> str:
 
 def _model(config: RunConfig, n_parameters: int | None) -> dict[str, Any]:
     g = config.generator
-    blocks = " and ".join(f"{scale * g.patch}" for scale in g.mask_scales)
+    *others, last = [f"{scale * g.patch}" for scale in g.mask_scales]
+    blocks = f"{', '.join(others)} and {last}" if others else last
     return {
-        "encoder": f"{g.depth} blocks, width {g.width}",
-        "decoder": f"{g.decoder_depth} blocks, width {g.width_of_decoder}",
+        "encoder": f"{_n_blocks(g.depth)}, width {g.width}",
+        "decoder": f"{_n_blocks(g.decoder_depth)}, width {g.width_of_decoder}",
         "parameters": None if n_parameters is None else f"{n_parameters / 1e6:.2f} million",
         "masks": f"blocks of {blocks} px, patch {g.patch} px",
-        "added to": "a smooth fill from the visible pixels" if g.prior is Prior.FILL else "nothing",
+        "pixels are added to": _prior(g) if g.target.has_pixels else None,
+        "features are added to": "the mean of good parts" if g.target.has_features else None,
         "merged tokens a block": str(g.merge)
         if isinstance(g.merge, int)
         else ", ".join(map(str, g.merge)),
@@ -236,6 +259,15 @@ def _model(config: RunConfig, n_parameters: int | None) -> dict[str, Any]:
         "statistics": ", ".join(s.value for s in config.scoring.statistics),
         "blur": "none" if config.scoring.blur_px == 1 else f"{config.scoring.blur_px} px",
     }
+
+
+def _n_blocks(n: int) -> str:
+    return "1 block" if n == 1 else f"{n} blocks"
+
+
+def _prior(generator: GeneratorConfig) -> str:
+    is_filled = generator.prior is Prior.FILL
+    return "a smooth fill from the visible pixels" if is_filled else "nothing"
 
 
 def _pictures(config: RunConfig) -> dict[str, Any]:

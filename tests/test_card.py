@@ -51,7 +51,7 @@ def card(
     "line",
     [
         "| parameters | 3.21 million |",
-        "| masks | blocks of 16 and 32 and 64 px, patch 16 px |",
+        "| masks | blocks of 16, 32 and 64 px, patch 16 px |",
         "| preset | tiny |",
         "| target | pixels |",
         "| settings beside the preset's | none |",
@@ -69,6 +69,54 @@ def card(
 )
 def test_the_card_says(line: str) -> None:
     assert line in card()
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        (Target.PIXELS, "by how far the reconstruction is from it.\n"),
+        (
+            Target.FEATURES,
+            "by how far its own are from the reconstructed ones, and its features from the",
+        ),
+        (Target.BOTH, "the pixels that block masks remove and their features, by a pretrained"),
+    ],
+)
+def test_the_card_says_what_a_part_is_judged_by(target: Target, sentence: str) -> None:
+    assert sentence in card(preset("tiny", target))
+
+
+def test_without_a_memory_of_features_none_is_told_of() -> None:
+    config = preset("tiny", Target.FEATURES)
+    without = dataclasses.replace(config.generator, feature_memory=0)
+    assert "remembered" not in card(dataclasses.replace(config, generator=without))
+
+
+def test_what_the_generator_adds_to_is_told_for_what_the_target_has() -> None:
+    pixels, features = "| pixels are added to |", "| features are added to |"
+    held = {
+        target: [row in card(preset("tiny", target)) for row in (pixels, features)]
+        for target in Target
+    }
+    assert held[Target.PIXELS] == [True, False]
+    assert held[Target.FEATURES] == [False, True]
+    assert held[Target.BOTH] == [True, True]
+
+
+def test_one_block_is_no_plural() -> None:
+    assert "| decoder | 1 block, width 64 |" in card(preset("nano", Target.PIXELS))
+
+
+def test_a_start_that_was_the_best_is_told() -> None:
+    state = {"best_step": 0, "best_error": 0.02, "fill_error": 0.02}
+    assert "| exported step | 0, the start: no later one had" in card(training=state)
+
+
+def test_with_nothing_held_out_the_error_is_that_of_images_that_trained() -> None:
+    text = card(n_holdout=0, holdout_pictures={})
+    assert "| error on images that trained (L1" in text
+    assert "held-out" not in text
+    assert "selected the step" not in text
 
 
 def test_pictures_are_told_by_use_number_and_hash() -> None:

@@ -153,6 +153,6 @@ def _none_meets(candidates: Sequence[Candidate], demand: Demand) -> ConfigError:
     rate = f", {nearest.parts_per_minute:.0f} parts a minute" if nearest.parts_per_minute else ""
     return ConfigError(
         f"no setting meets {asked}; the nearest is {nearest.name} with p99"
-        f" {nearest.end_to_end.p99_ms:.3g} ms{rate}",
+        f" {three_digits(nearest.end_to_end.p99_ms)} ms{rate}",
         hint="a smaller preset, fewer scales or merging (--run and --good) may meet it",
     )

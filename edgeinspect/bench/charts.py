@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinspect.numbers import three_digits
 from edgeinspect.report.svg import (
     GRID,
     INK,
@@ -108,7 +109,7 @@ def stage_chart(rows: Mapping[str, Mapping[str, float]]) -> str:
             width = WIDTH * stages.get(stage, 0.0) / high
             parts.append(rectangle(x, top, width, 20, colour))
             x += width
-        parts.append(text(x + 6, top + 15, f"{totals[name]:.3g}", colour=MUTED))
+        parts.append(text(x + 6, top + 15, three_digits(totals[name]), colour=MUTED))
     return svg(LEFT + WIDTH + 60, bottom + 44, parts, title)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgeinspect.numbers import three_digits
 from edgeinspect.report.svg import (
     DEFECT,
     GOOD,
@@ -137,7 +138,7 @@ def _names(ordered: Sequence[Setting]) -> list[str]:
     parts = []
     for i, setting in enumerate(ordered):
         y = FIRST_ROW + ROW * i
-        words = f"{setting.name}: {setting.p99_ms:.3g} ms, {setting.auroc:.3f}"
+        words = f"{setting.name}: {three_digits(setting.p99_ms)} ms, {setting.auroc:.3f}"
         words += ", chosen" if setting.is_chosen else ""
         colour, weight = (INK, 600) if setting.is_on_front else (MUTED, 400)
         parts += [circle(LEFT, y - 4, _colour(setting))]

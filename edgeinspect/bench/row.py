@@ -23,7 +23,7 @@ from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
 from edgeinspect.data.splits import spread_places
 from edgeinspect.errors import BundleError
-from edgeinspect.numbers import two_digits
+from edgeinspect.numbers import three_digits, two_digits
 from edgeinspect.parity import Golden, ParityReport
 from edgeinspect.runtime.proof import prove
 from edgeinspect.runtime.session import open_session
@@ -178,7 +178,7 @@ def _warnings(latency: Latency, rounds: Rounds, device_ms: float | None) -> list
         found.append(f"still not stable after {rounds.warm_up.n_calls} calls of warm-up")
     if device_ms is not None and latency.p50_ms > LAUNCH_BOUND * device_ms:
         found.append(
-            f"bound by launches: a call takes {latency.p50_ms:.3g} ms, the device"
-            f" {device_ms:.3g} ms of it; try a larger --batch"
+            f"bound by launches: a call takes {three_digits(latency.p50_ms)} ms, the device"
+            f" {three_digits(device_ms)} ms of it; try a larger --batch"
         )
     return found

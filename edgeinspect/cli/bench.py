@@ -143,13 +143,13 @@ def _comparison_plain(found: Comparison) -> dict[str, object]:
 
 def _show_comparison(found: Comparison) -> None:
     from edgeinspect.bench.comparison import NOISE
-    from edgeinspect.numbers import percent
+    from edgeinspect.numbers import percent, three_digits
 
     lines = [
         (
             change.name,
-            f"{change.before_ms:.3g}",
-            f"{change.after_ms:.3g}",
+            three_digits(change.before_ms),
+            three_digits(change.after_ms),
             f"{change.ratio.value:.2f} ({change.ratio.low:.2f} to {change.ratio.high:.2f})",
             change.words,
         )

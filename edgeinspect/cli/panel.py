@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from edgeinspect.numbers import three_digits
 from edgeinspect.runtime.inspection import Reason, Verdict
 from edgeinspect.stream.plain import printable
 
@@ -131,7 +132,7 @@ def _one_line(record: Record) -> str:
     assert found.score is not None, "an NG part has a score"
     stream = "" if frame.stream is None else f"{frame.stream} "
     name = Path(printable(frame.source)).name
-    score = f"score {found.score:.3g}, limit {found.threshold:.3g}"
+    score = f"score {three_digits(found.score)}, limit {three_digits(found.threshold)}"
     return f"{_clock(frame.time_s)}  {score}  {stream}{name}"
 
 

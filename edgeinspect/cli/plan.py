@@ -9,7 +9,7 @@ import typer
 
 from edgeinspect.cli.options import AsJson, Precisions, Runtimes
 from edgeinspect.cli.output import show_json, show_table
-from edgeinspect.numbers import two_digits
+from edgeinspect.numbers import three_digits, two_digits
 
 if TYPE_CHECKING:
     from edgeinspect.bench.planning import Plan
@@ -119,8 +119,8 @@ def _show(found: Plan, out: Path) -> None:
     lines = [
         (
             candidate.name,
-            f"{candidate.end_to_end.p50_ms:.3g}",
-            f"{candidate.end_to_end.p99_ms:.3g}",
+            three_digits(candidate.end_to_end.p50_ms),
+            three_digits(candidate.end_to_end.p99_ms),
             f"{two_digits(100 * candidate.late_share)} %"
             f" (at most {two_digits(100 * candidate.late_at_most)} %)",
             f"{candidate.parts_per_minute:.0f}" if candidate.parts_per_minute else "-",

@@ -28,6 +28,7 @@ from edgeinspect.writing import write_atomically
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "UNREAD_HINT",
     "WHITE_LEVELS_16BIT",
     "decode_picture",
     "decode_pixels",
@@ -41,6 +42,7 @@ __all__ = [
     "read_picture",
     "save_picture",
     "to_8_bits",
+    "unread_pictures",
     "warn_of_unread",
 ]
 
@@ -52,6 +54,7 @@ _UNREAD_SUFFIXES = frozenset(
     {".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".webp"}
     | {".cr2", ".cr3", ".dng", ".nef", ".pgm", ".pnm", ".ppm", ".raw"}
 )
+UNREAD_HINT = "save PNG, JPEG, BMP or TIFF"
 WHITE_LEVELS_16BIT = (1023, 4095, 16383, 65535)  # cameras of 10, 12, 14 and 16 bits
 
 _LOG_LEVEL_SILENT = 0  # of OpenCV
@@ -143,15 +146,21 @@ def is_picture(path: Path) -> bool:
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
-def warn_of_unread(paths: Iterable[Path], place: str) -> bool:
-    """Say once how many files have a suffix of pictures that are not read; whether there are any.
-
-    Hidden ones do not count. Without a word a part would be missed by nobody.
-    """
+def unread_pictures(paths: Iterable[Path]) -> list[Path]:
+    """Those whose suffix is that of pictures which are not read, sorted; hidden ones left out."""
     unread = [p for p in paths if p.suffix.lower() in _UNREAD_SUFFIXES and p.name[0] != "."]
+    return sorted(unread, key=natural_key)
+
+
+def warn_of_unread(paths: Iterable[Path], place: str) -> bool:
+    """Say once how many pictures are of a kind that is not read; whether there are any.
+
+    Without a word a part would be missed by nobody.
+    """
+    unread = unread_pictures(paths)
     if unread:
-        told = "%s: pictures that are not read, so not inspected: %d (%s is one); %s"
-        _log.warning(told, place, len(unread), unread[0].name, "save PNG, JPEG, BMP or TIFF")
+        told = "%s: pictures of a kind that is not read, so left out: %d (%s is one); %s"
+        _log.warning(told, place, len(unread), unread[0].name, UNREAD_HINT)
     return bool(unread)
 
 

@@ -16,17 +16,28 @@ from numpy.typing import NDArray
 
 from edgeinspect.data.images import (
     IMAGE_SUFFIXES,
+    UNREAD_HINT,
     decode_pixels,
     existing_folder,
     is_picture,
     list_pictures,
     natural_key,
     read_bytes,
+    unread_pictures,
+    warn_of_unread,
 )
 from edgeinspect.errors import DataError, ImageError
 from edgeinspect.numbers import width_by_height
 
-__all__ = ["GOOD", "LabelledPicture", "find_good", "find_test", "find_unlabelled", "read_mask"]
+__all__ = [
+    "GOOD",
+    "LabelledPicture",
+    "find_good",
+    "find_test",
+    "find_unlabelled",
+    "find_unread",
+    "read_mask",
+]
 
 GOOD = "good"
 _MASK_SUFFIXES = (".png", *sorted(IMAGE_SUFFIXES - {".png"}))
@@ -53,15 +64,19 @@ def find_good(folder: Path) -> list[Path]:
     """Good pictures of a plain folder, of an MVTec root (its train/good) or of its train.
 
     A plain folder gives the pictures that lie in it, not those of its subfolders: they may be
-    defects. Natural order.
+    defects. Natural order. Pictures beside them of a kind that is not read are logged.
     Raises: DataError if the folder is missing or holds no good pictures.
     """
     folder = existing_folder(folder)
-    for place in (folder / "train" / GOOD, folder / GOOD, folder):
-        if place.is_dir() and (found := _own_pictures(place)):
+    places = [p for p in (folder / "train" / GOOD, folder / GOOD, folder) if p.is_dir()]
+    for place in places:
+        if found := _own_pictures(place):
+            warn_of_unread(place.iterdir(), str(place))
             return found
     hint = "give the folder that the pictures lie in, or one with train/good"
-    if below := list_pictures(folder):
+    if unread := [path for place in places for path in unread_pictures(place.iterdir())]:
+        hint = f"{unread[0].name} is of a kind that is not read: {UNREAD_HINT}"
+    elif below := list_pictures(folder):
         hint = f"did you mean {below[0].parent}?"
     raise DataError(f"{folder} has no train/good and no pictures of its own", hint=hint)
 
@@ -75,21 +90,26 @@ def find_test(folder: Path) -> list[LabelledPicture]:
     masks = test.parent / "ground_truth"
     found = [
         LabelledPicture(path=path, label=_label(place.name), mask_path=_mask_of(path, masks))
-        for place in sorted(test.iterdir(), key=lambda p: natural_key(Path(p.name)))
-        if place.is_dir() and not place.name.startswith(".")
+        for place in _class_folders(test)
         for path in _own_pictures(place)
     ]
     if not found:
-        raise DataError(
-            f"{folder} has no test pictures",
-            hint="give a folder with test/good and test/DEFECT, such as: edgeinspect synth OUT",
-        )
+        hint = "give a folder with test/good and test/DEFECT, such as: edgeinspect synth OUT"
+        if unread := find_unread(folder):
+            hint = f"{unread[0].name} is of a kind that is not read: {UNREAD_HINT}"
+        raise DataError(f"{folder} has no test pictures", hint=hint)
     return found
 
 
 def find_unlabelled(folder: Path) -> list[Path]:
     """Pictures beside the folders that `find_test` takes labels from; natural order."""
     return _own_pictures(_test_folder(folder))
+
+
+def find_unread(folder: Path) -> list[Path]:
+    """Test pictures of a kind that is not read, which `find_test` leaves out; natural order."""
+    places = _class_folders(_test_folder(folder))
+    return unread_pictures(path for place in places for path in place.iterdir())
 
 
 def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -110,6 +130,12 @@ def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
 def _test_folder(folder: Path) -> Path:
     folder = existing_folder(folder)
     return folder / "test" if (folder / "test").is_dir() else folder
+
+
+def _class_folders(test: Path) -> list[Path]:
+    """Those that name a class, in natural order."""
+    places = [p for p in test.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    return sorted(places, key=lambda p: natural_key(Path(p.name)))
 
 
 def _label(name: str) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 
 from edgeinspect.bundle import Bundle
 from edgeinspect.card import markdown_table, write_card
-from edgeinspect.evaluation.figures import Figure, ImageMetrics
+from edgeinspect.config import Measure
+from edgeinspect.evaluation.figures import Figure, ImageMetrics, PixelMetrics
 from edgeinspect.evaluation.peaks import MapPeak
 from edgeinspect.evaluation.results import Evaluation, PartResult, Summary
 from edgeinspect.numbers import percent, percent_range, three_decimals
@@ -20,6 +21,10 @@ from edgeinspect.runtime.inspection import Verdict
 
 __all__ = ["card_with_findings"]
 
+_WHOLE = (
+    " A part whose measure is `whole` stands out as a whole, more than at the peak of its map,"
+    " which is that of another measure."
+)
 N_SHOWN = 5  # of the highest good parts and of the lowest defects
 
 
@@ -38,7 +43,6 @@ def _figures(evaluation: Evaluation) -> str:
     summary, counts = evaluation.summary, evaluation.counts.plain()
     n_left_out = counts["unreadable"] + counts["not_finite"]
     left_out = f"; {n_left_out} more could not be judged" if n_left_out else ""
-    pixel = summary.pixel
     return (
         f"## Figures\n\nOn {counts['good']} good parts and {counts['defects']} defects{left_out}"
         f" (sha256 of the list `{counts['test_sha256'][:16]}`), judged by"
@@ -46,9 +50,17 @@ def _figures(evaluation: Evaluation) -> str:
         + markdown_table(("score", "AUROC (95 %)", "after equal mean and spread"), _scores(summary))
         + f"\n{_at_threshold(summary.image)}\n\n"
         + markdown_table(("class", "n", "AUROC (95 %)", "found", "pixel AUROC"), _classes(summary))
-        + f"\nThe map finds the drawn defects with a pixel AUROC of {three_decimals(pixel.auroc)}"
-        f" and an AUPRO of {three_decimals(pixel.aupro)} ({pixel.n_regions} regions in"
-        f" {pixel.n_pictures} pictures).\n"
+        + f"\n{_found_by_the_map(summary.pixel)}\n"
+    )
+
+
+def _found_by_the_map(pixel: PixelMetrics) -> str:
+    if not pixel.n_regions:
+        return "No defect was drawn, so nothing is known of where the map finds them."
+    return (
+        f"The map finds the drawn defects with a pixel AUROC of {three_decimals(pixel.auroc)} and"
+        f" an AUPRO of {three_decimals(pixel.aupro)} ({pixel.n_regions} regions in"
+        f" {pixel.n_pictures} pictures)."
     )
 
 
@@ -103,12 +115,13 @@ def _failures(bundle: Bundle, evaluation: Evaluation) -> str:
     n_missed = sum(part.verdict is Verdict.OK for part in defects)
     g = bundle.config.generator
     blocks_px = [scale * g.patch for scale in g.mask_scales]
+    whole = _WHOLE if Measure.WHOLE in bundle.config.scoring.measures else ""
     return (
         f"## Failures\n\n{n_rejected} of {len(good)} good parts are NG, {n_missed} of"
         f" {len(defects)} defects are OK; the threshold is {evaluation.threshold:.4g}. The map"
         " peaks in the box x, y, width, height, in px of the picture, inside which it is above half"
         " of its maximum; blocks are those of the mask, in px of the model. The distance runs from"
-        " the maximum to the nearest pixel of the drawn defect.\n"
+        f" the maximum to the nearest pixel of the drawn defect.{whole}\n"
         + _parts("Highest good parts", good[:N_SHOWN], blocks_px)
         + _parts("Lowest defects", defects[:N_SHOWN], blocks_px)
     )
@@ -135,7 +148,8 @@ def _peak(part: PartResult, blocks_px: Sequence[int]) -> Iterable[str]:
     if peak is None:
         return "-", "-", "-"
     box = ", ".join(map(str, peak.region.box))
-    return box, f"{peak.region.area_px} px", f"{peak.measure.value}, {blocks_px[part.scale]} px"
+    blocks = f", {blocks_px[part.scale]} px" if peak.measure.has_places else ""
+    return box, f"{peak.region.area_px} px", f"{peak.measure.value}{blocks}"
 
 
 def _distance(peak: MapPeak | None) -> str:

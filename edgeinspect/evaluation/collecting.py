@@ -63,7 +63,8 @@ class Entry:
 class Collected:
     """What has come back so far; names are paths from the data folder on.
 
-    `tallies` and `n_mapped` count pixels and pictures by class; `unlabelled` were not judged.
+    `tallies` and `n_mapped` count pixels and pictures by class; `unlabelled` were not judged, nor
+    `unread`, which are of a kind that is not read.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -72,6 +73,7 @@ class Collected:
     unreadable: list[str] = field(default_factory=list)
     masks_missing: list[str] = field(default_factory=list)
     unlabelled: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     @property
     def not_finite(self) -> list[str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.bundle import MANIFEST, Bundle
 from edgeinspect.constants import Calibration
-from edgeinspect.data.layout import find_test, find_unlabelled
+from edgeinspect.data.layout import find_test, find_unlabelled, find_unread
 from edgeinspect.digests import file_sha256, list_sha256
 from edgeinspect.errors import DataError
 from edgeinspect.evaluation.baselines import Baseline, score_baselines
@@ -84,6 +84,7 @@ def evaluate(
     if len(collected.entries) == len(collected.not_finite):
         raise DataError(f"none of the {len(pictures)} test pictures of {data} could be judged")
     collected.unlabelled = [path.relative_to(data).as_posix() for path in find_unlabelled(data)]
+    collected.unread = [path.relative_to(data).as_posix() for path in find_unread(data)]
     return _conclude(bundle, calibration, reference, collected, settings, runtime)
 
 
@@ -197,6 +198,7 @@ def _warnings(
         good={digest: entry.name for digest, entry in named if not entry.is_defect},
         defects={digest: entry.name for digest, entry in named if entry.is_defect},
         unlabelled=collected.unlabelled,
+        unread=collected.unread,
     )
     yield from about_figures(summary, calibration.threshold)
     yield from about_pictures(

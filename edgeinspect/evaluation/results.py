@@ -184,6 +184,7 @@ class WarningKind(str, enum.Enum):
     COMPARED_WITH = "compared-with"
     TWO_LABELS = "two-labels"
     UNLABELLED = "unlabelled"
+    UNREAD = "unread"
     ONE_CLASS = "one-class"
     CHANCE = "chance"
     SHORTCUT = "shortcut"

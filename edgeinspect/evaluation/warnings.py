@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeinspect.constants import Threshold
 from edgeinspect.data.appearance import Appearance
+from edgeinspect.data.images import UNREAD_HINT
 from edgeinspect.data.populations import find_populations
 from edgeinspect.data.shift import find_shifts
 from edgeinspect.evaluation.baselines import Baseline
@@ -154,12 +155,21 @@ def about_training(provenance: Mapping[str, Any]) -> Iterator[EvaluationWarning]
     """Whether the generator that was exported beats none on held-out good pictures."""
     state = provenance.get("training") or {}
     error, fill_error = state.get("best_error"), state.get("fill_error")
-    if error is not None and fill_error is not None and error >= fill_error:
+    is_held_out = provenance.get("n_holdout") != 0
+    on = "held-out good pictures" if is_held_out else "the pictures that trained"
+    if state.get("best_step") == 0:
         text = (
-            f"on held-out good pictures the generator's error is {error:.4g}, without it"
-            f" {fill_error:.4g}: it has learnt nothing yet; train longer"
+            f"no step of training made the generator's error on {on} smaller than it was at the"
+            " start, and that of the start was exported: it has learnt nothing yet; train longer"
         )
-        yield EvaluationWarning(kind=WarningKind.NOT_LEARNT, text=text)
+    elif error is not None and fill_error is not None and error >= fill_error:
+        text = (
+            f"on {on} the generator's error is {error:.4g}, without it {fill_error:.4g}: it has"
+            " learnt nothing yet; train longer"
+        )
+    else:
+        return
+    yield EvaluationWarning(kind=WarningKind.NOT_LEARNT, text=text)
 
 
 def about_leaks(
@@ -167,20 +177,26 @@ def about_leaks(
 ) -> Iterator[EvaluationWarning]:
     """Whether test pictures trained the model or stand behind the baselines; all sha256."""
     if n := _n_among(tested, trained):
-        text = f"{n} test pictures were trained on, so the figures are too good: take others"
+        text = (
+            f"test pictures that trained the model: {n} of {len(tested)}, so the figures are too"
+            " good: take others"
+        )
         yield EvaluationWarning(kind=WarningKind.TRAINED_ON, text=text)
     if n := _n_among(tested, compared):
         text = (
-            f"{n} test pictures are also among the good ones given, so nearest neighbour, PCA and"
-            " smooth fill are too good: give others with --good"
+            f"test pictures that are among the good ones given as well: {n} of {len(tested)}, so"
+            " nearest neighbour, PCA and smooth fill are too good: give others with --good"
         )
         yield EvaluationWarning(kind=WarningKind.COMPARED_WITH, text=text)
 
 
 def about_labels(
-    good: Mapping[str, str], defects: Mapping[str, str], unlabelled: Sequence[str]
+    good: Mapping[str, str],
+    defects: Mapping[str, str],
+    unlabelled: Sequence[str],
+    unread: Sequence[str],
 ) -> Iterator[EvaluationWarning]:
-    """Whether each test picture has one label; `good` and `defects` are names by sha256."""
+    """Whether each test picture has one label and was judged; names, of two of them by sha256."""
     if both := [digest for digest in defects if digest in good]:
         names = f"{defects[both[0]]} is {good[both[0]]}"
         text = (
@@ -194,6 +210,12 @@ def about_labels(
             f" {len(unlabelled)} ({unlabelled[0]} is one): move them into test/good or test/DEFECT"
         )
         yield EvaluationWarning(kind=WarningKind.UNLABELLED, text=text)
+    if unread:
+        text = (
+            f"test pictures of a kind that is not read, which were not evaluated: {len(unread)}"
+            f" ({unread[0]} is one): {UNREAD_HINT}"
+        )
+        yield EvaluationWarning(kind=WarningKind.UNREAD, text=text)
 
 
 def _n_among(digests: Sequence[str], others: Sequence[str]) -> int:

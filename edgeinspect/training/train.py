@@ -95,7 +95,7 @@ def train(
             if fabric.is_global_zero and start.is_given:  # resuming needs no file but the run's
                 trainer.save_start()
             fabric.barrier()
-            return _finish(trainer.train(on_step))
+            return _finish(trainer.train(on_step), trainer.run.plan)
 
 
 def resume(
@@ -134,7 +134,7 @@ def resume(
     with _launched(run.config, device) as fabric, _memory_as_trouble(run.config):
         trainer = Trainer(run, fabric, run.plan.n_steps)
         trainer.resume()
-        return _finish(trainer.train(on_step))
+        return _finish(trainer.train(on_step), run.plan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,14 +261,20 @@ def _mixed() -> str:
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
 
-def _finish(state: TrainingState) -> TrainingState:
+def _finish(state: TrainingState, plan: Plan) -> TrainingState:
     """Say so when the best generator, which is exported, is not better than none."""
     error, fill_error = state.best_error, state.fill_error
-    if error is not None and fill_error is not None and error >= fill_error:
+    on = "held-out good pictures" if plan.holdout else "the pictures that trained"
+    advice = "train longer, or the surface has nothing to learn"
+    if state.best_step == 0:
         _log.warning(
-            "on held-out good pictures the generator's error (%.4f) does not beat what there is"
-            " without it (%.4f): train longer, or the surface has nothing to learn",
-            error,
-            fill_error,
-        )
+            "no step of training made the generator's error on %s smaller than it was at the start"
+            " (%.4f), and that of the start is what will be exported: %s",
+            on, error, advice,
+        )  # fmt: skip
+    elif error is not None and fill_error is not None and error >= fill_error:
+        _log.warning(
+            "on %s the generator's error (%.4f) does not beat what there is without it (%.4f): %s",
+            on, error, fill_error, advice,
+        )  # fmt: skip
     return state

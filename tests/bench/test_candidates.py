@@ -45,6 +45,11 @@ def test_nothing_in_time_names_the_nearest() -> None:
         pick([candidate(80), candidate(60)], DEMAND)
 
 
+def test_a_time_of_seconds_is_written_without_a_power_of_ten() -> None:
+    with pytest.raises(ConfigError, match=r" p99 1890 ms"):
+        pick([candidate(1890)], DEMAND)
+
+
 def test_no_rate_high_enough_names_the_setting_with_the_highest() -> None:
     alone, in_eights = candidate(10), candidate(20, batch=8)
     assert in_eights.parts_per_minute > alone.parts_per_minute

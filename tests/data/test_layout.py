@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgeinspect.data.layout import find_good, find_test, read_mask
+from edgeinspect.data.layout import find_good, find_test, find_unread, read_mask
 from edgeinspect.errors import DataError, ImageError
 from tests.data.picture_files import made_picture, write
 
@@ -44,6 +45,35 @@ def test_pictures_further_down_are_pointed_at(tmp_path: Path) -> None:
     write(tmp_path / "monday" / "b.png", made_picture())
     with pytest.raises(DataError, match=r"did you mean .*monday"):
         find_good(tmp_path)
+
+
+def test_good_pictures_that_are_not_read_are_told_of(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("3.webp", "1.GIF", ".4.webp", "notes.txt"):
+        (data / "train" / "good" / name).touch()
+    assert len(find_good(data)) == 2
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"{data / 'train' / 'good'}: pictures of a kind that is not read")
+    assert "left out: 2 (1.GIF is one); save PNG" in told
+
+
+def test_test_pictures_that_are_not_read_are_found(data: Path) -> None:
+    for name in ("test/good/2.webp", "test/crack/1.heic", "train/good/3.webp"):
+        (data / name).touch()
+    found = [path.relative_to(data).as_posix() for path in find_unread(data)]
+    assert found == ["test/crack/1.heic", "test/good/2.webp"]
+
+
+@pytest.mark.parametrize("find", [find_good, find_test])
+def test_where_no_picture_can_be_read_the_error_says_so(
+    tmp_path: Path, find: Callable[[Path], object]
+) -> None:
+    for place in ("train/good", "test/pit"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "1.webp").touch()
+    with pytest.raises(DataError, match=r"1.webp is of a kind that is not read: save PNG"):
+        find(tmp_path)
 
 
 @pytest.mark.parametrize("place", [".", "test"])

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from edgeinspect.bundle import CARD, Bundle, read_bundle
+from edgeinspect.config import Measure
 from edgeinspect.evaluation import Evaluation, EvaluationSettings, evaluate_into
 from edgeinspect.evaluation.card import card_with_findings
+from edgeinspect.evaluation.figures import PixelMetrics
 from tests.bundles import make_bundle
 from tests.evaluation.parts_folder import N_LINE, make_parts
 
@@ -57,6 +59,17 @@ def test_figures_stand_beside_the_trivial_ones(evaluated: tuple[Bundle, Evaluati
     assert "| spot | 4 | " in card
 
 
+def test_where_no_defect_was_drawn_the_map_has_no_figures(
+    evaluated: tuple[Bundle, Evaluation, Path],
+) -> None:
+    bundle, evaluation, _ = evaluated
+    none = PixelMetrics(auroc=None, aupro=None, n_pictures=6, n_regions=0)
+    undrawn = dataclasses.replace(evaluation.summary, pixel=none)
+    card = card_with_findings(bundle, dataclasses.replace(evaluation, summary=undrawn))
+    assert "No defect was drawn" in card
+    assert "pixel AUROC of" not in card
+
+
 def test_every_warning_is_a_sentence_of_the_list(
     evaluated: tuple[Bundle, Evaluation, Path],
 ) -> None:
@@ -80,6 +93,21 @@ def test_the_lowest_defects_are_named_with_where_the_map_peaks(
     assert sum("no mask" in row for row in rows) == N_LINE
     assert "| 40, 32, 8, 8 | 64 px | " in defects
     assert "| on it |" in defects
+
+
+def test_a_part_that_stands_out_as_a_whole_is_given_no_blocks(
+    evaluated: tuple[Bundle, Evaluation, Path],
+) -> None:
+    bundle, evaluation, _ = evaluated
+    parts = []
+    for part in evaluation.parts:
+        assert part.map_peak is not None
+        peak = dataclasses.replace(part.map_peak, measure=Measure.WHOLE)
+        parts.append(dataclasses.replace(part, map_peak=peak))
+    card = card_with_findings(bundle, dataclasses.replace(evaluation, parts=tuple(parts)))
+    rows = [line for line in card.splitlines() if line.startswith("| `test/")]
+    assert rows
+    assert all(" | whole |" in row for row in rows)
 
 
 def test_good_parts_run_from_the_highest_score_down(

@@ -169,7 +169,7 @@ def test_good_pictures_may_lie_elsewhere(tmp_path: Path, place: Path, bundle: Bu
 def test_good_pictures_that_are_test_pictures_are_warned_of(place: Path, bundle: Bundle) -> None:
     parts = place / "parts"
     got = evaluate(bundle, parts, good=parts / "test/good", settings=QUICK)
-    assert any(f"{N_GOOD} test pictures are also among" in text for text in told(got))
+    assert any(f"good ones given as well: {N_GOOD} of" in text for text in told(got))
 
 
 def test_test_pictures_that_were_trained_on_are_warned_of(place: Path, bundle: Bundle) -> None:
@@ -177,7 +177,7 @@ def test_test_pictures_that_were_trained_on_are_warned_of(place: Path, bundle: B
     provenance = {"training_pictures": {trained: "0.png"}}
     manifest = dataclasses.replace(bundle.manifest, provenance=provenance)
     got = evaluate(dataclasses.replace(bundle, manifest=manifest), place / "parts", settings=QUICK)
-    assert any("1 test pictures were trained on" in text for text in told(got))
+    assert any("test pictures that trained the model: 1 of" in text for text in told(got))
 
 
 def test_labels_that_contradict_or_lack_are_warned_of(tmp_path: Path, bundle: Bundle) -> None:

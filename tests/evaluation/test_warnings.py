@@ -190,6 +190,14 @@ def test_a_generator_that_does_not_beat_the_fill_is_told(error: float, is_told: 
     assert kinds(about_training(provenance)) == [WarningKind.NOT_LEARNT] * is_told
 
 
+@pytest.mark.parametrize("error", [0.0299999, 0.03, 0.5])
+def test_a_generator_that_is_that_of_the_start_is_told(error: float) -> None:
+    training = {"best_step": 0, "best_error": error, "fill_error": 0.03}
+    (warning,) = about_training({"training": training, "n_holdout": 3})
+    assert warning.kind is WarningKind.NOT_LEARNT
+    assert "error on held-out good pictures smaller than it was at the start" in str(warning)
+
+
 @pytest.mark.parametrize("provenance", [{}, {"training": {"best_error": None}}])
 def test_a_bundle_that_does_not_say_gives_no_warning(provenance: dict[str, object]) -> None:
     assert list(about_training(provenance)) == []
@@ -197,15 +205,22 @@ def test_a_bundle_that_does_not_say_gives_no_warning(provenance: dict[str, objec
 
 def test_a_picture_of_two_labels_is_told_with_both_its_names() -> None:
     good, defects = {"a": "test/good/1.png", "b": "test/good/2.png"}, {"b": "test/pit/7.png"}
-    (warning,) = about_labels(good, defects, unlabelled=[])
+    (warning,) = about_labels(good, defects, unlabelled=[], unread=[])
     assert warning.kind is WarningKind.TWO_LABELS
     assert "test pictures that lie among the good ones and among the defects: 1 (" in str(warning)
     assert "(test/pit/7.png is test/good/2.png)" in str(warning)
-    assert list(about_labels(good, {"c": "test/pit/8.png"}, unlabelled=[])) == []
+    assert list(about_labels(good, {"c": "test/pit/8.png"}, unlabelled=[], unread=[])) == []
+
+
+def test_test_pictures_that_are_not_read_are_counted() -> None:
+    unread = ["test/pit/7.webp", "test/pit/8.webp"]
+    (warning,) = about_labels({}, {}, unlabelled=[], unread=unread)
+    assert warning.kind is WarningKind.UNREAD
+    assert "which were not evaluated: 2 (test/pit/7.webp is one): save PNG" in str(warning)
 
 
 def test_test_pictures_that_were_seen_before_are_counted() -> None:
     warnings = list(about_leaks(["a", "b", "c"], trained=["a", "b"], compared=["c", "d"]))
     assert kinds(warnings) == [WarningKind.TRAINED_ON, WarningKind.COMPARED_WITH]
-    assert "2 test pictures were trained on" in str(warnings[0])
-    assert "1 test pictures are also among" in str(warnings[1])
+    assert "test pictures that trained the model: 2 of 3, so" in str(warnings[0])
+    assert "among the good ones given as well: 1 of 3, so" in str(warnings[1])

@@ -182,8 +182,8 @@ def test_pictures_that_are_not_read_are_told_of_once(tmp_path, caplog, pattern):
     for name in ("a.webp", "tray/b.GIF", "notes.txt", "run.json", ".hidden.webp"):
         (folder / name).touch()
     assert open_source(f"{folder}{pattern}").n_frames == 1
-    assert caplog.text.count("not inspected") == 1
-    assert "not inspected: 2 (a.webp is one); save PNG" in caplog.text
+    assert caplog.text.count("not read") == 1
+    assert "not read, so left out: 2 (a.webp is one); save PNG" in caplog.text
 
 
 def test_files_that_are_no_pictures_are_not_told_of(tmp_path, caplog):

@@ -108,7 +108,7 @@ def test_of_pictures_that_are_not_read_is_said_once(tmp_path, monkeypatch, caplo
             (folder / f"late{n}.heic").touch()
             (folder / f"late{n}.png").write_bytes(png(n))
             following(delivery)
-    (told,) = [r.getMessage() for r in caplog.records if "not inspected" in r.getMessage()]
+    (told,) = [r.getMessage() for r in caplog.records if "not read" in r.getMessage()]
     assert ("early.webp is one" in told) == is_there_before
 
 
