@@ -243,14 +243,15 @@ def _calibration(calibration: Calibration | None) -> str:
 
 def _model(config: RunConfig, n_parameters: int | None) -> dict[str, Any]:
     g = config.generator
-    *others, last = [f"{scale * g.patch}" for scale in g.mask_scales]
-    blocks = f"{', '.join(others)} and {last}" if others else last
+    blocks = _listed([scale * g.patch for scale in g.mask_scales])
+    seen = f"images of {_listed(g.feature_sizes)} px, every {_listed(g.feature_strides)} px"
     return {
         "encoder": f"{_n_blocks(g.depth)}, width {g.width}",
         "decoder": f"{_n_blocks(g.decoder_depth)}, width {g.width_of_decoder}",
         "parameters": None if n_parameters is None else f"{n_parameters / 1e6:.2f} million",
         "masks": f"blocks of {blocks} px, patch {g.patch} px",
         "pixels are added to": _prior(g) if g.target.has_pixels else None,
+        "features are those of": seen if g.target.has_features else None,
         "features are added to": "the mean of good parts" if g.target.has_features else None,
         "merged tokens a block": str(g.merge)
         if isinstance(g.merge, int)
@@ -259,6 +260,11 @@ def _model(config: RunConfig, n_parameters: int | None) -> dict[str, Any]:
         "statistics": ", ".join(s.value for s in config.scoring.statistics),
         "blur": "none" if config.scoring.blur_px == 1 else f"{config.scoring.blur_px} px",
     }
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _n_blocks(n: int) -> str:

@@ -194,3 +194,9 @@ def test_a_bar_in_a_cell_does_not_end_it() -> None:
 
 def test_a_run_that_was_stopped_is_told_by_the_steps_it_made() -> None:
     assert "| steps | 400 of 500: stopped before its end |" in card(n_steps_done=400)
+
+
+def test_the_card_says_of_which_images_features_are() -> None:
+    row = "| features are those of | images of 512 and 256 px, every 8, 16 and 32 px |"
+    assert row in card(preset("fine"))
+    assert "| features are those of |" not in card(preset("fine", Target.PIXELS))
