@@ -4,7 +4,8 @@ Silverman's test (J. R. Stat. Soc. B 43, 1981) on each trait of `appearance`. Th
 trait is drawn with Gaussian kernels; the critical width is the largest at which it has a valley
 between two groups. Resamples of the density of that width, which has hardly a valley, say how
 often one population would show one: rarely, if the groups are real. It needs no form of the
-groups, and a long tail is none: normal, skewed and heavy-tailed samples pass.
+groups, and a long tail is none: normal, skewed and heavy-tailed samples pass. Of few pictures it
+is not sure of groups that anybody sees; such as lie further apart than either is wide need no test.
 """
 
 from __future__ import annotations
@@ -76,11 +77,29 @@ def _split(trait: Trait, values: Doubles) -> tuple[float, Populations] | None:
             break
     else:
         return None
-    if _chance(scaled, grid, width) >= LEVEL:
-        return None
-    limit = float(values.mean() + grid[place] * values.std())
+    limit = _middle_of_gap(values)
+    if limit is None:
+        if _chance(scaled, grid, width) >= LEVEL:
+            return None
+        limit = float(values.mean() + grid[place] * values.std())
     lower, upper = (_typical_first(values, of) for of in (values < limit, values >= limit))
     return float(width), Populations(trait=trait, limit=limit, lower=lower, upper=upper)
+
+
+def _middle_of_gap(values: Doubles) -> float | None:
+    """Between two groups that lie further apart than either is wide; None if there are none."""
+    ordered = np.sort(values)
+    lower, upper = ordered[:-1], ordered[1:]  # the ends of each gap between neighbours
+    n_below, n = np.arange(1, len(values)), len(values)
+    fewest = _fewest(n)
+    is_wide = upper - lower > np.maximum(lower - ordered[0], ordered[-1] - upper)
+    places = np.flatnonzero(is_wide & (n_below >= fewest) & (n - n_below >= fewest))
+    return float(lower[places[0]] + upper[places[0]]) / 2 if places.size else None
+
+
+def _fewest(n: int) -> float:
+    """Of n pictures, how many make a group."""
+    return max(FEWEST, SMALLEST_SHARE * n)
 
 
 def _chance(scaled: Doubles, grid: Doubles, width: float) -> float:
@@ -106,7 +125,7 @@ def _valleys(counts: Doubles, grid: Doubles, width: float) -> NDArray[np.int64]:
     density = counts @ np.exp(-0.5 * ((grid[:, None] - grid[None, :]) / width) ** 2)
     n = counts.sum(axis=1, keepdims=True)
     below = counts.cumsum(axis=1)[:, 1:-1]
-    fewest = max(FEWEST, SMALLEST_SHARE * float(n[0, 0]))
+    fewest = _fewest(int(n[0, 0]))
     inner = density[:, 1:-1]
     is_valley = (inner < density[:, :-2]) & (inner <= density[:, 2:])
     is_valley &= (below >= fewest) & (n - below >= fewest)

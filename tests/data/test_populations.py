@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgeinspect.data import populations
 from edgeinspect.data.appearance import Appearance, Trait
 from edgeinspect.data.populations import FEWEST_PICTURES, find_populations
 
@@ -38,6 +39,21 @@ def test_two_exposures_are_two_groups_by_mean_intensity() -> None:
     assert 125 < found.limit < 145
     assert sorted(found.upper) == list(range(70, 100))
     assert sorted(found.lower) == list(range(70))
+
+
+def test_two_parts_among_few_pictures_are_told_and_parted_where_they_part() -> None:
+    lower = [51, 52, 59, 61, 62, 63, 66, 66, 66, 67, 73, 86, 89, 95, 108]
+    upper = [172, 172, 176, 178, 182, 182, 183, 186, 187, 188, 189, 191, 191, 191, 192]
+    upper += [193, 194, 194, 195, 195, 196, 197, 198, 200, 200]
+    found = find_populations(looks(np.array(lower + upper, np.float64)))
+    assert found is not None
+    assert (len(found.lower), len(found.upper), found.limit) == (15, 25, 140)
+
+
+def test_a_gap_that_is_narrower_than_a_group_is_left_to_chance() -> None:
+    means = np.concatenate([np.linspace(60, 120, 20), np.linspace(179, 200, 20)])
+    assert populations._middle_of_gap(means) is None
+    assert populations._middle_of_gap(means + 2 * (means > 150)) == 150.5
 
 
 def test_the_sentence_has_counts_the_limit_and_typical_pictures() -> None:
