@@ -260,13 +260,14 @@ def _write(rows: list[dict[str, Any]], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, ensure_ascii=False)
     write_atomically(file, text.encode() + b"\n")
-    parts = [part for part in PARTS if any(row["part"] == part for row in rows)]
-    head = "| choice |" + "".join(f" {part}: validation | AUROC |" for part in parts)
-    head += " mean validation |"
     lines = ["# How features are compared, without a generator"]
     for size, choices in CHOICES.items():
-        cells = [_cells(name, parts, rows) for name in choices]
-        lines += ["", f"Images of {size} px:", "", *table(head, [row for row in cells if row])]
+        of_size = [row for row in rows if row["size"] == size]
+        parts = [part for part in PARTS if any(row["part"] == part for row in of_size)]
+        head = "| choice |" + "".join(f" {part}: validation | AUROC |" for part in parts)
+        cells = [_cells(name, parts, of_size) for name in choices]
+        lines += ["", f"Images of {size} px:", ""]
+        lines += table(head + " mean validation |", [row for row in cells if row])
     write_atomically(out / "feature_choices.md", ("\n".join(lines) + "\n").encode())
 
 
