@@ -85,8 +85,7 @@ PRESETS: Mapping[str, RunConfig] = types.MappingProxyType(
             generator=GeneratorConfig(width=384, depth=6, decoder_width=192, decoder_depth=2),
         ),
         "tiny": _small("tiny", TINY),
-        # Sees what is a quarter as large, and what only the picture in small shows
-        # (docs/decisions/0023).
+        # Sees marks of half the size, and what only the surroundings tell (docs/decisions/0023).
         "fine": _small("fine", replace(TINY, size=512, feature_octaves=2)),
         "nano": _small(
             "nano", GeneratorConfig(width=128, depth=3, decoder_width=64, decoder_depth=1)

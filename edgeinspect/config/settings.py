@@ -142,8 +142,8 @@ class GeneratorConfig:
                 f"feature_strides is {strides}: name each once, of"
                 f" {', '.join(str(s) for s in FEATURE_STRIDES)}"
             )
-        smallest = 2 ** (self.feature_octaves - 1)  # an octave's px, in px of the image
-        for stride in (stride * smallest for stride in strides):
+        reduced = 2 ** (self.feature_octaves - 1)  # times, in the smallest octave
+        for stride in (stride * reduced for stride in strides):
             n_cells, n_tokens = self.size // stride, self.size // self.patch
             if self.size % stride or (n_cells % n_tokens and n_tokens % n_cells):
                 raise ConfigError(
