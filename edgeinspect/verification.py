@@ -22,8 +22,7 @@ import numpy as np
 from edgeinspect.bundle import Bundle
 from edgeinspect.config import Precision
 from edgeinspect.constants import RuleConstants
-from edgeinspect.data.images import list_pictures
-from edgeinspect.data.layout import GOOD, LabelledPicture, find_test
+from edgeinspect.data.layout import LabelledPicture, find_pictures
 from edgeinspect.data.loading import load_tiles
 from edgeinspect.errors import ConfigError, DataError, ImageError, ParityError
 from edgeinspect.metrics import auroc
@@ -174,7 +173,7 @@ def verify_bundle(
     pictures = None
     if images is not None:
         comparison = _Comparison(bundle, golden, budget_of(precision), threads, batch)
-        pictures = comparison.run(_find_pictures(images), opener, on_progress)
+        pictures = comparison.run(find_pictures(images), opener, on_progress)
     return Verification(
         bundle=str(bundle.path),
         runtime=runtime,
@@ -194,17 +193,6 @@ def _prove_reference(bundle: Bundle, golden: Golden, threads: int | None) -> Par
         constants=golden.constants,
     ) as session:
         return prove(session, golden, Precision.FP32)
-
-
-def _find_pictures(folder: Path) -> list[LabelledPicture]:
-    """Labelled pictures, or all as if they were good. Raises: DataError if there are none."""
-    try:
-        return find_test(folder)
-    except DataError:
-        found = list_pictures(folder)
-        if not found:
-            raise
-        return [LabelledPicture(path=path, label=GOOD) for path in found]
 
 
 def _name(picture: LabelledPicture) -> str:

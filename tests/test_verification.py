@@ -158,7 +158,7 @@ def test_a_picture_that_cannot_be_read_is_skipped_and_told(bundle: Bundle, tmp_p
 
 
 def test_a_folder_without_pictures_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="has no test pictures"):
+    with pytest.raises(DataError, match="holds no pictures"):
         verify(bundle, Precision.FP16, tmp_path)
 
 

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from edgeinspect.bundle import Bundle
-from edgeinspect.data.images import list_pictures, save_picture
-from edgeinspect.data.layout import find_test
+from edgeinspect.data.images import save_picture
+from edgeinspect.data.layout import find_pictures
 from edgeinspect.data.loading import load_many
 from edgeinspect.data.splits import spread_places
 from edgeinspect.digests import file_sha256, list_sha256
@@ -77,7 +77,7 @@ def open_pictures(bundle: Bundle, folder: Path | None) -> Iterator[BenchPictures
         is neither a folder nor golden images.
     """
     if folder is not None:
-        paths = _find(folder)
+        paths = [picture.path for picture in find_pictures(folder)]
         chosen = [paths[place] for place in spread_places(len(paths), MOST_PICTURES)]
         yield _load(bundle, chosen, str(folder))
         return
@@ -93,17 +93,6 @@ def open_pictures(bundle: Bundle, folder: Path | None) -> Iterator[BenchPictures
         for file, image in zip(files, golden.images, strict=True):
             save_picture(file, image)
         yield _load(bundle, files, "the bundle's golden images")
-
-
-def _find(folder: Path) -> list[Path]:
-    """Labelled pictures (test/good, test/DEFECT), or those of the folder itself."""
-    try:
-        return [picture.path for picture in find_test(folder)]
-    except DataError:
-        paths = list_pictures(folder)
-    if not paths:
-        raise DataError(f"{folder} holds no pictures", hint="give a folder that does as --data")
-    return paths
 
 
 def _load(bundle: Bundle, paths: list[Path], source: str) -> BenchPictures:

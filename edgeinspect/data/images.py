@@ -44,11 +44,13 @@ __all__ = [
     "to_8_bits",
     "unread_pictures",
     "warn_of_unread",
+    "warn_of_unread_in",
 ]
 
 _log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+_DEPTHS = ("[!.]*", "[!.]*/[!.]*")  # that `list_pictures` looks at
 # Of pictures as well, but not read.
 _UNREAD_SUFFIXES = frozenset(
     {".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".webp"}
@@ -162,6 +164,11 @@ def warn_of_unread(paths: Iterable[Path], place: str) -> bool:
         told = "%s: pictures of a kind that is not read, so left out: %d (%s is one); %s"
         _log.warning(told, place, len(unread), unread[0].name, UNREAD_HINT)
     return bool(unread)
+
+
+def warn_of_unread_in(folder: Path) -> None:
+    """The same of a folder and its direct subfolders, where `list_pictures` looks."""
+    warn_of_unread((path for depth in _DEPTHS for path in folder.glob(depth)), str(folder))
 
 
 def natural_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:

@@ -25,6 +25,7 @@ from edgeinspect.data.images import (
     read_bytes,
     unread_pictures,
     warn_of_unread,
+    warn_of_unread_in,
 )
 from edgeinspect.errors import DataError, ImageError
 from edgeinspect.numbers import width_by_height
@@ -33,6 +34,7 @@ __all__ = [
     "GOOD",
     "LabelledPicture",
     "find_good",
+    "find_pictures",
     "find_test",
     "find_unlabelled",
     "find_unread",
@@ -98,6 +100,24 @@ def find_test(folder: Path) -> list[LabelledPicture]:
         if unread := find_unread(folder):
             hint = f"{unread[0].name} is of a kind that is not read: {UNREAD_HINT}"
         raise DataError(f"{folder} has no test pictures", hint=hint)
+    return found
+
+
+def find_pictures(folder: Path) -> list[LabelledPicture]:
+    """Test pictures by `find_test`, or all of a folder and its subfolders as if they were good.
+
+    Pictures of a kind that is not read are logged.
+    Raises: DataError if the folder is missing or holds no pictures.
+    """
+    try:
+        found = find_test(folder)
+        warn_of_unread(find_unread(folder), str(folder))
+    except DataError:
+        found = [LabelledPicture(path=path, label=GOOD) for path in list_pictures(folder)]
+        if not found:
+            hint = f"give a folder that does; {UNREAD_HINT}"
+            raise DataError(f"{folder} holds no pictures", hint=hint) from None
+        warn_of_unread_in(folder)
     return found
 
 

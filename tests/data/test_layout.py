@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinspect.data.layout import find_good, find_test, find_unread, read_mask
+from edgeinspect.data.layout import find_good, find_pictures, find_test, find_unread, read_mask
 from edgeinspect.errors import DataError, ImageError
 from tests.data.picture_files import made_picture, write
 
@@ -63,6 +63,28 @@ def test_test_pictures_that_are_not_read_are_found(data: Path) -> None:
         (data / name).touch()
     found = [path.relative_to(data).as_posix() for path in find_unread(data)]
     assert found == ["test/crack/1.heic", "test/good/2.webp"]
+
+
+def test_pictures_without_labels_count_as_good(data: Path) -> None:
+    assert find_pictures(data) == find_test(data)
+    assert {picture.label for picture in find_pictures(data / "train")} == {"good"}
+
+
+@pytest.mark.parametrize("place", [".", "train", "test/good"])
+def test_whatever_the_folder_what_is_not_read_is_told_of_once(
+    data: Path, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in ("train/good", "test/good"):
+        (data / folder / "9.webp").touch()
+    find_pictures(data / place)
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "left out: 1 (9.webp is one)" in told
+
+
+def test_a_folder_without_pictures_says_which_are_read(tmp_path: Path) -> None:
+    (tmp_path / "1.webp").touch()
+    with pytest.raises(DataError, match=r"holds no pictures.*save PNG, JPEG, BMP or TIFF"):
+        find_pictures(tmp_path)
 
 
 @pytest.mark.parametrize("find", [find_good, find_test])

@@ -19,6 +19,7 @@ from edgeinspect.data.images import (
     list_pictures,
     natural_key,
     warn_of_unread,
+    warn_of_unread_in,
 )
 from edgeinspect.errors import ConfigError, DataError, MissingPackageError
 from edgeinspect.stream.frames import Source
@@ -31,7 +32,6 @@ __all__ = ["SourceContext", "open_source", "open_sources"]
 _log = logging.getLogger(__name__)
 
 ENTRY_POINTS = "edgeinspect.sources"
-_DEPTHS = ("[!.]*", "[!.]*/[!.]*")  # that `list_pictures` looks at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ def _open_path(path: Path, white_level_16bit: int) -> Source:
                 path,
                 path,
             )
-        warn_of_unread((one for depth in _DEPTHS for one in path.glob(depth)), str(path))
+        warn_of_unread_in(path)
         return PictureSource(pictures, white_level_16bit=white_level_16bit)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return VideoSource(path)
