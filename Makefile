@@ -52,7 +52,7 @@ $(NUMPY_1)/ready: $(VENV)/ready
 	touch $@
 
 bench: setup  ## the speed table; results into benchmarks/results
-	$(BIN)/python benchmarks/cpu_reference.py
+	$(BIN)/python -m benchmarks.cpu_reference
 
 build: setup  ## wheel and sdist in dist/
 	$(BIN)/python -m hatchling build -t sdist -t wheel

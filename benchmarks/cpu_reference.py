@@ -1,7 +1,8 @@
 """How fast each preset and form is on one CPU core, as a ratio to the unoptimised model.
 
-    python benchmarks/cpu_reference.py --presets tiny,edge --rounds 20 \
+    python -m benchmarks.cpu_reference --presets tiny,edge --forms cross --rounds 20 \
         --precisions fp32,int8 --good PART/train/good
+    python -m benchmarks.cpu_reference --presets fine --targets features --forms cross
 
 The unoptimised model of a preset is fixed for ever (`edgeinspect.bench.baseline`). All variants of
 a preset run in one process, once a round in an order drawn anew each time, so that whatever else
@@ -14,6 +15,8 @@ decide.
 
 `fill_and_scoring_share` is how much of a graph's time goes when the smooth fill and everything
 after fusion are taken out of it, with pixels.
+
+Rows of an earlier report that were not measured again stay.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmarks.reports import RESULTS, joined
 from edgeinspect.bench.baseline import Baseline, make_generator, with_generator
 from edgeinspect.bench.latency import median_ratio
 from edgeinspect.calibration.int8_parts import graph_parts
@@ -109,16 +113,18 @@ def main() -> None:
         for row in rows:
             print(target, _line(row), flush=True)
         cases += rows
+    file = options.out
+    earlier = json.loads(file.read_text())["cases"] if file.exists() else []
     report = {
         "hardware": {**describe_cpu(), "load_before": load_before, "load_after": os.getloadavg()},
         "versions": {p: metadata.version(p) for p in PACKAGES}
         | {"python": platform.python_version()},
         "rounds": options.rounds,
         "threads": 1,
-        "cases": cases,
+        "cases": joined(cases, earlier, by=("preset", "target", "form", "variant")),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(options.out, (json.dumps(report, indent=1) + "\n").encode())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, (json.dumps(report, indent=1) + "\n").encode())
 
 
 def _parse() -> argparse.Namespace:
@@ -129,7 +135,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--precisions", default="fp32", help="fp32 or fp32,int8")
     parser.add_argument("--good", type=Path, help="good pictures, for the ranges of int8")
     parser.add_argument("--rounds", type=int, default=20, help="times each variant runs")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cpu_reference.json"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "cpu_reference.json")
     options = parser.parse_args()
     if "int8" in options.precisions and options.good is None:
         parser.error("int8 takes its ranges from good pictures: give --good FOLDER")

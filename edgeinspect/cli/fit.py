@@ -42,7 +42,7 @@ def fit(
             " the least that the pictures support]",
         ),
     ] = None,
-    preset: Preset = "tiny",
+    preset: Preset = None,
     target: Target = "features",
     settings: Settings = None,
     tile: Tile = None,

@@ -64,7 +64,12 @@ Precisions = Annotated[
     ),
 ]
 Preset = Annotated[
-    str, typer.Option("--preset", help="Size of the model: nano, tiny, fine, edge or paper.")
+    str | None,
+    typer.Option(
+        "--preset",
+        help="Size of the model: nano, tiny, fine, edge or paper.  [default: fine with features,"
+        " else tiny]",
+    ),
 ]
 Runtime = Annotated[
     str, typer.Option("--runtime", help="auto, or one of those that `edgeinspect doctor` lists.")

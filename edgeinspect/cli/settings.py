@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgeinspect.config import Precision, ResizeRule, RunConfig, Target, preset, with_settings
+from edgeinspect.config import (
+    Precision,
+    ResizeRule,
+    RunConfig,
+    Target,
+    default_preset,
+    preset,
+    with_settings,
+)
 from edgeinspect.errors import ConfigError
 
 __all__ = [
@@ -18,15 +26,20 @@ __all__ = [
 
 
 def read_settings(
-    preset_name: str,
+    preset_name: str | None,
     settings: Sequence[str] | None,
     *,
     target: str = Target.FEATURES.value,
     seed: int = 0,
 ) -> RunConfig:
-    """A preset with the words of a command line applied; `--set` wins. Raises: ConfigError."""
+    """A preset with the words of a command line applied; `--set` wins.
+
+    Without a name it is the target's default. Raises: ConfigError.
+    """
     words = {"optimiser.seed": str(seed), **pairs(settings or [])}
-    return with_settings(preset(preset_name, _target(target)), words)
+    reconstructed = _target(target)
+    name = default_preset(reconstructed) if preset_name is None else preset_name
+    return with_settings(preset(name, reconstructed), words)
 
 
 def _target(word: str) -> Target:

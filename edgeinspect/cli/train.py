@@ -34,7 +34,7 @@ def train(
         Path, typer.Argument(help="Folder of good pictures, or a data set with train/good.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
-    preset: Preset = "tiny",
+    preset: Preset = None,
     target: Target = "features",
     settings: Settings = None,
     minutes: Annotated[
@@ -57,7 +57,7 @@ def train(
 ) -> None:
     """Train a model on good pictures.
 
-    Example: edgeinspect train parts/ --out run --preset tiny --minutes 20
+    Example: edgeinspect train parts/ --out run --minutes 20
     """
     from edgeinspect.cli.progress import TrainingProgress
     from edgeinspect.cli.settings import read_settings, resize_rule

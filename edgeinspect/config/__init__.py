@@ -31,7 +31,7 @@ from edgeinspect.config.limits import (
     TOP_K_LIMIT,
 )
 from edgeinspect.config.plain import from_dict, to_dict, with_settings
-from edgeinspect.config.presets import PRESETS, preset
+from edgeinspect.config.presets import PRESETS, default_preset, preset
 from edgeinspect.config.run import RunConfig
 from edgeinspect.config.settings import (
     FADE_SHARE,
@@ -69,6 +69,7 @@ __all__ = [
     "ScoringConfig",
     "Statistic",
     "Target",
+    "default_preset",
     "from_dict",
     "preset",
     "to_dict",

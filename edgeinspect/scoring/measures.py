@@ -7,7 +7,7 @@ sizes: arXiv 1308.3052 and 2007.08176.
 Formulations are the ones that ONNX Runtime runs fastest on one core: windows as separable
 depthwise convolutions, 3 x 3 gradients as sums of shifted maps, halving as sums of every second
 pixel, because its AveragePool and one-channel convolutions are slow. What scoring costs with the
-fill is in `benchmarks/cpu_reference.py`.
+fill is in `benchmarks.cpu_reference`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from edgeinspect.cli.main import build_app, main
+from edgeinspect.cli.settings import read_settings
+from edgeinspect.config import Target, preset
 from edgeinspect.training.run_folder import RunFolder
 from tests.backbones import FEATURES
 from tests.training.settings import SMALL, write_good
@@ -135,3 +137,11 @@ def test_a_run_is_not_resumed_on_other_pictures(good, tmp_path, capsys):
         main(["train", str(other), "--out", str(out), "--resume"])
     assert left.value.code == 2
     assert f"trains on the pictures of {good}, not on those of {other}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "name"), [("features", "fine"), ("both", "tiny"), ("pixels", "tiny")]
+)
+def test_without_a_preset_the_target_s_default_is_taken(target: str, name: str) -> None:
+    assert read_settings(None, None, target=target) == preset(name, Target(target))
+    assert read_settings("nano", None, target=target) == preset("nano", Target(target))

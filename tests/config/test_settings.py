@@ -21,6 +21,7 @@ from edgeinspect.config import (
     ScoringConfig,
     Statistic,
     Target,
+    default_preset,
     from_dict,
     preset,
     to_dict,
@@ -160,6 +161,17 @@ def test_a_pass_encodes_all_tokens_in_the_paper_s_form_and_half_in_the_others() 
 def test_an_unknown_preset_gets_the_near_one() -> None:
     with pytest.raises(ConfigError, match="there is no preset 'tinny'; did you mean tiny"):
         preset("tinny")
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [(Target.FEATURES, "fine"), (Target.BOTH, "tiny"), (Target.PIXELS, "tiny")],
+)
+def test_two_sizes_of_an_image_are_the_default_where_features_are(
+    target: Target, name: str
+) -> None:
+    assert default_preset(target) == name
+    assert preset(name, target).generator.feature_octaves == (2 if name == "fine" else 1)
 
 
 @pytest.mark.parametrize(
