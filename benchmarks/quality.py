@@ -74,6 +74,7 @@ class Variant:
 
 SMALL = ("size=128", "blur_px=1")
 CONSISTENCY_ALONE = ("adversarial=0", "latent=0", "learning_rate=5e-4")  # as `tiny`
+TWO_SIZES = ("size=512", "feature_octaves=2", "patch=64")  # as `fine`
 VARIANTS = {
     "pixels": Variant(steps=600),
     "pixels-blocks": Variant(steps=600, settings=("mask_scales=2,4,8",)),
@@ -99,6 +100,7 @@ VARIANTS = {
     "edge-pixels": Variant(steps=2000, preset="edge"),
     "edge-reduced": Variant(steps=1200, preset="edge", settings=(*SMALL, *CONSISTENCY_ALONE)),
     "edge-features": Variant(steps=1000, preset="edge", target="features"),
+    "edge-fine": Variant(steps=1000, preset="edge", target="features", settings=TWO_SIZES),
     "edge-both": Variant(steps=1000, preset="edge", target="both"),
     # All that the paper trains with: form `all`, its three losses, no fill.
     "paper": Variant(steps=2000, preset="paper", settings=("prior=none",)),

@@ -78,7 +78,7 @@ def cases(data_root: Path, work: Path) -> list[Case]:
     def of(*names: str) -> list[Case]:
         return [quality.case_of(data_root, work, part, n, 0) for n in names for part in PARTS]
 
-    found = of("edge-both", "edge-pixels", "edge-features", "pixels-long")
+    found = of("edge-fine", "edge-both", "edge-pixels", "edge-features", "pixels-long")
     found += _losses(data_root, work, "kolektor_sdd")
     found += of("paper")
     return found + _losses(data_root, work, "magnetic_tile")

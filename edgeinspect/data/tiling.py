@@ -142,7 +142,8 @@ def _resized(picture_hw: tuple[int, int], preprocess: PreprocessConfig) -> tuple
     if short * MAX_ENLARGEMENT < size:
         raise ImageError(
             f"a picture of {width_by_height(picture_hw)} px is too small for a model of {size} px",
-            hint=f"the short side must have at least {math.ceil(size / MAX_ENLARGEMENT)} px",
+            hint=f"the short side must have at least {math.ceil(size / MAX_ENLARGEMENT)} px, or the"
+            f" model at most {short * MAX_ENLARGEMENT:.0f} (--preset tiny has 256)",
         )
     if preprocess.resize is ResizeRule.SQUASH:
         return size, size
