@@ -2,7 +2,8 @@
 
     python -m benchmarks.cpu_reference --presets tiny,edge --forms cross --rounds 20 \
         --precisions fp32,int8 --good PART/train/good
-    python -m benchmarks.cpu_reference --presets fine --targets features --forms cross
+    python -m benchmarks.cpu_reference --presets tiny,fine --targets features --forms cross \
+        --precisions fp32,int8 --good PART/train/good --out FILE   # another CPU: another file
 
 The unoptimised model of a preset is fixed for ever (`edgeinspect.bench.baseline`). All variants of
 a preset run in one process, once a round in an order drawn anew each time, so that whatever else
@@ -15,8 +16,6 @@ decide.
 
 `fill_and_scoring_share` is how much of a graph's time goes when the smooth fill and everything
 after fusion are taken out of it, with pixels.
-
-Rows of an earlier report that were not measured again stay.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.reports import RESULTS, joined
+from benchmarks.reports import RESULTS
 from edgeinspect.bench.baseline import Baseline, make_generator, with_generator
 from edgeinspect.bench.latency import median_ratio
 from edgeinspect.calibration.int8_parts import graph_parts
@@ -113,18 +112,16 @@ def main() -> None:
         for row in rows:
             print(target, _line(row), flush=True)
         cases += rows
-    file = options.out
-    earlier = json.loads(file.read_text())["cases"] if file.exists() else []
     report = {
         "hardware": {**describe_cpu(), "load_before": load_before, "load_after": os.getloadavg()},
         "versions": {p: metadata.version(p) for p in PACKAGES}
         | {"python": platform.python_version()},
         "rounds": options.rounds,
         "threads": 1,
-        "cases": joined(cases, earlier, by=("preset", "target", "form", "variant")),
+        "cases": cases,
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, (json.dumps(report, indent=1) + "\n").encode())
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(options.out, (json.dumps(report, indent=1) + "\n").encode())
 
 
 def _parse() -> argparse.Namespace:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeinspect.config import Target, default_preset
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 # What makes a command quick without changing what it does; each must be found in the README.
@@ -65,7 +67,9 @@ def test_the_detection_table_is_what_was_measured() -> None:
     datasets = json.loads((ROOT / "benchmarks/results/quality.json").read_text())["datasets"]
     rows = dict(re.findall(r"^\| `(\w+)` (\|.*)$", README, re.MULTILINE))
     for name, data in datasets.items():
-        best, peer = data["best"]["image"], data["patchcore"]["image"]
+        chosen = data["best"]
+        assert chosen["preset"] == default_preset(Target(chosen["target"]))
+        best, peer = chosen["image"], data["patchcore"]["image"]
         row = [
             best["auroc"],
             best["recall_at_threshold"],
@@ -85,7 +89,7 @@ def test_the_speed_figures_are_what_was_measured() -> None:
         if case["form"] == "cross" and case["variant"] == "onnxruntime-fp32"
     }
     told = re.search(
-        r"`tiny` takes (\d+) ms an image, ([\d.]+) times as fast as the unoptimised model \(.*?\),"
+        r"`tiny` takes (\d+) ms an image, ([\d.]+) times as fast as its own \(.*?\),"
         r" `edge` (\d+) ms and ([\d.]+) times;\s+with pixels ([\d.]+) and ([\d.]+) times",
         README,
         re.DOTALL,
@@ -101,6 +105,25 @@ def test_the_speed_figures_are_what_was_measured() -> None:
         *pixels,
     ]
     for words, figure in zip(told.groups(), figures, strict=True):
+        assert float(words) == pytest.approx(figure, rel=0.02)
+
+
+def test_the_speed_of_the_default_is_what_was_measured() -> None:
+    file = ROOT / "benchmarks/results/cpu_reference_avx2.json"
+    found = {
+        case["preset"]: case
+        for case in json.loads(file.read_text())["cases"]
+        if case["variant"] == "onnxruntime-fp32"
+    }
+    told = re.search(
+        r"the default takes\s+(\d+) ms an image, ([\d.]+) times as fast as its unoptimised model"
+        r" \(95 %: ([\d.]+) to ([\d.]+)\), and `tiny` (\d+) ms",
+        README,
+    )
+    assert told is not None
+    default, tiny = found[default_preset(Target.FEATURES)], found["tiny"]
+    figures = [default["p50_ms"], default["ratio_to_baseline"], *default["ratio_ci95"]]
+    for words, figure in zip(told.groups(), [*figures, tiny["p50_ms"]], strict=True):
         assert float(words) == pytest.approx(figure, rel=0.02)
 
 
