@@ -116,7 +116,7 @@ def test_the_speed_of_the_default_is_what_was_measured() -> None:
         if case["variant"] == "onnxruntime-fp32"
     }
     told = re.search(
-        r"the default takes\s+(\d+) ms an image, ([\d.]+) times as fast as its unoptimised model"
+        r"the default\s+takes (\d+) ms an image, ([\d.]+) times as fast as its unoptimised model"
         r" \(95 %: ([\d.]+) to ([\d.]+)\), and `tiny` (\d+) ms",
         README,
     )
