@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinspect.numbers import three_digits
 from edgeinspect.runtime.inspection import Inspection, Verdict
 from edgeinspect.runtime.regions import Region
 
@@ -23,6 +24,7 @@ Picture = NDArray[np.uint8]
 SHORTEST_SIDE = 360  # px; smaller pictures are enlarged so that text fits
 LONGEST_SIDE = 1600  # px; larger ones are shrunk, an overlay is to be looked at
 GREY_SHARE = 0.9  # of the picture's brightness where there is no heat
+FULL_HEAT = 4.0  # levels that are shown by the strongest colour, unless the map has more
 STRONGEST = 0.9  # share of the heat's colour where the map is strongest
 MAP_STEPS = 256  # of the 16-bit map in one z unit
 JPEG_QUALITY = 90
@@ -48,13 +50,16 @@ HEAT_STOPS = (
 def heat_strength(anomaly_map: NDArray[np.float32], *, level: float) -> NDArray[np.float32]:
     """How much heat a map shows, 0 to 1 in its own shape: none below half of `level`, 0.5 at it.
 
-    Beyond the level it grows by the logarithm, so that a strong defect does not hide how far it
-    reaches; four times the level and more is 1. A map that is not finite there shows none.
+    Beyond the level it grows by the logarithm, so that a strong defect hides neither how far it
+    reaches nor where it is; the map's maximum is 1, or four times the level if that is more. A map
+    that is not finite there shows none.
     """
     level = level if math.isfinite(level) and level > 0 else 1.0
-    share = np.nan_to_num(anomaly_map, nan=0.0, posinf=4 * level, neginf=0.0) / level
+    share = anomaly_map.astype(np.float64) / level
+    full = float(share.max(initial=FULL_HEAT, where=np.isfinite(share)))
+    share = np.nan_to_num(share, nan=0.0, posinf=full, neginf=0.0)
     below = np.clip(share - 0.5, 0.0, 0.5)
-    above = 0.25 * np.log2(np.clip(share, 1.0, 4.0))
+    above = 0.5 * np.log(np.clip(share, 1.0, full)) / math.log(full)
     return np.asarray(below + above, np.float32)
 
 
@@ -173,7 +178,8 @@ def _score_text(inspection: Inspection) -> str:
     if inspection.reason is not None:
         return inspection.reason.value
     assert inspection.score is not None, "an inspected part has a score"
-    return f"score {inspection.score:.3g}  limit {inspection.threshold:.3g}"
+    score, limit = three_digits(inspection.score), three_digits(inspection.threshold)
+    return f"score {score}  limit {limit}"
 
 
 def _array(value: Any) -> NDArray[Any]:

@@ -8,7 +8,9 @@ statistic that won, which the map's maximum reaches unless the part is NG as a w
 `whole`). The other rules do not point at pixels: there the level is half of the map's maximum.
 
 A region is what is connected above a share of that level and reaches it somewhere, so that a
-scratch is one region from end to end. Tiles that are OK by themselves add none.
+scratch is one region from end to end. A feature sees its surroundings, so a strong defect lifts
+the map far around it: of a region that stands far out, what lies below a share of its own peak is
+taken off. Tiles that are OK by themselves add none.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ __all__ = ["MAX_REGIONS", "MapLevels", "Region", "find_regions", "peak_region"]
 MAX_REGIONS = 50  # the strongest; a part that is wrong all over needs no longer list
 SHARE_OF_MAXIMUM = 0.5  # for rules that do not point at pixels
 SHARE_OF_LEVEL = 0.6  # how far down a region reaches around the pixels above the level
+SHARE_OF_PEAK = 0.25  # and from which share of its own peak
 BRIDGE_PX = 4  # gaps up to here (resized px) do not part a region: a scratch stays one
 
 Floats = NDArray[np.float32]
@@ -124,7 +127,8 @@ def find_regions(
     labels = np.where(mask, components, 0)
     places = {int(label): _slices(boxes[label]) for label in np.unique(labels[reached])}
     regions = [
-        _region(stitched, labels[place] == label, place, grid) for label, place in places.items()
+        _region(stitched, _strong(stitched[place], labels[place] == label), place, grid)
+        for label, place in places.items()
     ]
     return tuple(sorted(regions, key=lambda region: -region.peak)[:MAX_REGIONS])
 
@@ -144,6 +148,12 @@ def peak_region(stitched: Floats, grid: TileGrid) -> Region:
 def _above(maps: Floats, levels: Floats, is_ng: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels (n, size, size) of the tiles that count, from each tile's level on."""
     return np.asarray((maps >= levels[:, None, None]) & is_ng[:, None, None])
+
+
+def _strong(values: Floats, is_in: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Those pixels of a region that are not far below its peak; all of one that is not positive."""
+    peak = values[is_in].max()
+    return is_in & (values >= SHARE_OF_PEAK * peak) if peak > 0 else is_in
 
 
 def _slices(box: NDArray[Any]) -> tuple[slice, slice]:

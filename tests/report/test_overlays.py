@@ -49,9 +49,15 @@ def colourfulness(picture: np.ndarray) -> np.ndarray:
 
 
 def test_heat_is_half_at_the_level_none_at_half_of_it_and_full_at_four_times():
-    values = np.array([[-3, 0, 2.5, 5, 20, 1000]], np.float32)
+    values = np.array([[-3, 0, 2.5, 5, 10, 20]], np.float32)
     strength = heat_strength(values, level=5.0)
-    assert strength == pytest.approx(np.array([[0, 0, 0, 0.5, 1, 1]]), abs=1e-6)
+    assert strength == pytest.approx(np.array([[0, 0, 0, 0.5, 0.75, 1]]), abs=1e-6)
+
+
+def test_a_strong_defect_shows_where_it_is_strongest_and_how_far_it_reaches():
+    values = np.array([[5, 50, 500, np.inf]], np.float32)
+    strength = heat_strength(values, level=5.0)
+    assert strength == pytest.approx(np.array([[0.5, 0.75, 1, 1]]), abs=1e-6)
 
 
 @given(

@@ -72,6 +72,24 @@ def test_a_region_reaches_down_to_a_share_of_the_level_but_must_reach_it_somewhe
     assert region.box == (5, 10, 25, 1)
 
 
+def test_a_region_that_stands_far_out_is_what_is_near_its_peak():
+    maps = np.zeros((1, SIZE, SIZE), np.float32)
+    maps[0, 5:40, 5:40] = 6  # the surroundings that a feature sees
+    maps[0, 15:25, 15:25] = 30
+    maps[0, 20, 20] = 100
+    maps[0, 50, 50:60] = 5
+    strong, faint = find_regions(maps, levels(4), YES, square_grid())
+    assert (strong.box, strong.area_px, strong.peak) == ((15, 15, 10, 10), 100, 100)
+    assert faint.box == (50, 50, 10, 1)
+
+
+def test_a_region_of_a_map_below_zero_is_kept_whole():
+    maps = np.full((1, SIZE, SIZE), -9, np.float32)
+    maps[0, 5:15, 5:15] = -2
+    (region,) = find_regions(maps, levels(-3), YES, square_grid())
+    assert region.area_px == 100
+
+
 def test_tiles_that_are_ok_by_themselves_add_no_region():
     preprocess = PreprocessConfig(size=SIZE, resize=ResizeRule.TILE, overlap_px=16)
     grid = plan_tiles((SIZE, 112), preprocess)
