@@ -204,6 +204,7 @@ def _write(rows: list[dict[str, Any]], out: Path) -> None:
     file = out / "pixel_choices.json"
     rows = with_others(rows, file)
     report = {"hardware": hardware(), "severities": SEVERITIES, "rows": rows}
+    out.mkdir(parents=True, exist_ok=True)
     write_atomically(file, json.dumps(report, indent=1).encode() + b"\n")
     lines = ["# How error maps of pixels are scored, on the smooth fill", ""]
     lines += ["Validation by normalisation of the maps and their blur:", "", *_by_maps(rows), ""]

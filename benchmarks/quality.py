@@ -95,6 +95,7 @@ VARIANTS = {
     # A pixel's error is mostly noise at 256 px, and a quarter of the tokens trains in less time.
     "pixels-128": Variant(steps=600, settings=SMALL),
     "pixels-128-long": Variant(steps=4800, settings=SMALL),
+    "pixels-1800": Variant(steps=1800),
     "pixels-long": Variant(steps=10000),
     "pixels-nano": Variant(steps=1200, preset="nano"),
     "edge-pixels": Variant(steps=2000, preset="edge"),

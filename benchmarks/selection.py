@@ -120,6 +120,7 @@ def _rank_correlation(rows: list[dict[str, Any]]) -> float:
 
 def _write(cases: list[dict[str, Any]], out: Path) -> None:
     report = {"hardware": hardware(), "cases": cases}
+    out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, ensure_ascii=False)
     write_atomically(out / "selection.json", text.encode() + b"\n")
     lines = ["# What `--select` chooses, and what was best in hindsight", ""]

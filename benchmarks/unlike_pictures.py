@@ -49,6 +49,7 @@ def main() -> None:
     for bundle, part in zip(options.bundles[::2], options.bundles[1::2], strict=True):
         rows += _rows(Path(bundle), part, options.data_root)
     report = {"hardware": hardware(), "rows": rows}
+    options.out.mkdir(parents=True, exist_ok=True)
     write_atomically(options.out / "unlike_pictures.json", json.dumps(report, indent=1).encode())
     lines = ["# Pictures that are not of the part", "", *table(HEAD, [_cells(r) for r in rows]), ""]
     write_atomically(options.out / "unlike_pictures.md", "\n".join(lines).encode())
