@@ -124,9 +124,9 @@ def _casting(rng: np.random.Generator, look: Look) -> Drawing:
 def _strip(rng: np.random.Generator, look: Look) -> Drawing:
     """Rolled strip that fills a wide picture, with grain along it and bands of uneven light."""
     shape = (400, 1000)
-    grey = 125 + 8 * _grain(rng, shape, 0.7 * look.grain, 30 * look.grain)
+    rolled = 125 + 8 * _grain(rng, shape, 0.7 * look.grain, 30 * look.grain)
     phase = np.linspace(0, 2 * np.pi, shape[1]) + rng.uniform(0, 2 * np.pi)
-    grey = grey + 3 * _grain(rng, shape, 3, 3) + rng.uniform(5, 25) * np.sin(phase)
+    grey = rolled + 3 * _grain(rng, shape, 3, 3) + rng.uniform(5, 25) * np.sin(phase)
     return _photographed(grey + rng.uniform(-12, 12), np.ones(shape, bool), rng)
 
 

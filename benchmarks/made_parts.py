@@ -17,7 +17,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from benchmarks.drawn_parts import (
@@ -69,7 +68,7 @@ def draw_data_set(folder: Path, part: str) -> None:
         for i in range(N_EACH):
             drawing = draw_defective(part, defect, _stream(DEFECT, n, i))
             _save(folder / f"test/{defect}/{i:03}.png", drawing)
-            mask = drawing.mask.astype(np.uint8) * 255
+            mask = np.where(drawing.mask, 255, 0).astype(np.uint8)
             save_picture(_made(folder / f"ground_truth/{defect}/{i:03}_mask.png"), mask)
     for i in range(N_GOOD):
         _save(folder / f"test/good/{i:03}.png", draw_good(part, _stream(TEST, i)))
@@ -81,7 +80,7 @@ def _stream(*key: int) -> np.random.Generator:
 
 def _save(path: Path, drawing: Drawing) -> None:
     grey = np.clip(np.rint(drawing.grey), 0, 255).astype(np.uint8)
-    save_picture(_made(path), cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
+    save_picture(_made(path), grey)
 
 
 def _made(path: Path) -> Path:
