@@ -108,6 +108,7 @@ def _measured(data: Path, part: str, preset: str, steps: int) -> dict[str, Any]:
     return {
         "part": part,
         "preset": preset,
+        "steps": steps,
         "normalisation": calibration.normalisation.value,
         "false_reject_rate_asked": calibration.threshold.false_reject_rate,
         **_figures(found["image"], "auroc", "recall_at_threshold", "false_reject_rate"),
@@ -129,7 +130,7 @@ def _write(rows: list[dict[str, Any]], out: Path) -> None:
     file = out / "made_parts.json"
     rows = with_others(rows, file, by=("part", "preset"))
     out.mkdir(parents=True, exist_ok=True)
-    report = {"hardware": hardware(), "steps": STEPS, "rows": rows}
+    report = {"hardware": hardware(), "rows": rows}
     write_atomically(file, json.dumps(report, indent=1).encode() + b"\n")
     lines = ["# Made parts that nothing was chosen on", "", *table(HEAD, [_cells(r) for r in rows])]
     head = "| part | preset | " + " | ".join(DEFECTS) + " |"
