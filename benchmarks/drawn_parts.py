@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.data.synthetic.noise import Field, smooth_noise
 
-__all__ = ["DEFECTS", "PARTS", "Drawing", "defects_of", "draw_defective", "draw_good"]
+__all__ = ["DEFECTS", "LOCAL", "PARTS", "Drawing", "defects_of", "draw_defective", "draw_good"]
 
 Mask = NDArray[np.bool_]
 WHITE = 255

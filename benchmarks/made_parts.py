@@ -35,7 +35,7 @@ from edgeinspect.data.images import save_picture
 from edgeinspect.evaluation import EvaluationSettings, evaluate_into
 from edgeinspect.fitting import fit
 from edgeinspect.training.planning import Duration
-from edgeinspect.writing import write_atomically
+from edgeinspect.writing import draft_folder, write_atomically
 
 N_TRAIN, N_GOOD, N_EACH = 80, 30, 12
 STEPS = 60  # what finds defects are memories; a generator adds nothing (docs/quality.md)
@@ -52,8 +52,9 @@ def main() -> None:
     options = parser.parse_args()
     for part in options.parts.split(","):
         data = options.work / part
-        if not (data / "test").exists():
-            draw_data_set(data, part)
+        if not data.exists():
+            with draft_folder(data) as draft:
+                draw_data_set(draft, part)
         for preset in options.presets.split(","):
             row = _measured(data, part, preset, options.steps)
             print(part, preset, figure(row["auroc"]), flush=True)
@@ -61,7 +62,7 @@ def main() -> None:
 
 
 def draw_data_set(folder: Path, part: str) -> None:
-    """Pictures and masks of a part, in MVTec's layout; `test` last, so that all are there."""
+    """Pictures and masks of a part, in MVTec's layout."""
     for i in range(N_TRAIN):
         _save(folder / f"train/good/{i:03}.png", draw_good(part, _stream(TRAIN, i)))
     for n, defect in enumerate(defects_of(part)):
@@ -108,7 +109,7 @@ def _measured(data: Path, part: str, preset: str, steps: int) -> dict[str, Any]:
     return {
         "part": part,
         "preset": preset,
-        "steps": steps,
+        "steps": made.manifest.provenance["n_steps_done"],
         "normalisation": calibration.normalisation.value,
         "false_reject_rate_asked": calibration.threshold.false_reject_rate,
         **_figures(found["image"], "auroc", "recall_at_threshold", "false_reject_rate"),
