@@ -34,7 +34,7 @@ from benchmarks.parts import KINDS, auroc_against, with_defect
 from benchmarks.reports import RESULTS, figure, hardware, table, with_others
 from edgeinspect.bundle import Bundle, read_bundle
 from edgeinspect.calibration.candidates import default_candidate
-from edgeinspect.calibration.crossfit import CrossFit, crossfit, map_statistics, sum_maps
+from edgeinspect.calibration.crossfit import CrossFit, FoldSums, crossfit, map_statistics
 from edgeinspect.calibration.good_maps import GoodMaps, MapCache, collect_good_maps, infer_maps
 from edgeinspect.calibration.normalisation import block_sides_px
 from edgeinspect.cli.settings import read_settings
@@ -150,14 +150,14 @@ def _scoring(bundle: Bundle, blur_px: int) -> ScoringConfig:
 
 
 def _fits(good: GoodMaps, bundle: Bundle) -> Fits:
-    totals = sum_maps(good, range(len(good)), 1)
+    folds = FoldSums.of(good, n_tiles=1)
     sides = block_sides_px(bundle.config.generator)
-    fits: Fits = {}
-    for blur_px in BLURS:
-        scoring = _scoring(bundle, blur_px)
-        found = crossfit(good, totals, NORMALISATIONS, sides, scoring, on_progress=no_progress)
-        fits |= {(blur_px, how): fitted for how, fitted in found.items()}
-    return fits
+    return {
+        (blur_px, how): crossfit(
+            good, folds, how, sides, _scoring(bundle, blur_px), on_progress=no_progress
+        )
+        for blur_px, how in itertools.product(BLURS, NORMALISATIONS)
+    }
 
 
 def _harmed(

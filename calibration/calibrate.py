@@ -22,7 +22,7 @@ from edgeinspect.calibration.candidates import (
     default_candidate,
     prefer_normalisation,
 )
-from edgeinspect.calibration.crossfit import CrossFit, PartScores, crossfit, folds_of, sum_maps
+from edgeinspect.calibration.crossfit import CrossFit, FoldSums, PartScores, crossfit, folds_of
 from edgeinspect.calibration.doubts import find_doubts
 from edgeinspect.calibration.good_maps import (
     GoodMaps,
@@ -30,7 +30,8 @@ from edgeinspect.calibration.good_maps import (
     OnSkipped,
     collect_good_maps,
 )
-from edgeinspect.calibration.normalisation import MapSums, block_sides_px, map_constants
+from edgeinspect.calibration.normalisation import block_sides_px, map_constants
+from edgeinspect.calibration.rules import fit_statistics
 from edgeinspect.calibration.selection import Selection, Selector, select_candidate
 from edgeinspect.calibration.thresholds import check_rate, fit_threshold
 from edgeinspect.calibration.training_pictures import untrained_pictures
@@ -181,19 +182,21 @@ class _Steps:
         normalisations = self._normalisations()
         if Normalisation.PIXEL not in normalisations:
             places = None
-        n_tiles = 1 if places is None else len(places)
-        totals = sum_maps(good, range(len(good)), n_tiles)
-        fits = crossfit(
-            good,
-            totals,
-            normalisations,
-            self._block_sides,
-            self.bundle.config.scoring,
-            on_progress=self.on_progress,
-        )
+        folds = FoldSums.of(good, n_tiles=1 if places is None else len(places))
+        fits = {
+            how: crossfit(
+                good,
+                folds,
+                how,
+                self._block_sides,
+                self.bundle.config.scoring,
+                on_progress=self.on_progress,
+            )
+            for how in normalisations
+        }
         candidate, selection = self._choose(good, fits)
         return self._assemble(
-            good, totals, places, fits[candidate.normalisation], candidate, selection
+            good, folds, places, fits[candidate.normalisation], candidate, selection
         )
 
     def _check_measures(self, cache: MapCache) -> None:
@@ -257,7 +260,7 @@ class _Steps:
     def _assemble(
         self,
         good: GoodMaps,
-        totals: MapSums,
+        folds: FoldSums,
         places: tuple[tuple[int, int], ...] | None,
         fit: CrossFit,
         candidate: Candidate,
@@ -268,7 +271,7 @@ class _Steps:
         how = candidate.normalisation
         digests = [self.pictures[picture.path] for picture in good.pictures]
         return Calibration(
-            constants=self._constants(totals, fit, candidate),
+            constants=self._constants(folds, fit, candidate),
             threshold=fit_threshold(
                 scores.score, self.request.rate, np.random.default_rng(self.request.seed)
             ),
@@ -300,11 +303,11 @@ class _Steps:
         weight = candidate.weight(config.scoring, n_scales)
         return fit.score_parts(weight, one_hot(candidate.rule), config.scoring, n_scales)
 
-    def _constants(self, totals: MapSums, fit: CrossFit, candidate: Candidate) -> RuleConstants:
+    def _constants(self, folds: FoldSums, fit: CrossFit, candidate: Candidate) -> RuleConstants:
         config = self.bundle.config
-        maps = map_constants(totals, candidate.normalisation, self._block_sides)
+        maps = map_constants(folds.without(), candidate.normalisation, self._block_sides)
         weight = candidate.weight(config.scoring, config.generator.n_scales)
-        rest = fit.constants_without(None, weight, one_hot(candidate.rule))
+        rest = fit_statistics(fit.statistics, weight, one_hot(candidate.rule))
         return RuleConstants(
             map_mean=maps.map_mean,
             map_inv_std=maps.map_inv_std,

@@ -7,13 +7,15 @@ maps of the other folds, and its statistics become z with the other folds' stati
 
 Statistics are always of maps normalised without their own fold, also where they make
 `stat_mean` and `stat_inv_std`: under constants that have seen a picture its statistics are too
-small. The final map constants use all pictures, a fold more, so a new part's statistics come out
-a trifle smaller than those the threshold was set on: the error is on the side of OK.
+small. Those that a fold is compared with come of maps normalised without that fold too: a picture
+that is far from usual, in the constants of the others, makes them look flatter and itself stand
+out (docs/decisions/0025). The final map constants use all pictures, a fold more, so a new part's
+statistics come out a trifle smaller than those the threshold was set on: the error is on the side
+of OK.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 
 from edgeinspect.calibration.good_maps import GoodMaps
 from edgeinspect.calibration.normalisation import MapConstants, MapSums, map_constants
-from edgeinspect.calibration.rules import StatisticConstants, fit_statistics, score
+from edgeinspect.calibration.rules import fit_statistics, score
 from edgeinspect.calibration.statistics import blur, normalise, statistics
 from edgeinspect.config import Normalisation, ScoringConfig
 from edgeinspect.data.splits import neighbour_folds
@@ -32,12 +34,12 @@ from edgeinspect.progress import OnProgress
 __all__ = [
     "MIN_GOOD",
     "CrossFit",
+    "FoldSums",
     "PartScores",
     "crossfit",
     "folds_of",
     "largest_of_parts",
     "map_statistics",
-    "sum_maps",
 ]
 
 Floats = NDArray[np.float32]
@@ -65,22 +67,16 @@ class CrossFit:
     Attributes:
         fold_constants: map constants of each fold, made without it.
         statistics: (N, S), of each image.
+        references: of each fold, what it is compared with: statistics (N', S) of the other folds'
+            images, by map constants that were made without it, too.
         picture: (N,), each image's picture; fold: (n,), each picture's fold.
     """
 
     fold_constants: tuple[MapConstants, ...]
     statistics: Floats
+    references: tuple[Floats, ...]
     picture: Ints
     fold: Ints
-
-    def constants_without(
-        self, fold: int | None, weight: Floats, rule: Floats
-    ) -> StatisticConstants:
-        """Constants from the pictures outside a fold; from all with None."""
-        is_fit = (
-            np.ones(len(self.picture), bool) if fold is None else self.fold[self.picture] != fold
-        )
-        return fit_statistics(self.statistics[is_fit], weight, rule)
 
     def score_parts(
         self, weight: Floats, rule: Floats, scoring: ScoringConfig, n_scales: int
@@ -108,11 +104,36 @@ class CrossFit:
         for fold in range(len(self.fold_constants)):
             is_scored = self.fold[picture] == fold
             if is_scored.any():
-                constants = self.constants_without(fold, weight, rule)
+                constants = fit_statistics(self.references[fold], weight, rule)
                 tiles = score(rows[is_scored], constants, scoring, n_scales)
                 scores[:, is_scored] = tiles.score, tiles.local, tiles.global_
         of_rule, local, global_ = (largest_of_parts(each, picture) for each in scores)
         return PartScores(score=of_rule, local=local, global_=global_)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FoldSums:
+    """Sums of the error maps of each fold; `fold` (n,) is each picture's."""
+
+    fold: Ints
+    sums: tuple[MapSums, ...]
+
+    @classmethod
+    def of(cls, good: GoodMaps, n_tiles: int) -> FoldSums:
+        """`n_tiles` is 1 where tile positions are not told apart.
+
+        Raises: CalibrationError with fewer than 10 pictures.
+        """
+        fold = folds_of(len(good))
+        sums = tuple(MapSums.empty((n_tiles, *good.cache.shape)) for _ in range(N_FOLDS))
+        for picture, k in enumerate(fold):
+            for tile, maps in good.maps(picture):
+                sums[k].add(maps, tile)
+        return cls(fold=fold, sums=sums)
+
+    def without(self, *folds: int) -> MapSums:
+        """Sums of the pictures of all other folds."""
+        return MapSums.joined([one for k, one in enumerate(self.sums) if k not in folds])
 
 
 def largest_of_parts(values: NDArray[NumberT], picture: Ints) -> NDArray[NumberT]:
@@ -135,15 +156,6 @@ def folds_of(n: int) -> Ints:
     return neighbour_folds(n, N_FOLDS)
 
 
-def sum_maps(good: GoodMaps, pictures: Iterable[int], n_tiles: int) -> MapSums:
-    """Sums of some pictures' maps; `n_tiles` is 1 where tile positions are not told apart."""
-    sums = MapSums.empty((n_tiles, *good.cache.shape))
-    for picture in pictures:
-        for tile, maps in good.maps(picture):
-            sums.add(maps, tile)
-    return sums
-
-
 def map_statistics(
     maps: Floats, constants: MapConstants, tile: NDArray[np.int32], scoring: ScoringConfig
 ) -> Floats:
@@ -153,39 +165,42 @@ def map_statistics(
 
 def crossfit(
     good: GoodMaps,
-    totals: MapSums,
-    normalisations: tuple[Normalisation, ...],
+    folds: FoldSums,
+    how: Normalisation,
     block_sides: tuple[int, ...],
     scoring: ScoringConfig,
     *,
     on_progress: OnProgress,
-) -> dict[Normalisation, CrossFit]:
-    """Out-of-fold statistics of all good pictures under several normalisations at once.
+) -> CrossFit:
+    """Out-of-fold statistics of all good pictures under one normalisation.
 
     Args:
-        totals: `sum_maps` of all pictures, with T as `pixel` needs it if that is asked for.
+        folds: of the pictures, with as many tile places as `pixel` needs if that is the
+            normalisation.
         block_sides: px of a mask block of each scale.
     """
-    fold = folds_of(len(good))
-    rows: dict[Normalisation, list[Floats]] = {how: [] for how in normalisations}
-    constants: dict[Normalisation, list[MapConstants]] = {how: [] for how in normalisations}
-    for k in range(int(fold.max()) + 1):
-        members = [int(picture) for picture in np.flatnonzero(fold == k)]
-        rest = totals.without(sum_maps(good, members, len(totals.count)))
-        for how in normalisations:
-            constants[how].append(map_constants(rest, how, block_sides))
-        for picture in members:
-            on_progress("cross-fitting", picture, len(good))
-            for tile, maps in good.maps(picture):
-                for how in normalisations:
-                    rows[how].append(map_statistics(maps, constants[how][-1], tile, scoring))
-    on_progress("cross-fitting", len(good), len(good))
-    return {
-        how: CrossFit(
-            fold_constants=tuple(constants[how]),
-            statistics=np.concatenate(rows[how]),
-            picture=good.picture_of_tile,
-            fold=fold,
-        )
-        for how in normalisations
-    }
+    step = f"cross-fitting by {how.value}"
+    own_constants = []
+    found: list[Floats] = []  # of each fold (N_FOLDS, n, S): its images by each constants
+    for k in range(N_FOLDS):
+        constants = [
+            map_constants(folds.without(k, other), how, block_sides) for other in range(N_FOLDS)
+        ]
+        own_constants.append(constants[k])
+        rows = []
+        for picture in np.flatnonzero(folds.fold == k):
+            on_progress(step, int(picture), len(good))
+            for tile, maps in good.maps(int(picture)):
+                rows.append([map_statistics(maps, each, tile, scoring) for each in constants])
+        found.append(np.concatenate(rows, axis=1))
+    on_progress(step, len(good), len(good))
+    return CrossFit(
+        fold_constants=tuple(own_constants),
+        statistics=np.concatenate([found[k][k] for k in range(N_FOLDS)]),
+        references=tuple(
+            np.concatenate([found[other][k] for other in range(N_FOLDS) if other != k])
+            for k in range(N_FOLDS)
+        ),
+        picture=good.picture_of_tile,
+        fold=folds.fold,
+    )

@@ -85,7 +85,9 @@ class MapCache(AbstractContextManager["MapCache"]):
         raw = np.frombuffer(self._file.read(2 * size * count), np.float16)
         halves = raw.reshape(count, *self._shape)
         exponents = np.stack(self._exponents[first : first + count])
-        return np.ldexp(halves.astype(np.float32), exponents - _HALF_EXPONENT)
+        maps = halves.astype(np.float32)
+        maps *= np.ldexp(np.float32(1), exponents - _HALF_EXPONENT)
+        return maps
 
     def __exit__(self, *error: object) -> None:
         self._file.close()

@@ -4,12 +4,13 @@ The error depends on where a pixel lies in its mask block (far from visible pixe
 and, on aligned parts, on the part's own structure. `none` leaves maps as they are (the paper),
 `block` divides by position in the mask block, `pixel` by position in the tile (docs/method.md).
 
-Sums are kept per tile position in float64 and can be subtracted, so leaving a fold out costs
-no second pass over all maps.
+Sums are kept per tile position in float64 and can be added, so leaving folds out costs no second
+pass over all maps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,13 +66,15 @@ class MapSums:
             self.total[t] += exact
             self.squares[t] += exact * exact
 
-    def without(self, part: MapSums) -> MapSums:
-        """The sums with the images of `part` taken out again."""
-        return MapSums(
-            count=self.count - part.count,
-            total=self.total - part.total,
-            squares=self.squares - part.squares,
-        )
+    @classmethod
+    def joined(cls, parts: Sequence[MapSums]) -> MapSums:
+        """The sums over the images of several."""
+        joined = cls.empty(parts[0].total.shape)
+        for part in parts:
+            np.add(joined.count, part.count, out=joined.count)
+            np.add(joined.total, part.total, out=joined.total)
+            np.add(joined.squares, part.squares, out=joined.squares)
+        return joined
 
 
 def block_sides_px(generator: GeneratorConfig) -> tuple[int, ...]:

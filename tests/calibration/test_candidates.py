@@ -11,7 +11,7 @@ from edgeinspect.calibration.candidates import (
     prefer_normalisation,
     visible_increment,
 )
-from edgeinspect.calibration.crossfit import CrossFit, crossfit, sum_maps
+from edgeinspect.calibration.crossfit import CrossFit, FoldSums, crossfit
 from edgeinspect.calibration.good_maps import MapCache
 from edgeinspect.config import Measure, Normalisation, Rule, ScoringConfig, Statistic
 from edgeinspect.progress import no_progress
@@ -24,8 +24,11 @@ BLOCK, PIXEL, NONE = Normalisation.BLOCK, Normalisation.PIXEL, Normalisation.NON
 def fit_both(maps: np.ndarray) -> dict[Normalisation, CrossFit]:
     with MapCache() as cache:
         good = good_maps(maps, cache)
-        totals = sum_maps(good, range(len(good)), maps.shape[1])
-        return crossfit(good, totals, (BLOCK, PIXEL), SIDES, SCORING, on_progress=no_progress)
+        folds = FoldSums.of(good, maps.shape[1])
+        return {
+            how: crossfit(good, folds, how, SIDES, SCORING, on_progress=no_progress)
+            for how in (BLOCK, PIXEL)
+        }
 
 
 def test_peak_reads_the_largest_errors_of_every_measure_and_the_mean_both_ways() -> None:

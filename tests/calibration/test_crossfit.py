@@ -7,10 +7,10 @@ import pytest
 
 from edgeinspect.calibration.crossfit import (
     CrossFit,
+    FoldSums,
     crossfit,
     folds_of,
     largest_of_parts,
-    sum_maps,
 )
 from edgeinspect.calibration.good_maps import MapCache
 from edgeinspect.config import Normalisation, Rule
@@ -33,8 +33,10 @@ PEAK = one_hot(Rule.PEAK)
 def fit(maps: np.ndarray) -> dict[Normalisation, CrossFit]:
     with MapCache() as cache:
         good = good_maps(maps, cache)
-        totals = sum_maps(good, range(len(good)), maps.shape[1])
-        return crossfit(good, totals, ALL, SIDES, SCORING, on_progress=no_progress)
+        folds = FoldSums.of(good, maps.shape[1])
+        return {
+            how: crossfit(good, folds, how, SIDES, SCORING, on_progress=no_progress) for how in ALL
+        }
 
 
 @pytest.mark.parametrize("n", [10, 12, 300])
@@ -60,6 +62,22 @@ def test_constants_of_a_fold_do_not_depend_on_its_pictures(how: Normalisation) -
     assert after.fold_constants[1].map_inv_std == pytest.approx(
         before.fold_constants[1].map_inv_std, rel=1e-2
     )
+
+
+@pytest.mark.parametrize("how", ALL)
+def test_what_a_fold_is_compared_with_does_not_depend_on_its_pictures(how: Normalisation) -> None:
+    maps = random_maps(5, 15, n_tiles=2)
+    before = fit(maps)[how]
+    maps[before.fold == 1] *= 3
+    after = fit(maps)[how]
+    assert after.references[1].shape == (12 * 2, before.statistics.shape[1])
+    assert after.references[1] == pytest.approx(before.references[1], rel=1e-3, abs=1e-3)
+
+
+def test_without_normalisation_a_fold_is_compared_with_the_statistics_of_the_others() -> None:
+    found = fit(random_maps(6, 15))[Normalisation.NONE]
+    for k, references in enumerate(found.references):
+        assert np.array_equal(references, found.statistics[found.fold[found.picture] != k])
 
 
 def test_a_part_that_differs_scores_high_though_it_is_one_of_the_good() -> None:

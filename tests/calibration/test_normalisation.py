@@ -103,9 +103,10 @@ def test_maps_that_are_constant_everywhere_divide_by_no_zero(how: Normalisation)
     assert np.isfinite(constants.map_inv_std).all()
 
 
-def test_sums_without_a_part_are_the_sums_of_the_rest() -> None:
+def test_joined_sums_are_the_sums_of_all_images() -> None:
     maps = random_maps(7, 9, n_tiles=2)
-    rest = sums_of(maps, n_tiles=2).without(sums_of(maps[:4], n_tiles=2))
-    expected = sums_of(maps[4:], n_tiles=2)
-    assert np.array_equal(rest.count, expected.count)
-    assert rest.squares == pytest.approx(expected.squares, rel=1e-9)
+    parts = [sums_of(maps[:4], n_tiles=2), sums_of(maps[4:], n_tiles=2)]
+    joined, expected = MapSums.joined(parts), sums_of(maps, n_tiles=2)
+    assert np.array_equal(joined.count, expected.count)
+    assert joined.total == pytest.approx(expected.total, rel=1e-9)
+    assert joined.squares == pytest.approx(expected.squares, rel=1e-9)

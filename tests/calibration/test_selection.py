@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from edgeinspect.calibration import selection
 from edgeinspect.calibration.candidates import Candidate
-from edgeinspect.calibration.crossfit import crossfit, sum_maps
+from edgeinspect.calibration.crossfit import FoldSums, crossfit
 from edgeinspect.calibration.good_maps import MapCache, collect_good_maps
 from edgeinspect.calibration.normalisation import MapConstants
 from edgeinspect.calibration.selection import (
@@ -91,18 +91,12 @@ def selector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Select
             on_progress=no_progress,
             on_skipped=lambda path, what: None,
         )
-        fits = crossfit(
-            good,
-            sum_maps(good, range(20), 1),
-            (Normalisation.BLOCK,),
-            (8,),
-            SCORING,
-            on_progress=no_progress,
-        )
+        block = Normalisation.BLOCK
+        fit = crossfit(good, FoldSums.of(good, 1), block, (8,), SCORING, on_progress=no_progress)
         yield Selector(
             session=session,  # type: ignore[arg-type]
             good=good,
-            fits=fits,
+            fits={block: fit},
             preprocess=PREPROCESS,
             scoring=SCORING,
             n_scales=1,
