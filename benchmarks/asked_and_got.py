@@ -1,13 +1,12 @@
 """How many further good parts a threshold rejects, against what was asked for: made error maps.
 
-    python -m benchmarks.asked_and_got [--repeats 100]
+    python -m benchmarks.asked_and_got [--repeats 400]
 
 Real parts do not answer this: their good test pictures may come from another lot. So maps of good
 parts are drawn, as independent of each other as `fit_threshold` takes them to be: a pattern that
 all parts share, noise that is wide at some places, and parts that are noisier or lighter as a
 whole. n of them calibrate, by the product's own code, with `pixel` normalisation and the rule
-`peak`; N_FURTHER are then scored by the constants that a bundle would hold. Seconds a row, or
-minutes for 300.
+`peak`; N_FURTHER are then scored by the constants that a bundle would hold. Minutes of a core.
 
 Results: `asked_and_got.json` and `.md`: for each n and rate the mean share of further parts above
 the threshold with its standard error over repeats.
@@ -76,7 +75,7 @@ def _smooth(rng: np.random.Generator, n: int, sigma: float) -> Floats:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     rows = [measure(n, rate, options.repeats) for n, rate in CASES]

@@ -44,7 +44,7 @@ from edgeinspect.runtime.session import MapSession, open_maps
 
 __all__ = ["MAX_PIXEL_TILES", "calibrate", "check_count"]
 
-MAX_PIXEL_TILES = 16  # about 60 MB each while sums and folds are in memory (3 measures, 256 px)
+MAX_PIXEL_TILES = 16  # about 140 MB each while sums and folds are in memory (3 measures, 256 px)
 
 _log = logging.getLogger(__name__)
 
