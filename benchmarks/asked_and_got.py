@@ -134,7 +134,7 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
             [
                 str(row["n_good"]),
                 f"{row['asked']:.0%}",
-                f"{row['got']:.1%} +- {row['standard_error']:.1%}",
+                f"{row['got']:.2%} +- {row['standard_error']:.2%}",
             ]
             for row in rows
         ],
