@@ -56,7 +56,8 @@ def _lines(summary: RunSummary, settings: SessionSettings) -> list[str]:
     latency = ", ".join(f"{name} {value:.1f} ms" for name, value in summary.latency_ms.items())
     lines = [
         f"records in {summary.n_frames} = records out {summary.n_records}",
-        f"latency with waiting {latency or 'unknown'}; {summary.rate_per_s:.1f} parts/s on {summary.runtime}",
+        f"latency with waiting {latency or 'unknown'};"
+        f" {summary.rate_per_s:.1f} parts/s on {summary.runtime}",
         f"records {summary.out / 'records.jsonl'}",
     ]
     if summary.n_before:
