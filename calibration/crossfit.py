@@ -181,7 +181,7 @@ def crossfit(
     """
     step = f"cross-fitting by {how.value}"
     own_constants = []
-    found: list[Floats] = []  # of each fold (N_FOLDS, n, S): its images by each constants
+    found: list[Floats] = []  # of each fold (N_FOLDS, n, S): without it and each other
     for k in range(N_FOLDS):
         constants = [
             map_constants(folds.without(k, other), how, block_sides) for other in range(N_FOLDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from benchmarks.asked_and_got import SIZE, MadePart, measure
 
@@ -28,4 +27,3 @@ def test_further_good_parts_are_rejected_less_than_asked_for_and_not_never() -> 
 def test_a_row_comes_out_the_same_again() -> None:
     first, second = (measure(20, 0.2, repeats=2) for _ in range(2))
     assert first == second
-    assert first["got"] == pytest.approx(0.2, abs=0.2)
