@@ -9,6 +9,7 @@ The graph is never touched and torch is not needed. `edgeinspect calibrate` is t
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,10 @@ from edgeinspect.errors import BundleError, CalibrationError
 from edgeinspect.progress import OnProgress, no_progress
 from edgeinspect.runtime.session import MapSession, open_maps
 
-__all__ = ["MAX_PIXEL_TILES", "calibrate", "check_count"]
+__all__ = ["MAX_PIXEL_VALUES", "calibrate", "check_count"]
 
-MAX_PIXEL_TILES = 16  # about 140 MB each while sums and folds are in memory (3 measures, 256 px)
+# Of the maps of all tile places: 240 bytes each while sums and folds are in memory, 2.3 GB in all.
+MAX_PIXEL_VALUES = 16 * 3 * 3 * 256**2  # as of 16 places with 3 measures, 3 scales, 256 px
 
 _log = logging.getLogger(__name__)
 
@@ -178,7 +180,7 @@ class _Steps:
         )
         check_count(len(good), self.request.rate)
         self._check_measures(cache)
-        places = self._places(good)
+        places = self._places(good, cache)
         normalisations = self._normalisations()
         if Normalisation.PIXEL not in normalisations:
             places = None
@@ -213,14 +215,17 @@ class _Steps:
     def _block_sides(self) -> tuple[int, ...]:
         return block_sides_px(self.bundle.config.generator)
 
-    def _places(self, good: GoodMaps) -> tuple[tuple[int, int], ...] | None:
+    @staticmethod
+    def _places(good: GoodMaps, cache: MapCache) -> tuple[tuple[int, int], ...] | None:
         """Tile places that `pixel` tells apart; None where one map serves all tiles.
 
         One map where the pictures' grids differ, and where a map a place would need too much
         memory: a tile's border, where context ends, is in the same place in every tile.
         """
         places = good.tile_places
-        return places if places is not None and len(places) <= MAX_PIXEL_TILES else None
+        if places is None or len(places) * math.prod(cache.shape) > MAX_PIXEL_VALUES:
+            return None
+        return places
 
     def _normalisations(self) -> tuple[Normalisation, ...]:
         """Those that are in question, the cheapest first."""

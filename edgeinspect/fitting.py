@@ -27,7 +27,7 @@ from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import find_good
 from edgeinspect.data.loading import survey_pictures
 from edgeinspect.data.populations import find_populations
-from edgeinspect.data.splits import split_neighbours
+from edgeinspect.data.splits import FEWEST_TO_FIT, split_neighbours
 from edgeinspect.data.synthetic.pasting import FAINTEST, PER_SEVERITY, paste_defect
 from edgeinspect.doctor import read_machine
 from edgeinspect.errors import ConfigError, DataError, OutputError
@@ -47,7 +47,6 @@ _log = logging.getLogger(__name__)
 
 CALIBRATION_SHARE = 0.3
 USUAL_RATE = 0.01
-FEWEST_PICTURES = 40  # 12 of them calibrate, the fewest that cross-fitting takes
 SEVERITIES = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
 N_PASTED = 16  # defects a severity
 FOUND_SHARE = 0.9
@@ -216,11 +215,11 @@ def split_good(paths: list[Path], holdout: float) -> Split:
 def _split(paths: Sequence[Path], holdout: float) -> Split:
     """Of paths that can be read."""
     readable = list(distinct_pictures(paths))
-    if len(readable) < FEWEST_PICTURES:
+    if len(readable) < FEWEST_TO_FIT:
         raise DataError(
             f"{len(readable)} good pictures can be read, and fit divides them among training,"
             " selection and calibration",
-            hint=f"give at least {FEWEST_PICTURES}; a few hundred are better",
+            hint=f"give at least {FEWEST_TO_FIT}; a few hundred are better",
         )
     rest, calibration = split_neighbours(readable, CALIBRATION_SHARE)
     training, selection = split_neighbours(rest, holdout)

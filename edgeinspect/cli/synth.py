@@ -82,6 +82,8 @@ def synth(
 
 def _show(made: SyntheticSet, *, as_json: bool) -> None:
     """What was written, and what to type next."""
+    from edgeinspect.data.splits import FEWEST_TO_FIT
+
     defects = {kind.value: n for kind, n in made.n_defects}
     if as_json:
         counts = {"n_train": made.n_train, "n_test_good": made.n_test_good, "n_defects": defects}
@@ -92,7 +94,9 @@ def _show(made: SyntheticSet, *, as_json: bool) -> None:
     typer.echo(f"test: {made.n_test_good} good, {sum(defects.values())} with a defect ({names})")
     if made.skipped:
         typer.echo(f"skipped: {len(made.skipped)} pictures that could not be read")
-    if made.n_train:
+    if made.n_train >= FEWEST_TO_FIT:
         typer.echo(f"next: edgeinspect fit {made.folder} part.bundle --minutes 10")
+    elif made.n_train:
+        typer.echo(f"too few for edgeinspect fit: --n-good {FEWEST_TO_FIT} gives it what it needs")
     else:
         typer.echo(f"next: edgeinspect evaluate part.bundle {made.folder} --out results")

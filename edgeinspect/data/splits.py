@@ -13,11 +13,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["neighbour_folds", "split_neighbours", "spread_places"]
+__all__ = ["FEWEST_TO_FIT", "neighbour_folds", "split_neighbours", "spread_places"]
 
 ItemT = TypeVar("ItemT")
 
 N_RUNS = 5
+FEWEST_TO_FIT = 40  # good pictures: 12 of them calibrate, the fewest that cross-fitting takes
 
 
 def neighbour_folds(n: int, k: int) -> NDArray[np.int64]:

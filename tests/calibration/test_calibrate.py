@@ -162,13 +162,17 @@ def test_pictures_of_several_shapes_share_one_map(
     assert found.tile_places is None
 
 
-def test_too_many_tile_places_share_one_map(
-    tiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("spared", "n_tiles"), [(0, 2), (1, 1)])
+def test_maps_of_too_many_values_are_shared_by_all_tile_places(
+    spared: int, n_tiles: int, tiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibrate_module, "MAX_PIXEL_TILES", 1)
     good = save_good(tmp_path / "good", shape=WIDE)
+    with_all = calibrated(tiled, good, normalisation=Normalisation.PIXEL)
+    needed = with_all.constants.map_mean.size
+    monkeypatch.setattr(calibrate_module, "MAX_PIXEL_VALUES", needed - spared)
     found = calibrated(tiled, good, normalisation=Normalisation.PIXEL)
-    assert (found.constants.n_tiles, found.tile_places) == (1, None)
+    assert found.constants.n_tiles == n_tiles
+    assert (found.tile_places is None) == (n_tiles == 1)
 
 
 def test_a_selection_is_kept_with_what_was_tried(bundle: Path, tmp_path: Path) -> None:

@@ -10,19 +10,29 @@ from typer.testing import CliRunner, Result
 
 from edgeinspect.cli.main import build_app, main
 from edgeinspect.data.layout import find_good, find_test
+from edgeinspect.data.splits import FEWEST_TO_FIT
 
 
 def synth(*words: object) -> Result:
     return CliRunner().invoke(build_app("synth"), ["synth", *map(str, words)])
 
 
-def test_a_data_set_is_written_and_the_next_command_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("n_good", "next_step"),
+    [
+        (FEWEST_TO_FIT, "next: edgeinspect fit {out} part.bundle"),
+        (FEWEST_TO_FIT - 1, "too few for edgeinspect fit: --n-good 40"),
+    ],
+)
+def test_a_data_set_is_written_and_the_next_step_named(
+    n_good: int, next_step: str, tmp_path: Path
+) -> None:
     out = tmp_path / "parts"
-    result = synth(out, "--surface", "rolled", "--n-good", 2, "--n-test", 12, "--size", 48)
+    result = synth(out, "--surface", "rolled", "--n-good", n_good, "--n-test", 12, "--size", 48)
     assert result.exit_code == 0
     assert "6 with a defect (scratch 1, rust 1, pit 1, dent 1, crack 1, stain 1)" in result.stdout
-    assert f"next: edgeinspect fit {out} part.bundle" in result.stdout
-    assert (len(find_good(out)), len(find_test(out))) == (2, 12)
+    assert next_step.format(out=out) in result.stdout
+    assert (len(find_good(out)), len(find_test(out))) == (n_good, 12)
 
 
 def test_defects_are_pasted_onto_good_pictures(tmp_path: Path) -> None:
