@@ -45,7 +45,7 @@ from edgeinspect.runtime.session import MapSession, open_maps
 
 __all__ = ["MAX_PIXEL_VALUES", "calibrate", "check_count"]
 
-# Of the maps of all tile places: 240 bytes each while sums and folds are in memory, 2.3 GB in all.
+# Of the maps of all tile places: 250 bytes each while sums and folds are in memory, 2.4 GB in all.
 MAX_PIXEL_VALUES = 16 * 3 * 3 * 256**2  # as of 16 places with 3 measures, 3 scales, 256 px
 
 _log = logging.getLogger(__name__)
