@@ -1,11 +1,19 @@
-"""How `benchmarks.quality` chooses a part's variant: by validation, never by the test."""
+"""How `benchmarks.quality` chooses a part's variant, and whether the docs say what it found."""
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmarks.quality import chosen
-from benchmarks.reports import joined
+from benchmarks.reports import RESULTS, joined
+
+STAR = r"\*"  # at an earlier threshold
+DOCS = (Path(__file__).parents[2] / "docs" / "quality.md").read_text()
 
 
 def _row(variant: str, seed: int, validation: float, auroc: float) -> dict[str, Any]:
@@ -61,3 +69,54 @@ def test_rows_that_were_not_measured_again_stay_in_the_report() -> None:
     ]
     again = [_row("features", 0, 0.6, 0.6)]
     assert joined(again, earlier, by=("variant", "seed")) == [earlier[0], earlier[2], *again]
+
+
+def test_the_table_of_two_sizes_is_what_was_measured() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.* %) \|$", DOCS, re.MULTILINE)
+    assert {part for part, _ in rows} == {"kolektor_sdd", "magnetic_tile", "mvtec_screw_heldout"}
+    for part, cells in rows:
+        for variant, cell in zip(
+            ("features", "features-512", "fine"), cells.split(" | "), strict=True
+        ):
+            one = _measured(part, variant)
+            assert cell == (
+                f"{one['validation']['mean']:.3f}, {one['image']['auroc']:.3f},"
+                f" {100 * one['image']['recall_at_threshold']:.0f} %"
+                f"{STAR if 'remark' in one else ''}"
+            )
+
+
+@pytest.mark.parametrize(
+    ("variant", "sentence"),
+    [
+        (
+            "fine",
+            "AUROC is {a[0]:.3f}, {a[1]:.3f} and {a[2]:.3f}, and {f[0]:.0f}, {f[1]:.0f} and"
+            " {f[2]:.0f} % of the defective parts are found, with {r[0]:.0f}, {r[1]:.0f} and"
+            " {r[2]:.0f} % of the good ones rejected",
+        ),
+        (
+            "features",
+            "AUROC {a[0]:.3f}, {a[1]:.3f} and {a[2]:.3f}, {f[0]:.0f}, {f[1]:.0f} and {f[2]:.0f} %"
+            " found, with {r[0]:.0f}, {r[1]:.0f} and {r[2]:.0f} % of the good ones rejected",
+        ),
+    ],
+)
+def test_the_figures_in_short_are_what_was_measured(variant: str, sentence: str) -> None:
+    images = [
+        _measured(part, variant)["image"]
+        for part in ("kolektor_sdd", "magnetic_tile", "mvtec_screw_heldout")
+    ]
+    told = sentence.format(
+        a=[image["auroc"] for image in images],
+        f=[100 * image["recall_at_threshold"] for image in images],
+        r=[100 * image["false_reject_rate"] for image in images],
+    )
+    assert told in " ".join(DOCS.split())
+
+
+def _measured(part: str, variant: str) -> dict[str, Any]:
+    rows = json.loads((RESULTS / "quality.json").read_text())["datasets"][part]["all"]
+    (row,) = [row for row in rows if (row["variant"], row["seed"]) == (variant, 0)]
+    found: dict[str, Any] = row
+    return found
