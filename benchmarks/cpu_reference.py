@@ -45,7 +45,7 @@ from benchmarks.reports import RESULTS
 from edgeinspect.bench.baseline import Baseline, make_generator, with_generator
 from edgeinspect.bench.latency import median_ratio
 from edgeinspect.calibration.int8_parts import graph_parts
-from edgeinspect.calibration.quantising import int8_graph, load_graph
+from edgeinspect.calibration.quantising import Feed, int8_graph, load_graph
 from edgeinspect.config import (
     Form,
     Precision,
@@ -195,7 +195,7 @@ def int8_case(config: RunConfig, folder: Path, good: Sequence[Path]) -> Case:
     path = _graph_path(config, folder)
     nodes = [node for part in graph_parts(load_graph(path)) for node in part.nodes]
     tile, constants = np.zeros(1, np.int32), neutral_constants(config).as_inputs()
-    feeds = [
+    feeds: list[Feed] = [
         {"image": image[None], "tile": tile, **constants}
         for image in _range_images(good, config.preprocess)
     ]

@@ -107,7 +107,7 @@ def reconstruct_pass_by_pass(generator: Generator, images: np.ndarray) -> np.nda
 def one_pass(generator: Generator, seen: Tensor, scale: Tensor, complement: int) -> Tensor:
     """A reconstruction that can have used nothing but the pixels that the pass sees."""
     with torch.inference_mode():
-        pixels = generator(seen, scale).pixels
+        pixels: Tensor | None = generator(seen, scale).pixels
     assert pixels is not None
     return pixels[:, 0, complement]
 

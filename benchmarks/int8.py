@@ -18,6 +18,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def measure(config: RunConfig, seconds: float) -> dict[str, Any]:
         paths = {"fp32": fp32, **_variants(fp32, images[:N_RANGES], constants.as_inputs())}
         sessions = {n: OnnxRuntimeSession(p, constants, threads=1) for n, p in paths.items()}
         cases = [
-            Case(name=name, batch=1, run=lambda session=session: session.infer(images[:1], tile))
+            Case(name=name, batch=1, run=partial(session.infer, images[:1], tile))
             for name, session in sessions.items()
         ]
         n_rounds = max(3, int(seconds / (ROUND_S * len(cases))))

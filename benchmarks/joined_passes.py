@@ -13,6 +13,7 @@ import argparse
 import json
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,11 @@ OUTPUTS = ["score", "local_score", "global_score", "scale", "anomaly_map"]
 class PassByPass(InspectionGraph):
     """The graph as it was: every pass as pixels, smoothed, then eq. 6 as a selection."""
 
+    removed_first: Tensor  # (I, 1, H, W)
+
     def __init__(self, generator: Generator, config: RunConfig) -> None:
         super().__init__(generator, config)
-        removed_first = generator.masks.removed[0::2] > 0  # (I, 1, H, W)
+        removed_first = generator.masks.removed[0::2] > 0
         self.register_buffer("removed_first", removed_first, persistent=False)
 
     def compare(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +78,7 @@ def measure(config: RunConfig, n_rounds: int) -> dict[str, Any]:
             sessions.append(open_whole(kind(generator, config).eval(), config, path))
     before, after = (session.run(["score"], feeds)[0] for session in sessions)
     cases = [
-        Case(name=name, batch=1, run=lambda session=session: session.run(OUTPUTS, feeds))
+        Case(name=name, batch=1, run=partial(session.run, OUTPUTS, feeds))
         for name, session in zip(("pass by pass", "joined"), sessions, strict=True)
     ]
     rounds = measure_rounds(cases, n_rounds)

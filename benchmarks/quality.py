@@ -27,6 +27,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import shutil
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -47,6 +48,7 @@ from edgeinspect.data.images import read_picture
 from edgeinspect.data.layout import find_good
 from edgeinspect.evaluation import EvaluationSettings, evaluate_into
 from edgeinspect.fitting import fit, split_good
+from edgeinspect.runtime.inspection import Inspection
 from edgeinspect.runtime.inspector import Inspector, open_inspector
 from edgeinspect.training.planning import Duration
 from edgeinspect.writing import write_atomically
@@ -234,16 +236,21 @@ def validate(inspector: Inspector, good: Path, config: RunConfig, *, seed: int) 
         read_picture(path, white_level_16bit=config.preprocess.white_level_16bit)
         for path in split_good(find_good(good), config.optimiser.holdout).selection
     ]
-    clean = [inspector(picture).score for picture in pictures]
-    kinds: dict[str, list[float | None]] = {}
+    clean = [_score(inspector(picture)) for picture in pictures]
+    kinds: dict[str, list[float]] = {}
     places = range(len(pictures))
     for copy, i, severity in itertools.product(range(N_COPIES), places, SEVERITIES):
         rng = np.random.default_rng((seed, copy, i))
         for kind in KINDS:
             harmed = with_defect(pictures[i], rng, kind, severity)
-            kinds.setdefault(kind, []).append(inspector(harmed).score)
+            kinds.setdefault(kind, []).append(_score(inspector(harmed)))
     found = {kind: auroc_against(clean, scores) for kind, scores in kinds.items()}
     return {**found, "mean": float(np.mean(list(found.values())))}
+
+
+def _score(inspection: Inspection) -> float:
+    """Of a picture that could not be judged: infinite, for it is never OK."""
+    return math.inf if inspection.score is None else inspection.score
 
 
 def write_report(work: Path, out: Path) -> None:

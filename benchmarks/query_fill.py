@@ -45,7 +45,7 @@ def _learn(config: RunConfig, images: GoodImages, keep_fill: bool) -> list[dict[
     reconstructor = build_networks(config).reconstructor
     generator = reconstructor.generator
     if not keep_fill:
-        generator.form.fill_embedding = None  # type: ignore[assignment]
+        generator.form.fill_embedding = None
     loss = ConsistencyLoss(config.losses, config.generator.size)
     optimiser = torch.optim.AdamW(reconstructor.parameters(), lr=RATE)
     unseen = torch.stack([images[10**6 + i] for i in range(16)])

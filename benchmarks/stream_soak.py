@@ -49,13 +49,16 @@ class MadeParts:
 
     is_live = False
     is_lossless = True
-    folders: frozenset[Path] = frozenset()
 
     def __init__(self, n: int, size: int) -> None:
         random = np.random.default_rng(0)
         shape = (N_PICTURES, size, size, 3)
         self.pictures = random.normal(128, 3, shape).clip(0, 255).astype(np.uint8)
         self.n_frames = n
+
+    @property
+    def folders(self) -> set[Path]:
+        return set()
 
     def skip(self, recorded: Recorded) -> None: ...
 

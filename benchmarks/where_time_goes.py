@@ -19,7 +19,7 @@ import importlib.util
 import itertools
 import json
 import tempfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -116,14 +116,15 @@ def measure(bundle: Bundle, n_rounds: int) -> dict[str, Any]:
         **golden.constants.as_inputs(),
     }
     nodes, left_ms = profile(graph, feeds)
-    parts: Counter[str] = Counter()
+    parts: defaultdict[str, float] = defaultdict(float)
     for node in nodes:
         parts[node["part"]] += node["ms"]
     parts[LEFT] = left_ms
     call_ms = sum(parts.values())
+    slowest_first = sorted(parts.items(), key=lambda part: -part[1])
     return {
         "call_ms": round(call_ms, 3),
-        "parts": {part: _share(ms, call_ms) for part, ms in parts.most_common()},
+        "parts": {part: _share(ms, call_ms) for part, ms in slowest_first},
         "slowest_nodes": sorted(nodes, key=lambda node: -node["ms"])[:SLOWEST],
         "settings": compare_settings(bundle, graph, feeds, golden, n_rounds),
     }

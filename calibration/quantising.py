@@ -22,7 +22,7 @@ from edgeinspect.errors import CalibrationError, MissingPackageError, first_line
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["PRODUCTS", "int8_graph", "load_graph", "require_quantiser"]
+__all__ = ["PRODUCTS", "Feed", "int8_graph", "load_graph", "require_quantiser"]
 
 PRODUCTS = ("MatMul", "Conv")
 _PREPARED = ("onnx.quant.pre_process", "onnxruntime.quant")  # else the quantiser asks for its own

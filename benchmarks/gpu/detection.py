@@ -94,9 +94,8 @@ def _take_share(n_threads: int) -> None:
     """Keep a worker's runtimes to its share of the cores; each would take all of them."""
     torch.set_num_threads(n_threads)
     cv2.setNumThreads(n_threads)
-    plain = onnxruntime.SessionOptions
 
-    class Options(plain):  # type: ignore[misc] # untyped
+    class Options(onnxruntime.SessionOptions):  # type: ignore[misc] # untyped
         def __init__(self) -> None:
             super().__init__()
             self.intra_op_num_threads = n_threads

@@ -60,7 +60,7 @@ def _whole(graph: InspectionGraph) -> Callable[..., tuple[Tensor, ...]]:
 def _in_half(graph: InspectionGraph, device: str) -> None:
     """Encoder, decoder and head under autocast; fill, smoothing and scoring stay FP32."""
     for module in (graph.generator.form, graph.generator.head):
-        module.forward = _autocast(module.forward, device)
+        module.forward = _autocast(module.forward, device)  # type: ignore[method-assign]
 
 
 def _autocast(full: Callable[..., Tensor], device: str) -> Callable[..., Tensor]:

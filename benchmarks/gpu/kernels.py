@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from edgeinspect.bench.machine import read_hardware, read_versions
@@ -69,7 +68,7 @@ def measure(path: Path, batch: int) -> dict[str, Any]:
     ms: Counter[str] = Counter()
     launches: Counter[str] = Counter()
     for event in trace.events():
-        if event.device_type == DeviceType.CUDA:
+        if event.device_type.name == "CUDA":
             ms[event.name] += event.time_range.elapsed_us() / 1e3 / N_CALLS
             launches[event.name] += 1
     kernels = [

@@ -117,7 +117,14 @@ def _run(step: Step, *, device: str, work: Path, left_s: float) -> dict[str, Any
     what = {**dataclasses.asdict(step), "device": device}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "result.json"
-        command = [sys.executable, "-m", "benchmarks.gpu.step", json.dumps(what), work, out]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.gpu.step",
+            json.dumps(what),
+            str(work),
+            str(out),
+        ]
         try:
             done = subprocess.run(
                 command,

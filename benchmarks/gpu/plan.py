@@ -44,13 +44,15 @@ class Model:
 
     def config(self) -> RunConfig:
         """Its settings; a toy has the same structure at 64 px, for a rehearsal on a CPU."""
-        changes = {"form": Form(self.form), "merge": self.merge}
+        form = Form(self.form)
         if not self.is_toy:
             config = preset(self.preset, Target.PIXELS)
-            generator = dataclasses.replace(config.generator, **changes)
+            generator = dataclasses.replace(config.generator, form=form, merge=self.merge)
             return dataclasses.replace(config, generator=generator)
-        small = {"size": 64, "patch": 8, "mask_scales": (1, 2, 4), "width": 64}
-        generator = GeneratorConfig(**small, **changes, depth=1, decoder_depth=1)
+        generator = GeneratorConfig(
+            size=64, patch=8, mask_scales=(1, 2, 4), width=64, depth=1, decoder_depth=1,
+            form=form, merge=self.merge,
+        )  # fmt: skip
         return RunConfig(
             preset=self.preset, generator=generator, preprocess=PreprocessConfig(size=64)
         )
