@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch.nn.functional as F
 from torch import Tensor
 
 from edgeinspect.config import Equalisation
@@ -9,11 +12,20 @@ from edgeinspect.data.equalise import LEAST_SPREAD, MEAN, SPREAD
 
 __all__ = ["equalise"]
 
+CELL = 16  # px, of the largest cells that are added up before they are added
+
 
 def equalise(images: Tensor, how: Equalisation) -> Tensor:
     """(B, 3, H, W) in [0, 1] -> the same, as it was or with mean 0.5 and spread 0.17."""
     if how is Equalisation.NONE:
         return images
-    centred = images - images.mean(dim=(1, 2, 3), keepdim=True)
-    spread = (centred * centred).mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    centred = images - _mean(images)
+    spread = _mean(centred * centred).sqrt()
     return (centred * (SPREAD / spread.clamp(min=LEAST_SPREAD)) + MEAN).clamp(0, 1)
+
+
+def _mean(images: Tensor) -> Tensor:
+    """Of each image: (B, 1, 1, 1). Of cells first: ONNX Runtime adds up all values of an image one
+    after the other, and loses digits that the small spread of a dark image magnifies.
+    """
+    return F.avg_pool2d(images, math.gcd(images.shape[-1], CELL)).mean(dim=(1, 2, 3), keepdim=True)
