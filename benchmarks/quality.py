@@ -27,7 +27,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import shutil
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -249,8 +248,8 @@ def validate(inspector: Inspector, good: Path, config: RunConfig, *, seed: int) 
 
 
 def _score(inspection: Inspection) -> float:
-    """Of a picture that could not be judged: infinite, for it is never OK."""
-    return math.inf if inspection.score is None else inspection.score
+    assert inspection.score is not None, f"not inspected: {inspection.reason}"
+    return inspection.score
 
 
 def write_report(work: Path, out: Path) -> None:

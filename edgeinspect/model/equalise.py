@@ -12,7 +12,7 @@ from edgeinspect.data.equalise import LEAST_SPREAD, MEAN, SPREAD
 
 __all__ = ["equalise"]
 
-CELL = 16  # px, of the largest cells that are added up before they are added
+CELL = 16  # px; a mean is taken of cells up to this large first
 
 
 def equalise(images: Tensor, how: Equalisation) -> Tensor:
